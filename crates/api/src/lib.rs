@@ -1,0 +1,1 @@
+//! Gateway API, cert-manager and core resources as data.

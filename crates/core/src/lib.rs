@@ -1,0 +1,1 @@
+//! The compiler: resources in, snapshots, statuses and problems out. No I/O, no clock.

@@ -1,0 +1,1 @@
+//! Sample CA, backends and clients, as sealway demo shows them.

@@ -1,0 +1,2 @@
+//! A Kubernetes Gateway API gateway that specialises in TLS.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Development only: TestGateway, certificates with every flaw, the golden runner.

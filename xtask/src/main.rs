@@ -1,0 +1,2 @@
+//! What is longer than a cargo command.
+fn main() {}
