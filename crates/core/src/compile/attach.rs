@@ -330,8 +330,8 @@ fn attach_to(
         world.report(&route.object, field, cause);
     }
     match (attached, closest) {
-        (true, _) if route.rules.is_none() => Outcome::NotYet(Cause::NotServedYet {
-            what: format!("A {}", route.object.kind),
+        (true, _) if !carried => Outcome::NotYet(Cause::NotServedYet {
+            what: format!("A {} on such a listener", route.object.kind),
         }),
         (true, _) | (false, None) => Outcome::Attached,
         (false, Some((_, cause))) => {
