@@ -3,3 +3,4 @@
 pub mod client_hello;
 pub mod postgres;
 pub mod preface;
+pub mod proxy_protocol;

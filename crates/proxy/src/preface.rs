@@ -4,6 +4,7 @@
 //! [`Preface::NeedMore`] never changes when more bytes arrive, so how the network cut them does not matter.
 
 use crate::postgres;
+use crate::proxy_protocol::{V1_SIGNATURE, V2_SIGNATURE};
 
 /// The protocol that a peer's first bytes belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,7 +57,7 @@ pub fn classify(bytes: &[u8]) -> Preface {
         [20..=24, ..] => Preface::Tls,
         [0, ..] => postgres(bytes),
         [0x80..=0xff, ..] => ssl2(bytes),
-        [b'\r', ..] => one_of(bytes, &[(PROXY_V2_SIGNATURE, Preface::ProxyHeader)]),
+        [b'\r', ..] => one_of(bytes, &[(V2_SIGNATURE, Preface::ProxyHeader)]),
         [b'A'..=b'Z', ..] => one_of(bytes, TEXT_PREFACES),
         _ => Preface::Other,
     }
@@ -137,11 +138,8 @@ const TEXT_PREFACES: &[(&[u8], Preface)] = &[
     (b"TRACE ", Preface::Http),
     (b"PATCH ", Preface::Http),
     (b"PRI * HTTP/2.0", Preface::Http),
-    (b"PROXY ", Preface::ProxyHeader),
+    (V1_SIGNATURE, Preface::ProxyHeader),
 ];
-
-/// The first twelve bytes of a PROXY protocol v2 header.
-pub(crate) const PROXY_V2_SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 
 #[cfg(test)]
 mod tests;
