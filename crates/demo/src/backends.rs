@@ -76,9 +76,7 @@ impl Answer {
     /// What there is to say on this connection.
     fn on(stream: &TlsStream<TcpStream>, backend: &str) -> Self {
         let (_, connection) = stream.get_ref();
-        let client = connection
-            .peer_certificates()
-            .and_then(|chain| chain.first());
+        let client = connection.peer_certificates().and_then(|chain| chain.first());
         Self {
             backend: backend.to_owned(),
             sni: connection.server_name().map(str::to_owned),
@@ -96,10 +94,7 @@ pub struct Backend {
 
 impl Backend {
     /// Listens on `address` (port 0: any free port) and runs `connection` for each client.
-    pub async fn start<Connection, Served>(
-        address: SocketAddr,
-        connection: Connection,
-    ) -> Result<Self, BackendError>
+    pub async fn start<Connection, Served>(address: SocketAddr, connection: Connection) -> Result<Self, BackendError>
     where
         Connection: Fn(TcpStream) -> Served + Send + 'static,
         Served: Future<Output = io::Result<()>> + Send + 'static,
@@ -163,8 +158,7 @@ pub fn server_config(
     alpn: &[&str],
 ) -> Result<Arc<ServerConfig>, BackendError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     let builder = match clients {
         ClientCertificates::Ignored => builder.with_no_client_auth(),
         ClientCertificates::Requested(authority) => {
@@ -176,12 +170,8 @@ pub fn server_config(
             builder.with_client_cert_verifier(verifier.build()?)
         }
     };
-    let mut config =
-        builder.with_single_cert(identity.certificates()?, identity.key().to_der()?)?;
-    config.alpn_protocols = alpn
-        .iter()
-        .map(|protocol| protocol.as_bytes().to_vec())
-        .collect();
+    let mut config = builder.with_single_cert(identity.certificates()?, identity.key().to_der()?)?;
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     Ok(Arc::new(config))
 }
 

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -54,8 +54,7 @@ impl Certificates {
     /// Makes a CA and all leaves, valid from a little before `now` for [`LEAF_VALIDITY`].
     pub fn generate(now: SystemTime) -> Result<Self, CertificateError> {
         let authority = Authority::generate("internal-ca", now)?;
-        let server =
-            |name: &str, names: &[&str]| authority.issue(&Request::server(name, names, now));
+        let server = |name: &str, names: &[&str]| authority.issue(&Request::server(name, names, now));
         Ok(Self {
             payment: server(
                 "payment-service",
@@ -67,22 +66,13 @@ impl Certificates {
             )?,
             ledger: server(
                 "ledger-service",
-                &[
-                    "ledger.internal.example.com",
-                    "ledger-service.payment.svc.cluster.local",
-                ],
+                &["ledger.internal.example.com", "ledger-service.payment.svc.cluster.local"],
             )?,
             vault: server(
                 "vault-service",
-                &[
-                    "vault.internal.example.com",
-                    "vault-service.vault.svc.cluster.local",
-                ],
+                &["vault.internal.example.com", "vault-service.vault.svc.cluster.local"],
             )?,
-            database: server(
-                "postgres-service",
-                &["primary.db.example.com", "replica.db.example.com"],
-            )?,
+            database: server("postgres-service", &["primary.db.example.com", "replica.db.example.com"])?,
             wildcard: server("tls-gateway", &["*.example.com"])?,
             order_client: authority.issue(&Request::client(
                 "order-service",
@@ -155,11 +145,7 @@ impl Authority {
             .identity
             .certificates()
             .is_ok_and(|chain| chain.first().is_some_and(is_self_issued));
-        if is_root {
-            ""
-        } else {
-            &self.identity.chain_pem
-        }
+        if is_root { "" } else { &self.identity.chain_pem }
     }
 }
 
@@ -251,10 +237,7 @@ impl Identity {
 
     /// The leaf's serial number in hexadecimal, bytes parted by colons; empty when the chain does not parse.
     pub fn serial(&self) -> String {
-        let leaf = self
-            .certificates()
-            .ok()
-            .and_then(|chain| chain.into_iter().next());
+        let leaf = self.certificates().ok().and_then(|chain| chain.into_iter().next());
         leaf.map(|leaf| Facts::of(&leaf).serial).unwrap_or_default()
     }
 }

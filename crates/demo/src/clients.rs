@@ -68,14 +68,10 @@ pub enum Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        let tls = error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match (tls, error.kind()) {
             (Some(rustls::Error::AlertReceived(alert)), _) => Self::Alert(*alert),
-            (Some(rustls::Error::InvalidCertificate(reason)), _) => {
-                Self::Certificate(reason.clone())
-            }
+            (Some(rustls::Error::InvalidCertificate(reason)), _) => Self::Certificate(reason.clone()),
             (_, io::ErrorKind::UnexpectedEof) => Self::EndOfStream,
             (_, io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => Self::Reset,
             _ => Self::Unexpected(error.to_string()),
@@ -153,10 +149,7 @@ impl Client {
 
     /// The same client with these ALPN protocols.
     pub fn offering(mut self, alpn: &[&str]) -> Self {
-        self.config.alpn_protocols = alpn
-            .iter()
-            .map(|protocol| protocol.as_bytes().to_vec())
-            .collect();
+        self.config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         self
     }
 
@@ -167,15 +160,12 @@ impl Client {
 
     /// A handshake for `name` on a connection that is there already.
     pub async fn handshake(&self, stream: TcpStream, name: &str) -> Result<Session, Failure> {
-        let server = ServerName::try_from(name.to_owned())
-            .map_err(|error| Failure::Unexpected(error.to_string()))?;
+        let server = ServerName::try_from(name.to_owned()).map_err(|error| Failure::Unexpected(error.to_string()))?;
         let stream = TlsConnector::from(Arc::new(self.config.clone()))
             .connect(server, stream)
             .await?;
         let (_, connection) = stream.get_ref();
-        let certificate = connection
-            .peer_certificates()
-            .and_then(|chain| chain.first());
+        let certificate = connection.peer_certificates().and_then(|chain| chain.first());
         let peer = Peer {
             certificate: certificate.map(Facts::of).unwrap_or_default(),
             version: connection
@@ -194,35 +184,17 @@ impl Client {
     }
 
     /// `GET path` over TLS.
-    pub async fn https(
-        &self,
-        address: SocketAddr,
-        name: &str,
-        path: &str,
-    ) -> Result<Seen, Failure> {
+    pub async fn https(&self, address: SocketAddr, name: &str, path: &str) -> Result<Seen, Failure> {
         self.connect(address, name).await?.request(name, path).await
     }
 
     /// A PostgreSQL session over TLS with one `select`.
-    pub async fn postgres(
-        &self,
-        address: SocketAddr,
-        name: &str,
-        negotiation: Negotiation,
-    ) -> Result<Seen, Failure> {
-        self.connect_postgres(address, name, negotiation)
-            .await?
-            .select()
-            .await
+    pub async fn postgres(&self, address: SocketAddr, name: &str, negotiation: Negotiation) -> Result<Seen, Failure> {
+        self.connect_postgres(address, name, negotiation).await?.select().await
     }
 
     /// The way into TLS that a PostgreSQL client takes.
-    pub async fn connect_postgres(
-        &self,
-        address: SocketAddr,
-        name: &str,
-        negotiation: Negotiation,
-    ) -> Result<Session, Failure> {
+    pub async fn connect_postgres(&self, address: SocketAddr, name: &str, negotiation: Negotiation) -> Result<Session, Failure> {
         let client = self.clone().offering(&[wire::ALPN]);
         within(async {
             let mut stream = tcp(address).await?;
@@ -230,9 +202,7 @@ impl Client {
                 stream.write_all(&wire::SSL_REQUEST).await?;
                 let answer = stream.read_u8().await?;
                 if answer != b'S' {
-                    return Err(Failure::Unexpected(format!(
-                        "SSLRequest answered with byte {answer}"
-                    )));
+                    return Err(Failure::Unexpected(format!("SSLRequest answered with byte {answer}")));
                 }
             }
             client.handshake(stream, name).await
@@ -245,34 +215,23 @@ impl Session {
     /// `GET path`, and the sample backend's answer.
     pub async fn request(mut self, host: &str, path: &str) -> Result<Seen, Failure> {
         within(async {
-            let request =
-                format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+            let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
             self.stream.write_all(request.as_bytes()).await?;
             let mut response = Vec::new();
-            (&mut self.stream)
-                .take(RESPONSE_MAX)
-                .read_to_end(&mut response)
-                .await?;
+            (&mut self.stream).take(RESPONSE_MAX).read_to_end(&mut response).await?;
             let body = response
                 .windows(4)
                 .position(|window| window == b"\r\n\r\n")
                 .map(|end| &response[end + 4..]);
             let Some(body) = body.filter(|_| response.starts_with(b"HTTP/1.1 200 ")) else {
-                let line = response
-                    .split(|byte| *byte == b'\r')
-                    .next()
-                    .unwrap_or_default();
+                let line = response.split(|byte| *byte == b'\r').next().unwrap_or_default();
                 return Err(Failure::Unexpected(format!(
                     "HTTP answer `{}`",
                     String::from_utf8_lossy(line)
                 )));
             };
-            let answer = serde_json::from_slice(body)
-                .map_err(|error| Failure::Unexpected(error.to_string()))?;
-            Ok(Seen {
-                peer: self.peer,
-                answer,
-            })
+            let answer = serde_json::from_slice(body).map_err(|error| Failure::Unexpected(error.to_string()))?;
+            Ok(Seen { peer: self.peer, answer })
         })
         .await
     }
@@ -280,13 +239,9 @@ impl Session {
     /// PostgreSQL start-up and one `select`, and the sample database's answer.
     pub async fn select(mut self) -> Result<Seen, Failure> {
         within(async {
-            self.stream
-                .write_all(&wire::start_up("demo", "demo"))
-                .await?;
+            self.stream.write_all(&wire::start_up("demo", "demo")).await?;
             self.ready().await?;
-            self.stream
-                .write_all(&wire::message(b'Q', b"select 1\0"))
-                .await?;
+            self.stream.write_all(&wire::message(b'Q', b"select 1\0")).await?;
             let row = self.ready().await?.and_then(|row| row.columns());
             self.stream.write_all(&wire::message(b'X', &[])).await?;
             let mut columns = row.unwrap_or_default().into_iter();
@@ -298,10 +253,7 @@ impl Session {
                 sni: columns.next().flatten(),
                 client: columns.next().flatten(),
             };
-            Ok(Seen {
-                peer: self.peer,
-                answer,
-            })
+            Ok(Seen { peer: self.peer, answer })
         })
         .await
     }
@@ -334,38 +286,27 @@ pub fn alert_name(alert: AlertDescription) -> String {
         name.push(letter.to_ascii_lowercase());
     }
     // The one name that the TLS library spells otherwise.
-    format!(
-        "{} ({})",
-        name.replace("unrecognised", "unrecognized"),
-        u8::from(alert)
-    )
+    format!("{} ({})", name.replace("unrecognised", "unrecognized"), u8::from(alert))
 }
 
-fn base(
-    authority: &Authority,
-) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, ClientError> {
+fn base(authority: &Authority) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, ClientError> {
     let mut roots = RootCertStore::empty();
     for certificate in authority.identity().certificates()? {
         roots.add(certificate)?;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(builder.with_root_certificates(roots))
 }
 
 async fn tcp(address: SocketAddr) -> Result<TcpStream, Failure> {
-    let stream = TcpStream::connect(address)
-        .await
-        .map_err(Failure::Connect)?;
+    let stream = TcpStream::connect(address).await.map_err(Failure::Connect)?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
 async fn within<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::time::timeout(DEADLINE, work)
-        .await
-        .unwrap_or(Err(Failure::TimedOut))
+    tokio::time::timeout(DEADLINE, work).await.unwrap_or(Err(Failure::TimedOut))
 }
 
 /// How long a step (handshake, request, query) may take.

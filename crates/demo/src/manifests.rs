@@ -28,11 +28,7 @@ pub fn run_flags(directory: &Path, endpoints: &[Endpoint]) -> Vec<String> {
         "-f examples/article".to_owned(),
         format!("-f {}", directory.join(SECRETS_FILE).display()),
     ];
-    flags.extend(
-        endpoints
-            .iter()
-            .map(|endpoint| format!("--endpoint {endpoint}")),
-    );
+    flags.extend(endpoints.iter().map(|endpoint| format!("--endpoint {endpoint}")));
     flags
 }
 

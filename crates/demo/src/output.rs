@@ -26,25 +26,16 @@ pub fn write(certificates: &Certificates, directory: &Path) -> io::Result<()> {
         &directory.join(TRUST_FILE),
         certificates.authority.certificate_pem().as_bytes(),
     )?;
-    write_private(
-        &directory.join(CLIENT_CERTIFICATE_FILE),
-        client.chain_pem().as_bytes(),
-    )?;
-    client
-        .key()
-        .write_private(&directory.join(CLIENT_KEY_FILE))?;
-    write_private(
-        &directory.join(SECRETS_FILE),
-        secrets_manifest(certificates).as_bytes(),
-    )
+    write_private(&directory.join(CLIENT_CERTIFICATE_FILE), client.chain_pem().as_bytes())?;
+    client.key().write_private(&directory.join(CLIENT_KEY_FILE))?;
+    write_private(&directory.join(SECRETS_FILE), secrets_manifest(certificates).as_bytes())
 }
 
 /// The Secrets and CA ConfigMaps as YAML. It holds private keys: for a file of mode 0600, or memory.
 pub fn secrets_manifest(certificates: &Certificates) -> String {
     let trust = certificates.authority.certificate_pem();
-    let mut manifest = String::from(
-        "# Secrets and CA ConfigMaps for examples/article. Private keys: keep this file to yourself.\n",
-    );
+    let mut manifest =
+        String::from("# Secrets and CA ConfigMaps for examples/article. Private keys: keep this file to yourself.\n");
     for (namespace, name, identity) in secrets(certificates) {
         document(&mut manifest, "Secret", namespace, name);
         manifest.push_str("type: kubernetes.io/tls\nstringData:\n");
@@ -62,11 +53,7 @@ pub fn secrets_manifest(certificates: &Certificates) -> String {
 
 fn secrets(certificates: &Certificates) -> [(&'static str, &'static str, &Identity); 7] {
     [
-        (
-            "cert-manager",
-            "internal-ca-keypair",
-            certificates.authority.identity(),
-        ),
+        ("cert-manager", "internal-ca-keypair", certificates.authority.identity()),
         ("gateway-system", "wildcard-cert", &certificates.wildcard),
         ("payment", "payment-tls-secret", &certificates.payment),
         ("payment", "ledger-tls-secret", &certificates.ledger),
@@ -110,22 +97,11 @@ mod tests {
         let mut names = Vec::new();
         for file in directory.read_dir().expect("directory") {
             let file = file.expect("file");
-            assert_eq!(
-                file.metadata().expect("metadata").permissions().mode() & 0o777,
-                0o600
-            );
+            assert_eq!(file.metadata().expect("metadata").permissions().mode() & 0o777, 0o600);
             names.push(file.file_name().into_string().expect("name"));
         }
         names.sort();
-        assert_eq!(
-            names,
-            [
-                TRUST_FILE,
-                CLIENT_CERTIFICATE_FILE,
-                CLIENT_KEY_FILE,
-                SECRETS_FILE
-            ]
-        );
+        assert_eq!(names, [TRUST_FILE, CLIENT_CERTIFICATE_FILE, CLIENT_KEY_FILE, SECRETS_FILE]);
     }
 
     #[test]

@@ -42,20 +42,12 @@ pub struct Row {
 }
 
 /// Runs every row, one after the other. `files` is the directory where `output::write` has left the certificates.
-pub async fn run_rows(
-    gateway: &GatewayAddress,
-    certificates: &Certificates,
-    files: &Path,
-) -> Result<Vec<Row>, ClientError> {
+pub async fn run_rows(gateway: &GatewayAddress, certificates: &Certificates, files: &Path) -> Result<Vec<Row>, ClientError> {
     let anonymous = Client::trusting(&certificates.authority)?;
     let order = Client::presenting(&certificates.authority, &certificates.order_client)?;
     let mut rows = Vec::new();
     for case in cases(certificates) {
-        let client = if case.shows_certificate {
-            &order
-        } else {
-            &anonymous
-        };
+        let client = if case.shows_certificate { &order } else { &anonymous };
         rows.push(case.run(client, gateway.passthrough, files).await);
     }
     Ok(rows)
@@ -109,9 +101,7 @@ fn cases(certificates: &Certificates) -> Vec<Case<'_>> {
         Case {
             name: "vault",
             host: "vault.internal.example.com",
-            protocol: Protocol::Https {
-                path: "/v1/sys/health",
-            },
+            protocol: Protocol::Https { path: "/v1/sys/health" },
             shows_certificate: false,
             expected: answer("vault", &certificates.vault),
         },
@@ -178,18 +168,10 @@ impl Case<'_> {
     }
 
     /// The peer is known as soon as the handshake is done, even if the exchange fails later.
-    async fn exchange(
-        &self,
-        client: &Client,
-        gateway: SocketAddr,
-    ) -> (Option<Peer>, Result<Seen, Failure>) {
+    async fn exchange(&self, client: &Client, gateway: SocketAddr) -> (Option<Peer>, Result<Seen, Failure>) {
         let session = match self.protocol {
             Protocol::Https { .. } => client.connect(gateway, self.host).await,
-            Protocol::Postgres(negotiation) => {
-                client
-                    .connect_postgres(gateway, self.host, negotiation)
-                    .await
-            }
+            Protocol::Postgres(negotiation) => client.connect_postgres(gateway, self.host, negotiation).await,
         };
         let session = match session {
             Ok(session) => session,
@@ -204,11 +186,7 @@ impl Case<'_> {
     }
 
     /// The evidence: as expected (`Ok`) or otherwise.
-    fn judge(
-        &self,
-        peer: Option<&Peer>,
-        outcome: &Result<Seen, Failure>,
-    ) -> Result<String, String> {
+    fn judge(&self, peer: Option<&Peer>, outcome: &Result<Seen, Failure>) -> Result<String, String> {
         let serial = peer.map(|peer| peer.certificate.serial.as_str());
         match (&self.expected, outcome) {
             (
@@ -226,9 +204,7 @@ impl Case<'_> {
                     && answer.sni.as_deref() == Some(self.host)
                     && client_shown == *client
                     && shown == identity.serial();
-                let seen_client = client_shown
-                    .map(|client| format!(" to {client}"))
-                    .unwrap_or_default();
+                let seen_client = client_shown.map(|client| format!(" to {client}")).unwrap_or_default();
                 let evidence = format!(
                     "`{}` answered{seen_client}, certificate serial {}, {} with {}",
                     answer.backend,
@@ -236,11 +212,7 @@ impl Case<'_> {
                     seen.peer.version,
                     seen.peer.group
                 );
-                if as_expected {
-                    Ok(evidence)
-                } else {
-                    Err(evidence)
-                }
+                if as_expected { Ok(evidence) } else { Err(evidence) }
             }
             (Expected::BackendAlert { identity, alert }, Err(Failure::Alert(received)))
                 if received == alert && serial == Some(identity.serial().as_str()) =>
@@ -251,18 +223,12 @@ impl Case<'_> {
                     alert_name(*received)
                 ))
             }
-            (Expected::GatewayAlert(alert), Err(Failure::Alert(received)))
-                if received == alert && peer.is_none() =>
-            {
-                Ok(format!(
-                    "alert {} and no certificate",
-                    alert_name(*received)
-                ))
+            (Expected::GatewayAlert(alert), Err(Failure::Alert(received))) if received == alert && peer.is_none() => {
+                Ok(format!("alert {} and no certificate", alert_name(*received)))
             }
             (_, Ok(seen)) => Err(format!("`{}` answered", seen.answer.backend)),
             (_, Err(failure)) => {
-                let shown =
-                    serial.map(|serial| format!(" after certificate serial {}", short(serial)));
+                let shown = serial.map(|serial| format!(" after certificate serial {}", short(serial)));
                 Err(format!("{failure}{}", shown.unwrap_or_default()))
             }
         }
@@ -286,17 +252,11 @@ impl Case<'_> {
         match self.protocol {
             Protocol::Https { path } => {
                 let identity = if self.shows_certificate {
-                    format!(
-                        " --cert {} --key {}",
-                        file(CLIENT_CERTIFICATE_FILE),
-                        file(CLIENT_KEY_FILE)
-                    )
+                    format!(" --cert {} --key {}", file(CLIENT_CERTIFICATE_FILE), file(CLIENT_KEY_FILE))
                 } else {
                     String::new()
                 };
-                format!(
-                    "curl --cacert {trust}{identity} --resolve {host}:{port}:{ip} https://{host}:{port}{path}"
-                )
+                format!("curl --cacert {trust}{identity} --resolve {host}:{port}:{ip} https://{host}:{port}{path}")
             }
             Protocol::Postgres(negotiation) => {
                 let direct = if negotiation == Negotiation::Direct {
@@ -317,9 +277,7 @@ impl Expected<'_> {
     fn text(&self) -> String {
         match self {
             Self::Answer {
-                backend,
-                client: None,
-                ..
+                backend, client: None, ..
             } => format!("`{backend}` answers with its own certificate"),
             Self::Answer {
                 backend,

@@ -72,11 +72,7 @@ pub struct StartUp {
 impl StartUp {
     /// NegotiateProtocolVersion, when the client asked for more than protocol 3.0.
     pub fn negotiation(&self) -> Option<Vec<u8>> {
-        let unknown: Vec<_> = self
-            .options
-            .iter()
-            .filter(|name| name.starts_with("_pq_."))
-            .collect();
+        let unknown: Vec<_> = self.options.iter().filter(|name| name.starts_with("_pq_.")).collect();
         if self.version == PROTOCOL_3_0 && unknown.is_empty() {
             return None;
         }
@@ -103,9 +99,7 @@ pub async fn read_message(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<M
 pub async fn read_start_up(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<StartUp> {
     let body = read_body(stream).await?;
     let mut rest = body.as_slice();
-    let version = take(&mut rest)
-        .map(i32::from_be_bytes)
-        .filter(|version| version >> 16 == 3);
+    let version = take(&mut rest).map(i32::from_be_bytes).filter(|version| version >> 16 == 3);
     let version = version.ok_or_else(|| invalid("not a start-up of protocol 3"))?;
     let words = rest
         .split(|byte| *byte == 0)
@@ -135,10 +129,7 @@ pub fn message(tag: u8, body: &[u8]) -> Vec<u8> {
 
 /// An ErrorResponse with severity, SQLSTATE and message.
 pub fn error(severity: &str, code: &str, text: &str) -> Vec<u8> {
-    message(
-        b'E',
-        format!("S{severity}\0V{severity}\0C{code}\0M{text}\0\0").as_bytes(),
-    )
+    message(b'E', format!("S{severity}\0V{severity}\0C{code}\0M{text}\0\0").as_bytes())
 }
 
 /// A RowDescription of text columns.
@@ -147,9 +138,7 @@ pub fn row_description(names: &[&str]) -> Vec<u8> {
     for name in names {
         body.extend(name.as_bytes());
         // NUL; no table, no column number; type text; length -1; modifier -1; format text.
-        body.extend([
-            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0,
-        ]);
+        body.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 25, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0]);
     }
     message(b'T', &body)
 }
@@ -171,9 +160,7 @@ pub fn data_row(values: &[Option<&str>]) -> Vec<u8> {
 
 async fn read_body(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let length = stream.read_i32().await?;
-    let length = usize::try_from(length)
-        .ok()
-        .and_then(|length| length.checked_sub(4));
+    let length = usize::try_from(length).ok().and_then(|length| length.checked_sub(4));
     let length = length
         .filter(|length| *length <= MESSAGE_MAX)
         .ok_or_else(|| invalid("message length out of range"))?;
@@ -225,9 +212,7 @@ mod tests {
     async fn length_beyond_the_cap_is_refused_before_it_is_read() {
         let mut bytes = vec![b'Q'];
         bytes.extend((MESSAGE_MAX as i32 + 5).to_be_bytes());
-        let error = read_message(&mut bytes.as_slice())
-            .await
-            .expect_err("too long");
+        let error = read_message(&mut bytes.as_slice()).await.expect_err("too long");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 
@@ -237,9 +222,7 @@ mod tests {
         body.extend(b"user\0a\0_pq_.grease\0x\0\0");
         let mut bytes = length_of(&body);
         bytes.extend(body);
-        let start_up = read_start_up(&mut bytes.as_slice())
-            .await
-            .expect("start-up");
+        let start_up = read_start_up(&mut bytes.as_slice()).await.expect("start-up");
         let negotiation = start_up.negotiation().expect("negotiation");
         assert!(negotiation.ends_with(b"\0\0\0\x01_pq_.grease\0"));
         let plain = read_start_up(&mut super::start_up("a", "b").as_slice())

@@ -12,9 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::{
-    Answer, Backend, BackendError, ClientCertificates, HANDSHAKE_DEADLINE, server_config, within,
-};
+use super::{Answer, Backend, BackendError, ClientCertificates, HANDSHAKE_DEADLINE, server_config, within};
 use crate::certificates::Identity;
 
 /// An HTTPS backend to be started.
@@ -31,8 +29,7 @@ pub struct Https<'a> {
 impl Https<'_> {
     /// Starts it on `address`; port 0 takes any free port.
     pub async fn start(&self, address: SocketAddr) -> Result<Backend, BackendError> {
-        let acceptor =
-            TlsAcceptor::from(server_config(self.identity, self.clients, &["http/1.1"])?);
+        let acceptor = TlsAcceptor::from(server_config(self.identity, self.clients, &["http/1.1"])?);
         let name = self.name;
         Backend::start(address, move |stream| serve(acceptor.clone(), stream, name)).await
     }
@@ -67,8 +64,7 @@ fn respond(head: &[u8], answer: &Answer) -> String {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     let mut words = line.split(' ');
-    let (Some(method), Some(path), Some(version)) = (words.next(), words.next(), words.next())
-    else {
+    let (Some(method), Some(path), Some(version)) = (words.next(), words.next(), words.next()) else {
         return refuse();
     };
     if !version.starts_with("HTTP/1.") {
@@ -81,10 +77,7 @@ fn respond(head: &[u8], answer: &Answer) -> String {
         && let Some(fields) = body.as_object_mut()
     {
         // What a vault says of its health, so that its own clients are content.
-        fields.extend(
-            [("initialized", true), ("sealed", false), ("standby", false)]
-                .map(|(k, v)| (k.to_owned(), json!(v))),
-        );
+        fields.extend([("initialized", true), ("sealed", false), ("standby", false)].map(|(k, v)| (k.to_owned(), json!(v))));
     }
     let body = format!("{body}\n");
     let head = format!(

@@ -13,9 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::{
-    Answer, Backend, BackendError, ClientCertificates, HANDSHAKE_DEADLINE, server_config, within,
-};
+use super::{Answer, Backend, BackendError, ClientCertificates, HANDSHAKE_DEADLINE, server_config, within};
 use crate::certificates::Identity;
 use crate::wire;
 
@@ -33,8 +31,7 @@ pub struct Postgres<'a> {
 impl Postgres<'_> {
     /// Starts it on `address`; port 0 takes any free port.
     pub async fn start(&self, address: SocketAddr) -> Result<Backend, BackendError> {
-        let acceptor =
-            TlsAcceptor::from(server_config(self.identity, self.clients, &[wire::ALPN])?);
+        let acceptor = TlsAcceptor::from(server_config(self.identity, self.clients, &[wire::ALPN])?);
         let name = self.name;
         Backend::start(address, move |stream| serve(acceptor.clone(), stream, name)).await
     }
@@ -90,11 +87,7 @@ async fn entry(stream: &mut TcpStream) -> io::Result<Option<Entry>> {
             return Ok(Some(Entry::Requested));
         }
         if request != wire::GSSENC_REQUEST {
-            let refusal = wire::error(
-                "FATAL",
-                "28000",
-                "this sample database takes connections over TLS only",
-            );
+            let refusal = wire::error("FATAL", "28000", "this sample database takes connections over TLS only");
             stream.write_all(&refusal).await?;
             return Ok(None);
         }
@@ -130,17 +123,9 @@ fn reply(query: &str, answer: &Answer) -> Vec<u8> {
         return [wire::message(b'I', &[]), ready()].concat();
     }
     if !verb.eq_ignore_ascii_case("select") {
-        return [
-            unsupported("this sample database answers SELECT only"),
-            ready(),
-        ]
-        .concat();
+        return [unsupported("this sample database answers SELECT only"), ready()].concat();
     }
-    let row = [
-        Some(answer.backend.as_str()),
-        answer.sni.as_deref(),
-        answer.client.as_deref(),
-    ];
+    let row = [Some(answer.backend.as_str()), answer.sni.as_deref(), answer.client.as_deref()];
     [
         wire::row_description(&["backend", "sni", "client"]),
         wire::data_row(&row),

@@ -34,10 +34,7 @@ impl SampleBackends {
             SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
         };
         let authority = &certificates.authority;
-        let (ignored, required) = (
-            ClientCertificates::Ignored,
-            ClientCertificates::Required(authority),
-        );
+        let (ignored, required) = (ClientCertificates::Ignored, ClientCertificates::Required(authority));
         let payment = Https {
             name: "payment",
             identity: &certificates.payment,

@@ -28,10 +28,7 @@ async fn https_backend_names_itself_and_the_server_name() {
         .await
         .expect("answer");
     assert_eq!(seen.answer.backend, "payment");
-    assert_eq!(
-        seen.answer.sni.as_deref(),
-        Some("payment.internal.example.com")
-    );
+    assert_eq!(seen.answer.sni.as_deref(), Some("payment.internal.example.com"));
     assert_eq!(seen.answer.client, None);
     assert_eq!(seen.peer.certificate.serial, certificates.payment.serial());
     assert_eq!(
@@ -51,23 +48,13 @@ async fn required_client_certificate_reaches_the_backend_and_is_missed_without()
     };
     let backend = backend.start(ANY_PORT).await.expect("backend");
     let name = "ledger.internal.example.com";
-    let with =
-        Client::presenting(&certificates.authority, &certificates.order_client).expect("client");
-    let seen = with
-        .https(backend.address(), name, "/")
-        .await
-        .expect("answer");
+    let with = Client::presenting(&certificates.authority, &certificates.order_client).expect("client");
+    let seen = with.https(backend.address(), name, "/").await.expect("answer");
     assert_eq!(seen.answer.client.as_deref(), Some("CN=order-service"));
     let without = Client::trusting(&certificates.authority).expect("client");
-    let failure = without
-        .https(backend.address(), name, "/")
-        .await
-        .expect_err("refused");
+    let failure = without.https(backend.address(), name, "/").await.expect_err("refused");
     assert!(
-        matches!(
-            failure,
-            Failure::Alert(AlertDescription::CertificateRequired)
-        ),
+        matches!(failure, Failure::Alert(AlertDescription::CertificateRequired)),
         "{failure}"
     );
 }
@@ -82,8 +69,7 @@ async fn requested_client_certificate_is_optional() {
         clients,
     };
     let backend = backend.start(ANY_PORT).await.expect("backend");
-    let with =
-        Client::presenting(&certificates.authority, &certificates.order_client).expect("client");
+    let with = Client::presenting(&certificates.authority, &certificates.order_client).expect("client");
     let without = Client::trusting(&certificates.authority).expect("client");
     for (client, subject) in [(with, Some("CN=order-service")), (without, None)] {
         let seen = client
@@ -130,10 +116,7 @@ async fn database_refuses_direct_tls_without_alpn() {
         .await
         .expect("handshake");
     let failure = session.select().await.expect_err("no ALPN");
-    assert!(
-        matches!(failure, Failure::EndOfStream | Failure::Reset),
-        "{failure}"
-    );
+    assert!(matches!(failure, Failure::EndOfStream | Failure::Reset), "{failure}");
 }
 
 #[tokio::test]
@@ -147,19 +130,10 @@ async fn dropped_backend_stops_listening_and_ends_its_connections() {
     let backend = options.start(ANY_PORT).await.expect("backend");
     let client = Client::trusting(&certificates.authority).expect("client");
     let address = backend.address();
-    let open = client
-        .connect(address, "payment.example.com")
-        .await
-        .expect("handshake");
+    let open = client.connect(address, "payment.example.com").await.expect("handshake");
     drop(backend);
-    let failure = open
-        .request("payment.example.com", "/")
-        .await
-        .expect_err("ended");
-    assert!(
-        matches!(failure, Failure::EndOfStream | Failure::Reset),
-        "{failure}"
-    );
+    let failure = open.request("payment.example.com", "/").await.expect_err("ended");
+    assert!(matches!(failure, Failure::EndOfStream | Failure::Reset), "{failure}");
     assert!(matches!(
         client.connect(address, "payment.example.com").await,
         Err(Failure::Connect(_))

@@ -12,16 +12,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Writes `content` to `path` with mode 0600: a new file beside it, synced, then renamed over it.
 pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     static SEQUENCE: AtomicU64 = AtomicU64::new(0);
-    let name = path
-        .file_name()
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     let mut temporary_name = std::ffi::OsString::from(".");
     temporary_name.push(name);
-    temporary_name.push(format!(
-        ".{}-{}",
-        process::id(),
-        SEQUENCE.fetch_add(1, Ordering::Relaxed)
-    ));
+    temporary_name.push(format!(".{}-{}", process::id(), SEQUENCE.fetch_add(1, Ordering::Relaxed)));
     let temporary = path.with_file_name(temporary_name);
     let written = write_new(&temporary, content).and_then(|()| fs::rename(&temporary, path));
     if written.is_err() {
@@ -37,11 +31,7 @@ pub fn create_private_dir(path: &Path) -> io::Result<()> {
 }
 
 fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;
     file.sync_all()
 }

@@ -31,10 +31,7 @@ fn private_file_is_readable_by_owner_only_and_replaced_whole() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("wide permissions");
     write_private(&path, b"new").expect("written");
     assert_eq!(fs::read_to_string(&path).expect("content"), "new");
-    assert_eq!(
-        fs::metadata(&path).expect("metadata").permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(fs::metadata(&path).expect("metadata").permissions().mode() & 0o777, 0o600);
     assert_eq!(
         fs::read_dir(dir.path()).expect("directory").count(),
         1,
@@ -46,9 +43,7 @@ fn private_file_is_readable_by_owner_only_and_replaced_whole() {
 fn leaf_chain_verifies_against_root_through_intermediate() {
     let now = SystemTime::now();
     let root = Authority::generate("root", now).expect("root");
-    let intermediate = root
-        .intermediate("intermediate", now)
-        .expect("intermediate");
+    let intermediate = root.intermediate("intermediate", now).expect("intermediate");
     let leaf = intermediate
         .issue(&Request::server("leaf", &["leaf.example.com"], now))
         .expect("leaf");

@@ -38,24 +38,14 @@ struct Fixture {
 
 impl Fixture {
     async fn start() -> Self {
-        let certificates =
-            Arc::new(Certificates::generate(SystemTime::now()).expect("certificates"));
-        let backends = SampleBackends::start(&certificates, Ports::Free)
-            .await
-            .expect("backends");
-        Self {
-            certificates,
-            backends,
-        }
+        let certificates = Arc::new(Certificates::generate(SystemTime::now()).expect("certificates"));
+        let backends = SampleBackends::start(&certificates, Ports::Free).await.expect("backends");
+        Self { certificates, backends }
     }
 
     async fn rows_through(&self, service: Option<&str>) -> Vec<Row> {
         let endpoints = self.backends.endpoints();
-        let target = service.and_then(|service| {
-            endpoints
-                .iter()
-                .find(|endpoint| endpoint.service == service)
-        });
+        let target = service.and_then(|service| endpoints.iter().find(|endpoint| endpoint.service == service));
         let gateway = stand_in(target.map(|endpoint| endpoint.address)).await;
         let address = GatewayAddress {
             passthrough: gateway.address(),
@@ -67,10 +57,7 @@ impl Fixture {
 }
 
 fn passed(rows: &[Row]) -> Vec<&str> {
-    rows.iter()
-        .filter(|row| row.passed)
-        .map(|row| row.name)
-        .collect()
+    rows.iter().filter(|row| row.passed).map(|row| row.name).collect()
 }
 
 #[tokio::test]
@@ -79,16 +66,10 @@ async fn rows_pass_only_where_their_own_backend_answers() {
     for (service, names) in [
         ("payment-service", vec!["payment"]),
         ("vault-service", vec!["vault"]),
-        (
-            "postgres-service",
-            vec!["database, primary", "database, replica"],
-        ),
+        ("postgres-service", vec!["database, primary", "database, replica"]),
         (
             "ledger-service",
-            vec![
-                "mutual TLS, with certificate",
-                "mutual TLS, without certificate",
-            ],
+            vec!["mutual TLS, with certificate", "mutual TLS, without certificate"],
         ),
     ] {
         let rows = fixture.rows_through(Some(service)).await;
