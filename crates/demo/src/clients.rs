@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{AlertDescription, ClientConfig, RootCertStore};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -128,8 +129,13 @@ pub struct Client {
 impl Client {
     /// A client that trusts `authority` alone and shows no certificate.
     pub fn trusting(authority: &Authority) -> Result<Self, ClientError> {
+        Self::trusting_pem(authority.certificate_pem())
+    }
+
+    /// A client that trusts the certificates in this PEM text alone and shows no certificate.
+    pub fn trusting_pem(trust: &str) -> Result<Self, ClientError> {
         Ok(Self {
-            config: base(authority)?.with_no_client_auth(),
+            config: base(trust)?.with_no_client_auth(),
         })
     }
 
@@ -137,7 +143,7 @@ impl Client {
     pub fn presenting(authority: &Authority, identity: &Identity) -> Result<Self, ClientError> {
         let (chain, key) = (identity.certificates()?, identity.key().to_der()?);
         Ok(Self {
-            config: base(authority)?.with_client_auth_cert(chain, key)?,
+            config: base(authority.certificate_pem())?.with_client_auth_cert(chain, key)?,
         })
     }
 
@@ -239,7 +245,7 @@ impl Session {
     /// PostgreSQL start-up and one `select`, and the sample database's answer.
     pub async fn select(mut self) -> Result<Seen, Failure> {
         within(async {
-            self.stream.write_all(&wire::start_up("demo", "demo")).await?;
+            self.stream.write_all(&wire::start_up("demo", "postgres")).await?;
             self.ready().await?;
             self.stream.write_all(&wire::message(b'Q', b"select 1\0")).await?;
             let row = self.ready().await?.and_then(|row| row.columns());
@@ -289,10 +295,10 @@ pub fn alert_name(alert: AlertDescription) -> String {
     format!("{} ({})", name.replace("unrecognised", "unrecognized"), u8::from(alert))
 }
 
-fn base(authority: &Authority) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, ClientError> {
+fn base(trust: &str) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, ClientError> {
     let mut roots = RootCertStore::empty();
-    for certificate in authority.identity().certificates()? {
-        roots.add(certificate)?;
+    for certificate in CertificateDer::pem_slice_iter(trust.as_bytes()) {
+        roots.add(certificate.map_err(CertificateError::from)?)?;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;

@@ -29,10 +29,7 @@ pub struct SampleBackends {
 impl SampleBackends {
     /// Starts all four on loopback.
     pub async fn start(certificates: &Certificates, ports: Ports) -> Result<Self, BackendError> {
-        let address = |fixed| {
-            let port = if ports == Ports::Fixed { fixed } else { 0 };
-            SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
-        };
+        let address = |fixed| loopback(if ports == Ports::Fixed { fixed } else { 0 });
         let authority = &certificates.authority;
         let (ignored, required) = (ClientCertificates::Ignored, ClientCertificates::Required(authority));
         let payment = Https {
@@ -64,20 +61,8 @@ impl SampleBackends {
     }
 
     /// Which Service port each backend stands for, in the words of `examples/article`.
-    pub fn endpoints(&self) -> Vec<Endpoint> {
-        [
-            ("payment", "payment-service", 8443, &self.payment),
-            ("payment", "ledger-service", 9443, &self.ledger),
-            ("vault", "vault-service", 8200, &self.vault),
-            ("database", "postgres-service", 5432, &self.database),
-        ]
-        .map(|(namespace, service, port, backend)| Endpoint {
-            namespace,
-            service,
-            port,
-            address: backend.address(),
-        })
-        .to_vec()
+    pub fn endpoints(&self) -> [Endpoint; 4] {
+        endpoints([&self.payment, &self.ledger, &self.vault, &self.database].map(Backend::address))
     }
 }
 
@@ -94,6 +79,13 @@ pub struct Endpoint {
     pub address: SocketAddr,
 }
 
+impl Endpoint {
+    /// What `sealway demo --backends` serves, whether it runs or not.
+    pub fn fixed() -> [Self; 4] {
+        endpoints([PAYMENT_PORT, LEDGER_PORT, VAULT_PORT, DATABASE_PORT].map(loopback))
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -102,6 +94,26 @@ impl fmt::Display for Endpoint {
             self.namespace, self.service, self.port, self.address
         )
     }
+}
+
+/// Endpoints of payment, ledger, vault and database, in this order.
+fn endpoints([payment, ledger, vault, database]: [SocketAddr; 4]) -> [Endpoint; 4] {
+    let endpoint = |namespace, service, port, address| Endpoint {
+        namespace,
+        service,
+        port,
+        address,
+    };
+    [
+        endpoint("payment", "payment-service", 8443, payment),
+        endpoint("payment", "ledger-service", 9443, ledger),
+        endpoint("vault", "vault-service", 8200, vault),
+        endpoint("database", "postgres-service", 5432, database),
+    ]
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
 // Apart from the ports that the gateway takes (443 and 8443, also with offsets of 10000 and 20000; admin 15000), and below
