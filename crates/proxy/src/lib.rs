@@ -1,1 +1,3 @@
 //! The data plane: listeners, ClientHello peek, passthrough relay, drain.
+
+pub mod relay;
