@@ -1,0 +1,145 @@
+//! All objects of one moment, by kind and key.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::{
+    BackendTlsPolicy, Bundle, Certificate, ConfigMap, Deployment, EndpointSlice, Gateway, GatewayClass, GrpcRoute, HttpRoute,
+    Issuer, Kind, ListenerSet, Namespace, ObjectKey, ObjectMeta, ObjectRef, ReferenceGrant, Secret, Service, TcpRoute, TlsRoute,
+    UdpRoute,
+};
+
+macro_rules! resources {
+    ($($(#[$meta:meta])* $field:ident: $kind:ident => $object:ident,)+) => {
+        /// What a provider has read: the compiler's input. Cluster-scoped objects have an empty namespace in their key.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct Resources {
+            $($(#[$meta])* pub $field: BTreeMap<ObjectKey, Arc<$object>>,)+
+        }
+
+        /// One object of any kind that Sealway reads.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Resource {
+            $(
+                #[doc = concat!("A ", stringify!($kind), ".")]
+                $kind(Arc<$object>),
+            )+
+        }
+
+        impl Resource {
+            /// Reads an object of `kind` from JSON; `None` when Sealway does not read that kind.
+            pub fn read<'de, D: serde::Deserializer<'de>>(kind: &Kind, object: D) -> Option<Result<Self, D::Error>> {
+                use serde::Deserialize as _;
+                match kind {
+                    $(Kind::$kind => Some($object::deserialize(object).map(|object| Self::$kind(Arc::new(object)))),)+
+                    _ => None,
+                }
+            }
+
+            /// The object's metadata.
+            #[must_use]
+            pub fn metadata(&self) -> &ObjectMeta {
+                match self {
+                    $(Self::$kind(object) => &object.metadata,)+
+                }
+            }
+
+            /// The object's kind.
+            #[must_use]
+            pub fn kind(&self) -> Kind {
+                match self {
+                    $(Self::$kind(_) => Kind::$kind,)+
+                }
+            }
+
+            /// Kind, namespace and name.
+            #[must_use]
+            pub fn reference(&self) -> ObjectRef {
+                ObjectRef { kind: self.kind(), key: self.metadata().key() }
+            }
+        }
+
+        impl Resources {
+            /// Adds an object, or replaces the one of the same name.
+            pub fn insert(&mut self, resource: Resource) {
+                match resource {
+                    $(Resource::$kind(object) => {
+                        self.$field.insert(object.metadata.key(), object);
+                    })+
+                }
+            }
+
+            /// Whether there is an object of that kind and name.
+            #[must_use]
+            pub fn contains(&self, reference: &ObjectRef) -> bool {
+                match reference.kind {
+                    $(Kind::$kind => self.$field.contains_key(&reference.key),)+
+                    _ => false,
+                }
+            }
+
+            /// Every object, by kind and then by key.
+            pub fn iter(&self) -> impl Iterator<Item = Resource> + '_ {
+                std::iter::empty()
+                    $(.chain(self.$field.values().map(|object| Resource::$kind(Arc::clone(object)))))+
+            }
+        }
+    };
+}
+
+resources! {
+    /// How backends are verified.
+    backend_tls_policies: BackendTlsPolicy => BackendTlsPolicy,
+    /// CA bundles that trust-manager hands out.
+    bundles: Bundle => Bundle,
+    /// What cert-manager, or our own issuer, is to issue.
+    certificates: Certificate => Certificate,
+    /// Issuers for all namespaces.
+    cluster_issuers: ClusterIssuer => Issuer,
+    /// CA bundles, mostly.
+    config_maps: ConfigMap => ConfigMap,
+    /// For what they mount.
+    deployments: Deployment => Deployment,
+    /// Where Services really are.
+    endpoint_slices: EndpointSlice => EndpointSlice,
+    /// Classes, by name.
+    gateway_classes: GatewayClass => GatewayClass,
+    /// The gateways.
+    gateways: Gateway => Gateway,
+    /// gRPC routing.
+    grpc_routes: GrpcRoute => GrpcRoute,
+    /// HTTP routing.
+    http_routes: HttpRoute => HttpRoute,
+    /// Issuers of one namespace.
+    issuers: Issuer => Issuer,
+    /// Listeners that others add to a Gateway.
+    listener_sets: ListenerSet => ListenerSet,
+    /// For their labels.
+    namespaces: Namespace => Namespace,
+    /// Who may refer across namespaces.
+    reference_grants: ReferenceGrant => ReferenceGrant,
+    /// Certificates and keys.
+    secrets: Secret => Secret,
+    /// Backends.
+    services: Service => Service,
+    /// TCP routing.
+    tcp_routes: TcpRoute => TcpRoute,
+    /// Routing by SNI.
+    tls_routes: TlsRoute => TlsRoute,
+    /// UDP routing.
+    udp_routes: UdpRoute => UdpRoute,
+}
+
+impl Resources {
+    /// The labels of a namespace. One without a manifest has the label that Kubernetes gives to each: its own name.
+    #[must_use]
+    pub fn namespace_labels(&self, name: &str) -> BTreeMap<String, String> {
+        let mut labels = self
+            .namespaces
+            .get(&ObjectKey::new("", name))
+            .map(|namespace| namespace.metadata.labels.clone())
+            .unwrap_or_default();
+        labels.insert(crate::NAMESPACE_NAME_LABEL.to_owned(), name.to_owned());
+        labels
+    }
+}

@@ -1,0 +1,79 @@
+//! Statuses as Kubernetes stores them, and all of them together as the compiler writes them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Condition, GatewayAddress, ObjectKey, ObjectRef, ParentRef, RouteGroupKind};
+
+/// Every status that one compilation gives, by object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Statuses {
+    /// By name.
+    pub gateway_classes: BTreeMap<String, GatewayClassStatus>,
+    /// Keys print as `namespace/name`.
+    #[serde(serialize_with = "keys_as_text")]
+    pub gateways: BTreeMap<ObjectKey, GatewayStatus>,
+    /// Every kind of route; keys print as `TLSRoute namespace/name`.
+    pub routes: BTreeMap<ObjectRef, RouteStatus>,
+}
+
+fn keys_as_text<S: serde::Serializer>(map: &BTreeMap<ObjectKey, GatewayStatus>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(map.iter().map(|(key, status)| (key.to_string(), status)))
+}
+
+/// Status of a GatewayClass.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GatewayClassStatus {
+    /// Accepted, SupportedVersion.
+    pub conditions: Vec<Condition>,
+}
+
+/// Status of a Gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GatewayStatus {
+    /// What was bound.
+    pub addresses: Vec<GatewayAddress>,
+    /// Accepted, Programmed, ResolvedRefs, …
+    pub conditions: Vec<Condition>,
+    /// In the order of the spec.
+    pub listeners: Vec<ListenerStatus>,
+}
+
+/// Status of one listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListenerStatus {
+    /// The listener's name.
+    pub name: String,
+    /// Kinds of routes that it takes: what it allows and its protocol can have.
+    pub supported_kinds: Vec<RouteGroupKind>,
+    /// How many routes attached themselves, counted even when the listener is not programmed.
+    pub attached_routes: i32,
+    /// Accepted, Programmed, ResolvedRefs, Conflicted, OverlappingTLSConfig.
+    pub conditions: Vec<Condition>,
+}
+
+/// Status of a route of any kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RouteStatus {
+    /// One entry for each parent reference that is ours.
+    pub parents: Vec<RouteParentStatus>,
+}
+
+/// How a route stands with one of its parents.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteParentStatus {
+    /// The reference as the route has it.
+    pub parent_ref: ParentRef,
+    /// Who says so.
+    pub controller_name: String,
+    /// Accepted, ResolvedRefs, PartiallyInvalid.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+}
