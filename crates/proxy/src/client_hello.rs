@@ -14,7 +14,7 @@ mod server_name;
 
 use std::borrow::Cow;
 
-pub use body::{Alpn, ClientHello};
+pub use body::{ClientHello, MAX_PROTOCOLS};
 pub use error::{HelloError, HelloPart};
 pub use server_name::{NameError, ServerName};
 
@@ -150,9 +150,7 @@ impl ClientHelloParser {
 /// Each field is judged as soon as it is there, so that the verdict does not depend on how the bytes were cut.
 fn record_length(bytes: &[u8]) -> Result<Option<usize>, HelloError> {
     match *bytes {
-        [content_type, ..] if content_type != HANDSHAKE => {
-            Err(HelloError::UnexpectedRecord { content_type })
-        }
+        [content_type, ..] if content_type != HANDSHAKE => Err(HelloError::UnexpectedRecord { content_type }),
         // OpenSSL and rustls look at the major version alone; 0x0300 to 0x0304 are seen in the wild.
         [_, major, ..] if major != 3 => Err(HelloError::RecordVersion { major }),
         [_, _, _, high, low, ..] => match usize::from(u16::from_be_bytes([high, low])) {
@@ -182,9 +180,8 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The most raw bytes that a hello can take: every handshake byte in a record of its own, six bytes each, and the
 /// empty records. One-byte records are legal, so no lower cap would be honest. A peer has to send each byte that it
 /// makes us hold, and the deadline bounds how long.
-pub const MAX_RAW_BYTES: usize = (HANDSHAKE_HEADER_BYTES + MAX_BODY_BYTES)
-    * (RECORD_HEADER_BYTES + 1)
-    + MAX_EMPTY_RECORDS as usize * RECORD_HEADER_BYTES;
+pub const MAX_RAW_BYTES: usize =
+    (HANDSHAKE_HEADER_BYTES + MAX_BODY_BYTES) * (RECORD_HEADER_BYTES + 1) + MAX_EMPTY_RECORDS as usize * RECORD_HEADER_BYTES;
 
 /// Records without payload are forbidden for handshakes (RFC 8446 section 5.1), but OpenSSL bears up to 32 in a row.
 pub const MAX_EMPTY_RECORDS: u32 = 16;

@@ -82,13 +82,8 @@ fn postgres(bytes: &[u8]) -> Preface {
     match (u32::from_be_bytes(*code), length) {
         (postgres::SSL_REQUEST_CODE, 8) => Preface::PostgresSslRequest,
         (postgres::GSSENC_REQUEST_CODE, 8) => Preface::PostgresGssEncRequest,
-        (
-            postgres::CANCEL_REQUEST_CODE,
-            postgres::MIN_CANCEL_BYTES..=postgres::MAX_CANCEL_BYTES,
-        ) => Preface::PostgresCancel,
-        (code, _) if postgres::STARTUP_MAJOR_VERSIONS.contains(&(code >> 16)) => {
-            Preface::PostgresStartup
-        }
+        (postgres::CANCEL_REQUEST_CODE, postgres::MIN_CANCEL_BYTES..=postgres::MAX_CANCEL_BYTES) => Preface::PostgresCancel,
+        (code, _) if postgres::STARTUP_MAJOR_VERSIONS.contains(&(code >> 16)) => Preface::PostgresStartup,
         _ => Preface::Other,
     }
 }

@@ -52,9 +52,7 @@ pub struct Extensions(Box<[u8]>);
 impl Extensions {
     /// The value of the first TLV of type `kind`, such as [`AUTHORITY`].
     pub fn find(&self, kind: u8) -> Option<&[u8]> {
-        self.iter()
-            .find(|(found, _)| *found == kind)
-            .map(|(_, value)| value)
+        self.iter().find(|(found, _)| *found == kind).map(|(_, value)| value)
     }
 
     /// Types and values in the order sent.
@@ -147,9 +145,7 @@ impl HeaderError {
             | Self::TooLong { .. }
             | Self::AddressesTruncated
             | Self::ExtensionMalformed
-            | Self::Checksum => {
-                "the load balancer's header is broken: see that nothing else rewrites the stream"
-            }
+            | Self::Checksum => "the load balancer's header is broken: see that nothing else rewrites the stream",
         }
     }
 }

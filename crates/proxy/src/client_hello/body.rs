@@ -4,6 +4,10 @@
 //! twice. Everything else is the backend's to judge, for a gateway that passes through must not be stricter than the
 //! server behind it: unknown and odd values pass, lists that only inform are read as far as they are sound.
 
+use std::net::SocketAddr;
+
+use sealway_core::HelloFacts;
+
 use super::error::{HelloError, HelloPart};
 use super::reader::Reader;
 use super::server_name::ServerName;
@@ -13,8 +17,8 @@ use super::server_name::ServerName;
 pub struct ClientHello {
     /// The server that the client wants; with ECH, the outer name.
     pub server_name: ServerName,
-    /// Application protocols in the client's order.
-    pub alpn: Alpn,
+    /// Application protocols in the client's order, at most [`MAX_PROTOCOLS`].
+    pub alpn: Vec<Box<[u8]>>,
     /// `legacy_version`: the highest version of a client without `supported_versions`.
     pub legacy_version: u16,
     /// The `supported_versions` extension as sent, GREASE included.
@@ -31,62 +35,31 @@ pub struct ClientHello {
     pub records: u32,
 }
 
-/// A list of application protocol names, kept as on the wire: one allocation whatever a client sends.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Alpn(Box<[u8]>);
-
-impl Alpn {
-    /// The names in the client's order.
-    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        let mut reader = Reader::new(&self.0);
-        std::iter::from_fn(move || reader.vector8())
-    }
-
-    /// Whether the client offers `protocol`.
-    pub fn contains(&self, protocol: &[u8]) -> bool {
-        self.iter().any(|name| name == protocol)
-    }
-
-    /// Whether the client offers nothing.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl std::fmt::Debug for Alpn {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list()
-            .entries(self.iter().map(|name| name.escape_ascii().to_string()))
-            .finish()
+impl ClientHello {
+    /// What routing needs of it, for a connection from `source`.
+    pub fn facts(&self, source: SocketAddr) -> HelloFacts<'_> {
+        HelloFacts {
+            server_name: self.server_name.as_fact(),
+            alpn: &self.alpn,
+            source,
+        }
     }
 }
 
 /// Reads `body`, the handshake message without its header. `raw_bytes` and `records` are handed on.
-pub(super) fn parse(
-    body: &[u8],
-    raw_bytes: usize,
-    records: u32,
-) -> Result<ClientHello, HelloError> {
+pub(super) fn parse(body: &[u8], raw_bytes: usize, records: u32) -> Result<ClientHello, HelloError> {
     let mut reader = Reader::new(body);
-    let legacy_version = reader
-        .number()
-        .ok_or(HelloError::Malformed(HelloPart::Version))?;
-    reader
-        .take(RANDOM_BYTES)
-        .ok_or(HelloError::Malformed(HelloPart::Random))?;
-    let session = reader
-        .vector8()
-        .filter(|session| session.len() <= MAX_SESSION_BYTES);
+    let legacy_version = reader.number().ok_or(HelloError::Malformed(HelloPart::Version))?;
+    reader.take(RANDOM_BYTES).ok_or(HelloError::Malformed(HelloPart::Random))?;
+    let session = reader.vector8().filter(|session| session.len() <= MAX_SESSION_BYTES);
     session.ok_or(HelloError::Malformed(HelloPart::Session))?;
     let suites = reader.vector16().filter(|suites| suites.len() % 2 == 0);
     suites.ok_or(HelloError::Malformed(HelloPart::CipherSuites))?;
-    reader
-        .vector8()
-        .ok_or(HelloError::Malformed(HelloPart::Compression))?;
+    reader.vector8().ok_or(HelloError::Malformed(HelloPart::Compression))?;
 
     let mut hello = ClientHello {
         server_name: ServerName::Absent,
-        alpn: Alpn::default(),
+        alpn: Vec::new(),
         legacy_version,
         supported_versions: Box::default(),
         supported_groups: Box::default(),
@@ -98,9 +71,7 @@ pub(super) fn parse(
     if reader.is_empty() {
         return Ok(hello); // TLS 1.2 and older may come without extensions.
     }
-    let extensions = reader
-        .vector16()
-        .ok_or(HelloError::Malformed(HelloPart::Extensions))?;
+    let extensions = reader.vector16().ok_or(HelloError::Malformed(HelloPart::Extensions))?;
     if !reader.is_empty() {
         return Err(HelloError::TrailingBytes);
     }
@@ -118,11 +89,9 @@ impl ClientHello {
             kinds.push(kind);
             match kind {
                 SERVER_NAME => self.server_name = server_name(data)?,
-                ALPN => self.alpn = alpn(data).ok_or(HelloError::Malformed(HelloPart::Alpn))?,
+                ALPN => self.alpn = alpn(data)?,
                 SUPPORTED_GROUPS => self.supported_groups = numbers(Reader::new(data).vector16()),
-                SUPPORTED_VERSIONS => {
-                    self.supported_versions = numbers(Reader::new(data).vector8())
-                }
+                SUPPORTED_VERSIONS => self.supported_versions = numbers(Reader::new(data).vector8()),
                 KEY_SHARE => self.key_shares = key_share_groups(data),
                 ENCRYPTED_CLIENT_HELLO => self.encrypted_client_hello = true,
                 _ => {}
@@ -130,11 +99,7 @@ impl ClientHello {
         }
         // Sorting keeps 16,000 extensions as cheap as twenty.
         kinds.sort_unstable();
-        match kinds
-            .iter()
-            .zip(kinds.iter().skip(1))
-            .find(|(one, next)| one == next)
-        {
+        match kinds.iter().zip(kinds.iter().skip(1)).find(|(one, next)| one == next) {
             Some((kind, _)) => Err(HelloError::DuplicateExtension { kind: *kind }),
             None => Ok(()),
         }
@@ -161,13 +126,18 @@ fn server_name(data: &[u8]) -> Result<ServerName, HelloError> {
     Ok(found.map_or(ServerName::Absent, ServerName::from_bytes))
 }
 
-fn alpn(data: &[u8]) -> Option<Alpn> {
-    let list = sole_vector(data)?;
-    let mut names = Reader::new(list);
+fn alpn(data: &[u8]) -> Result<Vec<Box<[u8]>>, HelloError> {
+    let malformed = HelloError::Malformed(HelloPart::Alpn);
+    let mut names = sole_vector(data).map(Reader::new).ok_or(malformed)?;
+    let mut protocols = Vec::new();
     while !names.is_empty() {
-        names.vector8().filter(|name| !name.is_empty())?;
+        let name = names.vector8().filter(|name| !name.is_empty()).ok_or(malformed)?;
+        if protocols.len() == MAX_PROTOCOLS {
+            return Err(HelloError::TooManyProtocols);
+        }
+        protocols.push(name.into());
     }
-    Some(Alpn(list.into()))
+    Ok(protocols)
 }
 
 /// A vector that fills `data` to its end and is not empty.
@@ -191,6 +161,10 @@ fn key_share_groups(data: &[u8]) -> Box<[u16]> {
     };
     std::iter::from_fn(share).collect()
 }
+
+/// The most protocols that a client may offer, over ten times what real ones do. Kept apart, 32,000 names of one byte
+/// would cost twenty times the hello that brings them.
+pub const MAX_PROTOCOLS: usize = 256;
 
 const RANDOM_BYTES: usize = 32;
 /// RFC 8446 section 4.1.2: `legacy_session_id<0..32>`; OpenSSL and rustls refuse longer ones.

@@ -56,6 +56,9 @@ pub enum HelloError {
     /// A part whose length does not fit its content or its place.
     #[error("the ClientHello's {} is malformed", .0.name())]
     Malformed(HelloPart),
+    /// More application protocols than [`super::MAX_PROTOCOLS`].
+    #[error("the ClientHello offers more than 256 application protocols")]
+    TooManyProtocols,
     /// Bytes between the extensions and the end of the hello.
     #[error("the ClientHello has bytes after its extensions")]
     TrailingBytes,
@@ -113,10 +116,9 @@ impl HelloError {
         match preface {
             Preface::Http => Self::HttpRequest,
             Preface::SslV2 => Self::SslV2Hello,
-            Preface::PostgresSslRequest
-            | Preface::PostgresGssEncRequest
-            | Preface::PostgresStartup
-            | Preface::PostgresCancel => Self::PostgresMessage,
+            Preface::PostgresSslRequest | Preface::PostgresGssEncRequest | Preface::PostgresStartup | Preface::PostgresCancel => {
+                Self::PostgresMessage
+            }
             Preface::ProxyHeader => Self::ProxyHeader,
             Preface::Other | Preface::Tls | Preface::NeedMore => Self::NotTls,
         }
@@ -136,7 +138,7 @@ impl HelloError {
             Self::RecordTooLong { .. } => RECORD_OVERFLOW,
             Self::Malformed(_) | Self::TrailingBytes => DECODE_ERROR,
             // What OpenSSL answers to a message beyond its limit.
-            Self::TooLong { .. } | Self::DuplicateExtension { .. } | Self::DuplicateHostName => {
+            Self::TooLong { .. } | Self::TooManyProtocols | Self::DuplicateExtension { .. } | Self::DuplicateHostName => {
                 ILLEGAL_PARAMETER
             }
         }
@@ -157,6 +159,7 @@ impl HelloError {
             Self::UnexpectedHandshake { .. } => "unexpected_handshake",
             Self::TooLong { .. } => "hello_too_long",
             Self::Malformed(_) => "malformed_hello",
+            Self::TooManyProtocols => "too_many_protocols",
             Self::TrailingBytes => "trailing_bytes",
             Self::DuplicateExtension { .. } => "duplicate_extension",
             Self::DuplicateHostName => "duplicate_host_name",
@@ -166,36 +169,25 @@ impl HelloError {
     /// What the operator or the client's owner can do about it.
     pub fn hint(self) -> &'static str {
         match self {
-            Self::HttpRequest => {
-                "use https:// in the client, or add an HTTP listener on another port"
-            }
-            Self::SslV2Hello => {
-                "the client is too old or offers SSL 2.0: let it use TLS 1.2 or newer"
-            }
+            Self::HttpRequest => "use https:// in the client, or add an HTTP listener on another port",
+            Self::SslV2Hello => "the client is too old or offers SSL 2.0: let it use TLS 1.2 or newer",
             Self::PostgresMessage => "let the client begin TLS: sslmode=require or verify-full",
             Self::ProxyHeader => {
                 "if a load balancer in front sends it, name its addresses in the Gateway's annotation \
                  sealway.dev/accept-proxy-protocol"
             }
-            Self::NotTls => {
-                "this port takes TLS: a protocol without it needs a TCP listener of its own"
-            }
-            Self::UnexpectedRecord {
-                content_type: ALERT,
-            } => "the client gave up by itself: its own log says why",
+            Self::NotTls => "this port takes TLS: a protocol without it needs a TCP listener of its own",
+            Self::UnexpectedRecord { content_type: ALERT } => "the client gave up by itself: its own log says why",
             Self::UnexpectedRecord { .. } | Self::UnexpectedHandshake { .. } => {
                 "the client is in the middle of another TLS connection: look for a proxy that reuses connections"
             }
             Self::RecordVersion { .. } | Self::RecordTooLong { .. } | Self::TooManyEmptyRecords => {
                 "the bytes break TLS record framing: look for another protocol or a broken device on the path"
             }
-            Self::TooLong { .. } => {
+            Self::TooLong { .. } | Self::TooManyProtocols => {
                 "the client offers more than any server takes: shorten its extensions"
             }
-            Self::Malformed(_)
-            | Self::TrailingBytes
-            | Self::DuplicateExtension { .. }
-            | Self::DuplicateHostName => {
+            Self::Malformed(_) | Self::TrailingBytes | Self::DuplicateExtension { .. } | Self::DuplicateHostName => {
                 "the client's TLS library is broken, or someone is probing"
             }
         }

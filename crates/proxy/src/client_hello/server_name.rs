@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use sealway_core::ServerName as NameFact;
+
 /// What a ClientHello says about the server that it wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerName {
@@ -12,8 +14,8 @@ pub enum ServerName {
     Absent,
     /// A DNS name, in lower case and without its trailing dot. Underscores are taken: such names are in use.
     Name(Box<str>),
-    /// An IP address as text, which RFC 6066 forbids and some clients send all the same.
-    Address(IpAddr),
+    /// An IP address in its usual text form, which RFC 6066 forbids and some clients send all the same.
+    Address(Box<str>),
     /// Bytes that are no name.
     Malformed {
         /// What is wrong with them.
@@ -35,6 +37,16 @@ impl ServerName {
                     shown: start.escape_ascii().to_string().into(),
                 }
             }
+        }
+    }
+
+    /// The same as routing takes it.
+    pub fn as_fact(&self) -> NameFact<'_> {
+        match self {
+            Self::Absent => NameFact::Absent,
+            Self::Name(name) => NameFact::Name(name),
+            Self::Address(address) => NameFact::Address(address),
+            Self::Malformed { .. } => NameFact::Malformed,
         }
     }
 
@@ -104,7 +116,7 @@ fn normalise(bytes: &[u8]) -> Result<ServerName, NameError> {
         return Err(NameError::TooLong);
     }
     if let Some(address) = address(bytes) {
-        return Ok(ServerName::Address(address));
+        return Ok(ServerName::Address(address.to_string().into()));
     }
     bytes.iter().try_for_each(|byte| judge(*byte))?;
     for label in bytes.split(|byte| *byte == b'.') {
@@ -114,10 +126,7 @@ fn normalise(bytes: &[u8]) -> Result<ServerName, NameError> {
             _ => return Err(NameError::LabelTooLong),
         }
     }
-    let name: String = bytes
-        .iter()
-        .map(|byte| char::from(byte.to_ascii_lowercase()))
-        .collect();
+    let name: String = bytes.iter().map(|byte| char::from(byte.to_ascii_lowercase())).collect();
     Ok(ServerName::Name(name.into()))
 }
 

@@ -2,9 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{
-    ALPN, AUTHORITY, Addresses, PROXY, TCP_OVER_IPV4, TCP_OVER_IPV6, V1_SIGNATURE, V2_SIGNATURE,
-};
+use super::{ALPN, AUTHORITY, Addresses, PROXY, TCP_OVER_IPV4, TCP_OVER_IPV6, V1_SIGNATURE, V2_SIGNATURE};
 
 /// What version 2 can say beyond the addresses.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,10 +15,7 @@ pub struct Facts<'a> {
 
 /// The version 1 line for `addresses`.
 pub fn emit_v1(addresses: Addresses) -> Vec<u8> {
-    let Addresses {
-        source,
-        destination,
-    } = one_family(addresses);
+    let Addresses { source, destination } = one_family(addresses);
     let family = if source.is_ipv4() { "TCP4" } else { "TCP6" };
     let mut line = V1_SIGNATURE.to_vec();
     let words = format!(
@@ -37,10 +32,7 @@ pub fn emit_v1(addresses: Addresses) -> Vec<u8> {
 /// The version 2 header for `addresses` and `facts`. A fact of more than 65,535 bytes or that would take the header
 /// beyond that length is left out, for it cannot be written.
 pub fn emit_v2(addresses: Addresses, facts: Facts<'_>) -> Vec<u8> {
-    let Addresses {
-        source,
-        destination,
-    } = one_family(addresses);
+    let Addresses { source, destination } = one_family(addresses);
     let mut body = Vec::new();
     for address in [source.ip(), destination.ip()] {
         match address {
@@ -50,24 +42,15 @@ pub fn emit_v2(addresses: Addresses, facts: Facts<'_>) -> Vec<u8> {
     }
     body.extend_from_slice(&source.port().to_be_bytes());
     body.extend_from_slice(&destination.port().to_be_bytes());
-    for (kind, value) in [
-        (AUTHORITY, facts.authority.map(str::as_bytes)),
-        (ALPN, facts.alpn),
-    ] {
-        let Some(value) =
-            value.filter(|value| body.len() + 3 + value.len() <= usize::from(u16::MAX))
-        else {
+    for (kind, value) in [(AUTHORITY, facts.authority.map(str::as_bytes)), (ALPN, facts.alpn)] {
+        let Some(value) = value.filter(|value| body.len() + 3 + value.len() <= usize::from(u16::MAX)) else {
             continue;
         };
         body.push(kind);
         body.extend_from_slice(&(value.len() as u16).to_be_bytes());
         body.extend_from_slice(value);
     }
-    let family = if source.is_ipv4() {
-        TCP_OVER_IPV4
-    } else {
-        TCP_OVER_IPV6
-    };
+    let family = if source.is_ipv4() { TCP_OVER_IPV4 } else { TCP_OVER_IPV6 };
     let mut header = V2_SIGNATURE.to_vec();
     header.extend_from_slice(&[VERSION_2 | PROXY, family]);
     header.extend_from_slice(&(body.len() as u16).to_be_bytes());
@@ -77,15 +60,9 @@ pub fn emit_v2(addresses: Addresses, facts: Facts<'_>) -> Vec<u8> {
 
 /// Both addresses in one family, as the protocol wants them: IPv4 where both are (be it mapped into IPv6, as a
 /// dual-stack socket has it), IPv6 otherwise.
-fn one_family(
-    Addresses {
-        source,
-        destination,
-    }: Addresses,
-) -> Addresses {
+fn one_family(Addresses { source, destination }: Addresses) -> Addresses {
     let in_family = |address: SocketAddr, ip: IpAddr| SocketAddr::new(ip, address.port());
-    let (IpAddr::V4(source_ip), IpAddr::V4(destination_ip)) =
-        (source.ip().to_canonical(), destination.ip().to_canonical())
+    let (IpAddr::V4(source_ip), IpAddr::V4(destination_ip)) = (source.ip().to_canonical(), destination.ip().to_canonical())
     else {
         return Addresses {
             source: in_family(source, as_ipv6(source.ip())),

@@ -4,9 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use super::{
-    Addresses, CHECKSUM, Extensions, Header, HeaderError, LOCAL, MAX_V2_BYTES, PROXY, Progress,
-    TCP_OVER_IPV4, TCP_OVER_IPV6, UDP_OVER_IPV4, UDP_OVER_IPV6, UNIX_DATAGRAM, UNIX_STREAM,
-    UNSPECIFIED, V1_SIGNATURE, V2_FIXED_BYTES, V2_SIGNATURE,
+    Addresses, CHECKSUM, Extensions, Header, HeaderError, LOCAL, MAX_V2_BYTES, PROXY, Progress, TCP_OVER_IPV4, TCP_OVER_IPV6,
+    UDP_OVER_IPV4, UDP_OVER_IPV6, UNIX_DATAGRAM, UNIX_STREAM, UNSPECIFIED, V1_SIGNATURE, V2_FIXED_BYTES, V2_SIGNATURE,
 };
 
 /// Reads the header that `received`, everything since the connection began, starts with.
@@ -28,20 +27,12 @@ fn parse_v1(received: &[u8]) -> Result<Option<Header>, HeaderError> {
     let Some(line) = after_signature(received, V1_SIGNATURE)? else {
         return Ok(None);
     };
-    let line = line
-        .get(..MAX_LINE_BYTES - V1_SIGNATURE.len())
-        .unwrap_or(line);
+    let line = line.get(..MAX_LINE_BYTES - V1_SIGNATURE.len()).unwrap_or(line);
     let Some(end) = line.windows(2).position(|pair| pair == b"\r\n") else {
         let complete = line.len() == MAX_LINE_BYTES - V1_SIGNATURE.len();
-        return if complete {
-            Err(HeaderError::LineTooLong)
-        } else {
-            Ok(None)
-        };
+        return if complete { Err(HeaderError::LineTooLong) } else { Ok(None) };
     };
-    let text = line
-        .get(..end)
-        .and_then(|text| std::str::from_utf8(text).ok());
+    let text = line.get(..end).and_then(|text| std::str::from_utf8(text).ok());
     let mut words = text.ok_or(HeaderError::LineMalformed)?.split(' ');
     let addresses = match words.next() {
         // Whatever follows UNKNOWN is to be ignored.
@@ -59,9 +50,7 @@ fn parse_v1(received: &[u8]) -> Result<Option<Header>, HeaderError> {
 }
 
 /// Source address, destination address, source port, destination port, and no more.
-fn v1_addresses<'a, A: FromStr + Into<IpAddr>>(
-    mut words: impl Iterator<Item = &'a str>,
-) -> Option<Addresses> {
+fn v1_addresses<'a, A: FromStr + Into<IpAddr>>(mut words: impl Iterator<Item = &'a str>) -> Option<Addresses> {
     let source: A = words.next()?.parse().ok()?;
     let destination: A = words.next()?.parse().ok()?;
     let source_port = port(words.next()?)?;
@@ -74,8 +63,7 @@ fn v1_addresses<'a, A: FromStr + Into<IpAddr>>(
 
 /// Decimal digits without a sign or leading zeros.
 fn port(text: &str) -> Option<u16> {
-    let plain =
-        text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     if plain { text.parse().ok() } else { None }
 }
 
@@ -86,14 +74,10 @@ fn parse_v2(received: &[u8]) -> Result<Option<Header>, HeaderError> {
     let (command, family) = match *rest {
         [] => return Ok(None),
         [version, ..] if version >> 4 != 2 => {
-            return Err(HeaderError::UnknownVersion {
-                version: version >> 4,
-            });
+            return Err(HeaderError::UnknownVersion { version: version >> 4 });
         }
         [command, ..] if command & 0x0f > PROXY => {
-            return Err(HeaderError::UnknownCommand {
-                command: command & 0x0f,
-            });
+            return Err(HeaderError::UnknownCommand { command: command & 0x0f });
         }
         [_] => return Ok(None),
         [command, family, ..] => (command & 0x0f, family),
@@ -120,9 +104,7 @@ fn parse_v2(received: &[u8]) -> Result<Option<Header>, HeaderError> {
     let (Some(body), Some(header)) = (body.get(..stated), received.get(..length)) else {
         return Ok(None);
     };
-    let Some((addresses, extensions)) =
-        address_bytes.and_then(|bytes| body.split_at_checked(bytes))
-    else {
+    let Some((addresses, extensions)) = address_bytes.and_then(|bytes| body.split_at_checked(bytes)) else {
         return Ok(Some(Header {
             addresses: None,
             extensions: Extensions::default(),
@@ -142,14 +124,8 @@ fn v2_addresses(bytes: &[u8]) -> Option<Addresses> {
     let (source, destination) = addresses.split_at_checked(addresses.len() / 2)?;
     let [source_high, source_low, destination_high, destination_low] = *ports.first_chunk()?;
     Some(Addresses {
-        source: SocketAddr::new(
-            address(source)?,
-            u16::from_be_bytes([source_high, source_low]),
-        ),
-        destination: SocketAddr::new(
-            address(destination)?,
-            u16::from_be_bytes([destination_high, destination_low]),
-        ),
+        source: SocketAddr::new(address(source)?, u16::from_be_bytes([source_high, source_low])),
+        destination: SocketAddr::new(address(destination)?, u16::from_be_bytes([destination_high, destination_low])),
     })
 }
 
@@ -169,19 +145,14 @@ fn check_extensions(header: &[u8], extensions: &[u8]) -> Result<(), HeaderError>
         if kind == CHECKSUM {
             let value = <[u8; 4]>::try_from(value).map_err(|_| HeaderError::ExtensionMalformed)?;
             let offset = header.len() - next.len() - value.len();
-            if checksum
-                .replace((offset, u32::from_be_bytes(value)))
-                .is_some()
-            {
+            if checksum.replace((offset, u32::from_be_bytes(value))).is_some() {
                 return Err(HeaderError::ExtensionMalformed);
             }
         }
         rest = next;
     }
     match checksum {
-        Some((offset, stated)) if crc32c_without(header, offset) != stated => {
-            Err(HeaderError::Checksum)
-        }
+        Some((offset, stated)) if crc32c_without(header, offset) != stated => Err(HeaderError::Checksum),
         _ => Ok(()),
     }
 }
@@ -194,10 +165,7 @@ pub(super) fn split_extension(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 /// What comes after `signature`, `None` when the signature itself is incomplete.
-fn after_signature<'a>(
-    received: &'a [u8],
-    signature: &[u8],
-) -> Result<Option<&'a [u8]>, HeaderError> {
+fn after_signature<'a>(received: &'a [u8], signature: &[u8]) -> Result<Option<&'a [u8]>, HeaderError> {
     match received.strip_prefix(signature) {
         Some(rest) => Ok(Some(rest)),
         None if signature.starts_with(received) => Ok(None),
