@@ -1,5 +1,6 @@
 //! The data plane: listeners, ClientHello peek, passthrough relay, drain.
 
+pub mod relay;
 pub mod client_hello;
 pub mod postgres;
 pub mod preface;
