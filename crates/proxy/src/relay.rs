@@ -55,7 +55,10 @@ pub struct Meter {
 impl Meter {
     /// A meter that also counts into `shared`.
     pub fn new(shared: prometheus_client::metrics::counter::Counter) -> Self {
-        Self { delivered: AtomicU64::new(0), shared }
+        Self {
+            delivered: AtomicU64::new(0),
+            shared,
+        }
     }
 
     /// Bytes delivered so far on this connection.
@@ -81,8 +84,20 @@ pub struct Traffic {
 
 /// Relays between `client` and `backend` until both have ended, one has failed, or both were silent for `idle_timeout`.
 /// The sockets stay the caller's, who closes them.
-pub async fn relay(client: &mut TcpStream, backend: &mut TcpStream, idle_timeout: Option<Duration>, traffic: &Traffic) -> RelayEnd {
-    let mut relay = Relay { client, backend, traffic, upward: Direction::default(), downward: Direction::default(), failed: None };
+pub async fn relay(
+    client: &mut TcpStream,
+    backend: &mut TcpStream,
+    idle_timeout: Option<Duration>,
+    traffic: &Traffic,
+) -> RelayEnd {
+    let mut relay = Relay {
+        client,
+        backend,
+        traffic,
+        upward: Direction::default(),
+        downward: Direction::default(),
+        failed: None,
+    };
     let Some(idle_timeout) = idle_timeout else {
         return poll_fn(|context| relay.poll_both(context)).await;
     };
@@ -126,7 +141,9 @@ struct Relay<'a> {
 impl Relay<'_> {
     fn poll_both(&mut self, context: &mut Context<'_>) -> Poll<RelayEnd> {
         let last = self.downward.has_ended();
-        let upward = self.upward.poll(context, self.client, self.backend, &self.traffic.upward, last);
+        let upward = self
+            .upward
+            .poll(context, self.client, self.backend, &self.traffic.upward, last);
         if let Poll::Ready(Flow::ReadFailed(error)) = upward {
             return self.fail(Side::Client, error);
         }
@@ -135,7 +152,9 @@ impl Relay<'_> {
             self.failed.get_or_insert((Side::Backend, error));
         }
         let last = self.upward.has_ended();
-        let downward = self.downward.poll(context, self.backend, self.client, &self.traffic.downward, last);
+        let downward = self
+            .downward
+            .poll(context, self.backend, self.client, &self.traffic.downward, last);
         match downward {
             Poll::Ready(Flow::ReadFailed(error)) => return self.fail(Side::Backend, error),
             Poll::Ready(Flow::WriteFailed(error)) => {
@@ -164,7 +183,11 @@ impl Relay<'_> {
     /// A backend that has ended and a client that says nothing more: the backend is most likely gone altogether, which only
     /// writing to it would tell. Such a pair does not get the whole idle timeout.
     fn silence_allowed(&self, idle_timeout: Duration) -> Duration {
-        if self.downward.has_ended() { idle_timeout.min(SILENCE_AFTER_BACKEND_END) } else { idle_timeout }
+        if self.downward.has_ended() {
+            idle_timeout.min(SILENCE_AFTER_BACKEND_END)
+        } else {
+            idle_timeout
+        }
     }
 }
 

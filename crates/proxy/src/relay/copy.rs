@@ -59,7 +59,11 @@ pub(super) fn poll_copy(
         let bytes = buffer.filled();
         let read = bytes.len();
         if read == 0 {
-            return Poll::Ready(Ok(Copied { read, written: 0, rest: None }));
+            return Poll::Ready(Ok(Copied {
+                read,
+                written: 0,
+                rest: None,
+            }));
         }
         let written = match poll_write_some(context, destination, bytes) {
             Poll::Ready(Ok(written)) => written,
@@ -67,7 +71,10 @@ pub(super) fn poll_copy(
             Poll::Pending => 0,
         };
         let rest = bytes.get(written..).unwrap_or_default();
-        let rest = (!rest.is_empty()).then(|| Rest { bytes: rest.into(), written: 0 });
+        let rest = (!rest.is_empty()).then(|| Rest {
+            bytes: rest.into(),
+            written: 0,
+        });
         Poll::Ready(Ok(Copied { read, written, rest }))
     })
 }
