@@ -30,11 +30,11 @@ pub(crate) struct Context {
 impl Context {
     /// Builds the binary (or takes the one that `SEALWAY_E2E_BINARY` names) and makes the certificates.
     pub(crate) async fn prepare(debug: bool) -> anyhow::Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+        let root = crate::root();
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         let binary = match std::env::var_os(BINARY_VARIABLE) {
             Some(binary) => PathBuf::from(binary),
-            None => build(&root, &target, debug)?,
+            None => build(&target, debug)?,
         };
         let work = tempfile::Builder::new().prefix("sealway-e2e-").tempdir()?;
         // Servers that run as another user need to come through; what is secret below has mode 0600.
@@ -118,14 +118,9 @@ impl Context {
     }
 }
 
-fn build(root: &Path, target: &Path, debug: bool) -> anyhow::Result<PathBuf> {
+fn build(target: &Path, debug: bool) -> anyhow::Result<PathBuf> {
     let (flags, profile): (&[&str], _) = if debug { (&[], "debug") } else { (&["--release"], "release") };
-    let mut build = std::process::Command::new(env!("CARGO"));
-    build
-        .args(["build", "--quiet", "--package", "sealway"])
-        .args(flags)
-        .current_dir(root);
-    anyhow::ensure!(build.status()?.success(), "the binary does not build");
+    crate::finish(crate::cargo().args(["build", "--quiet", "--package", "sealway"]).args(flags))?;
     Ok(target.join(profile).join("sealway"))
 }
 

@@ -181,7 +181,7 @@ pub(crate) async fn descriptor_limit(context: &Context) -> anyhow::Result<String
         ensure!(
             Instant::now() < end,
             "it does not say that descriptors are short:\n{}",
-            gateway.log()
+            excerpt(&gateway.log())
         );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -13,7 +13,7 @@ use tokio::process::Child;
 
 use super::context::Context;
 use super::gateway::{Gateway, Options, route};
-use super::process::{Output, command, run, serve};
+use super::process::{Output, command, excerpt, run, serve};
 
 /// Two `s_server`s behind two names: each name brings its own server's certificate.
 pub(crate) async fn passthrough(context: &Context) -> anyhow::Result<String> {
@@ -103,7 +103,7 @@ pub(crate) async fn unknown_name(context: &Context) -> anyhow::Result<String> {
     ensure!(
         gateway.log().contains("unknown.example.com"),
         "the log does not name it:\n{}",
-        gateway.log()
+        excerpt(&gateway.log())
     );
     Ok("alert 112, and the log names the server name".to_owned())
 }
