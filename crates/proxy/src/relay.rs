@@ -11,13 +11,16 @@ mod pipe;
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
+use crate::socket;
 use direction::{Direction, Flow};
 
 /// The two ends of a relayed connection.
@@ -55,7 +58,10 @@ pub struct Meter {
 impl Meter {
     /// A meter that also counts into `shared`.
     pub fn new(shared: prometheus_client::metrics::counter::Counter) -> Self {
-        Self { delivered: AtomicU64::new(0), shared }
+        Self {
+            delivered: AtomicU64::new(0),
+            shared,
+        }
     }
 
     /// Bytes delivered so far on this connection.
@@ -81,13 +87,25 @@ pub struct Traffic {
 
 /// Relays between `client` and `backend` until both have ended, one has failed, or both were silent for `idle_timeout`.
 /// The sockets stay the caller's, who closes them.
-pub async fn relay(client: &mut TcpStream, backend: &mut TcpStream, idle_timeout: Option<Duration>, traffic: &Traffic) -> RelayEnd {
-    let mut relay = Relay { client, backend, traffic, upward: Direction::default(), downward: Direction::default(), failed: None };
-    let Some(idle_timeout) = idle_timeout else {
-        return poll_fn(|context| relay.poll_both(context)).await;
+pub async fn relay(
+    client: &mut TcpStream,
+    backend: &mut TcpStream,
+    idle_timeout: Option<Duration>,
+    traffic: &Traffic,
+) -> RelayEnd {
+    let mut relay = Relay {
+        client,
+        backend,
+        traffic,
+        upward: Direction::default(),
+        downward: Direction::default(),
+        failed: None,
     };
+    let idle_timeout = idle_timeout.unwrap_or(FOR_EVER);
     let mut active_at = Instant::now();
-    let idle = sleep_until(active_at + idle_timeout);
+    // TCP keepalive is for connections that live: switched on when this timer first fires, it costs short ones no system call.
+    let idle = sleep_until(active_at + idle_timeout.min(KEEPALIVE_AFTER));
+    let mut kept_alive = false;
     tokio::pin!(idle);
     poll_fn(|context| {
         let before = relay.moved();
@@ -105,6 +123,10 @@ pub async fn relay(client: &mut TcpStream, backend: &mut TcpStream, idle_timeout
         while idle.as_mut().poll(context).is_ready() {
             if deadline <= Instant::now() {
                 return Poll::Ready(RelayEnd::Idle);
+            }
+            if !kept_alive {
+                kept_alive = true;
+                socket::keep_alive(relay.backend);
             }
             idle.as_mut().reset(deadline);
         }
@@ -126,7 +148,9 @@ struct Relay<'a> {
 impl Relay<'_> {
     fn poll_both(&mut self, context: &mut Context<'_>) -> Poll<RelayEnd> {
         let last = self.downward.has_ended();
-        let upward = self.upward.poll(context, self.client, self.backend, &self.traffic.upward, last);
+        let upward = self
+            .upward
+            .poll(context, self.client, self.backend, &self.traffic.upward, last);
         if let Poll::Ready(Flow::ReadFailed(error)) = upward {
             return self.fail(Side::Client, error);
         }
@@ -135,11 +159,17 @@ impl Relay<'_> {
             self.failed.get_or_insert((Side::Backend, error));
         }
         let last = self.upward.has_ended();
-        let downward = self.downward.poll(context, self.backend, self.client, &self.traffic.downward, last);
+        let downward = self
+            .downward
+            .poll(context, self.backend, self.client, &self.traffic.downward, last);
         match downward {
             Poll::Ready(Flow::ReadFailed(error)) => return self.fail(Side::Backend, error),
             Poll::Ready(Flow::WriteFailed(error)) => {
                 self.failed.get_or_insert((Side::Client, error));
+            }
+            Poll::Ready(Flow::Ended) if !self.upward.has_ended() && self.backend_takes_nothing(context) => {
+                let error = io::ErrorKind::ConnectionReset.into();
+                return self.fail(Side::Backend, error);
             }
             Poll::Ready(Flow::Ended) | Poll::Pending => {}
         }
@@ -157,6 +187,12 @@ impl Relay<'_> {
         Poll::Ready(RelayEnd::Failed { side, error })
     }
 
+    /// Whether a backend that ended its stream has reset the other direction as well, so that nobody need wait for the client.
+    fn backend_takes_nothing(&self, context: &mut Context<'_>) -> bool {
+        let ready = pin!(self.backend.ready(Interest::WRITABLE));
+        matches!(ready.poll(context), Poll::Ready(Ok(ready)) if ready.is_write_closed())
+    }
+
     fn moved(&self) -> u64 {
         self.upward.moved().wrapping_add(self.downward.moved())
     }
@@ -164,10 +200,17 @@ impl Relay<'_> {
     /// A backend that has ended and a client that says nothing more: the backend is most likely gone altogether, which only
     /// writing to it would tell. Such a pair does not get the whole idle timeout.
     fn silence_allowed(&self, idle_timeout: Duration) -> Duration {
-        if self.downward.has_ended() { idle_timeout.min(SILENCE_AFTER_BACKEND_END) } else { idle_timeout }
+        if self.downward.has_ended() {
+            idle_timeout.min(SILENCE_AFTER_BACKEND_END)
+        } else {
+            idle_timeout
+        }
     }
 }
 
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+/// Idle timeout of a connection without one: 30 years, as tokio's own sleeps have it.
+const FOR_EVER: Duration = Duration::from_secs(86_400 * 365 * 30);
 const SILENCE_AFTER_BACKEND_END: Duration = Duration::from_secs(120);
 
 #[cfg(test)]

@@ -196,7 +196,11 @@ impl Direction {
 
     /// Small messages want one read and one write; bulk wants splice(2), which costs two calls and copies nothing.
     fn weigh(&mut self, read: usize) {
-        self.bulk = if read >= LARGE_READ { (self.bulk + read).min(2 * BULK) } else { self.bulk.saturating_sub(BULK / 4) };
+        self.bulk = if read >= LARGE_READ {
+            (self.bulk + read).min(2 * BULK)
+        } else {
+            self.bulk.saturating_sub(BULK / 4)
+        };
         self.splicing = if self.splicing { self.bulk > 0 } else { self.bulk >= BULK };
     }
 }

@@ -39,7 +39,10 @@ mod platform {
         /// A pipe that is large enough to be worth it, or `None`.
         pub(in crate::relay) fn borrow() -> Option<Self> {
             let ends = KEPT.with_borrow_mut(Vec::pop).or_else(Ends::open)?;
-            Some(Self { ends: Some(ends), held: 0 })
+            Some(Self {
+                ends: Some(ends),
+                held: 0,
+            })
         }
 
         pub(in crate::relay) fn is_empty(&self) -> bool {
@@ -51,8 +54,9 @@ mod platform {
             let Some(ends) = &self.ends else { return Poll::Ready(Ok(0)) };
             loop {
                 ready!(source.poll_read_ready(context))?;
-                let filled =
-                    source.try_io(Interest::READABLE, || Ok(splice(source, None, &ends.write, None, ends.capacity, FLAGS)?));
+                let filled = source.try_io(Interest::READABLE, || {
+                    Ok(splice(source, None, &ends.write, None, ends.capacity, FLAGS)?)
+                });
                 match filled {
                     Ok(bytes) => {
                         self.held += bytes;
@@ -65,12 +69,17 @@ mod platform {
         }
 
         /// Moves bytes of the pipe, which must hold some, into `destination`.
-        pub(in crate::relay) fn poll_drain(&mut self, context: &mut Context<'_>, destination: &TcpStream) -> Poll<io::Result<usize>> {
+        pub(in crate::relay) fn poll_drain(
+            &mut self,
+            context: &mut Context<'_>,
+            destination: &TcpStream,
+        ) -> Poll<io::Result<usize>> {
             let Some(ends) = &self.ends else { return Poll::Ready(Ok(0)) };
             loop {
                 ready!(destination.poll_write_ready(context))?;
-                let drained =
-                    destination.try_io(Interest::WRITABLE, || Ok(splice(&ends.read, None, destination, None, self.held, FLAGS)?));
+                let drained = destination.try_io(Interest::WRITABLE, || {
+                    Ok(splice(&ends.read, None, destination, None, self.held, FLAGS)?)
+                });
                 match drained {
                     Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                     Ok(bytes) => {
@@ -112,7 +121,11 @@ mod platform {
                 return None;
             };
             // From here on `Drop` counts it.
-            let mut ends = Box::new(Self { read, write, capacity: 0 });
+            let mut ends = Box::new(Self {
+                read,
+                write,
+                capacity: 0,
+            });
             let enlarged = SIZES.iter().find_map(|size| fcntl_setpipe_size(&ends.write, *size).ok());
             ends.capacity = enlarged.or_else(|| fcntl_getpipe_size(&ends.write).ok())?;
             (ends.capacity >= SMALLEST).then_some(ends)
