@@ -154,3 +154,85 @@ const MAX_NAME_BYTES: usize = 253;
 const MAX_LABEL_BYTES: usize = 63;
 /// As much of a malformed name as logs show.
 const SHOWN_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_normalised() {
+        for (sent, name) in [
+            ("payment.internal.example.com", "payment.internal.example.com"),
+            ("Payment.INTERNAL.example.com", "payment.internal.example.com"),
+            ("vault.example.com.", "vault.example.com"),
+            ("localhost", "localhost"),
+            ("_acme-challenge.my_host.example.com", "_acme-challenge.my_host.example.com"),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+            ("a-.-b", "a-.-b"),
+            ("1.2.3", "1.2.3"),
+        ] {
+            assert_eq!(ServerName::from_bytes(sent.as_bytes()), ServerName::Name(name.into()));
+        }
+    }
+
+    #[test]
+    fn addresses_are_no_names() {
+        for (sent, address) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("192.0.2.7.", "192.0.2.7"),
+            ("2001:DB8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+        ] {
+            assert_eq!(ServerName::from_bytes(sent.as_bytes()), ServerName::Address(address.into()));
+        }
+    }
+
+    #[test]
+    fn malformed_names_say_why() {
+        let long_label = "a".repeat(64);
+        let long_name = ["abcdefg."; 32].concat();
+        for (sent, reason) in [
+            (b"".as_slice(), NameError::Empty),
+            (b".", NameError::Empty),
+            (b"..", NameError::EmptyLabel),
+            (b".example.com", NameError::EmptyLabel),
+            (b"vault..example.com", NameError::EmptyLabel),
+            (b"example.com..", NameError::EmptyLabel),
+            (b"*.example.com", NameError::Wildcard),
+            (b"vault\0.example.com", NameError::Nul),
+            ("bücher.example".as_bytes(), NameError::NotAscii),
+            (b"vault example.com", NameError::Character { byte: b' ' }),
+            (b"fe80::1%eth0", NameError::Character { byte: b':' }),
+            (b"vault.example.com:443", NameError::Character { byte: b':' }),
+            (long_label.as_bytes(), NameError::LabelTooLong),
+            (long_name.as_bytes(), NameError::TooLong),
+        ] {
+            let ServerName::Malformed { reason: found, .. } = ServerName::from_bytes(sent) else {
+                panic!("{sent:?}")
+            };
+            assert_eq!(found, reason, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn longest_name_passes_with_its_dot() {
+        let name = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)].join(".");
+        assert_eq!(name.len(), 253);
+        assert_eq!(
+            ServerName::from_bytes(format!("{name}.").as_bytes()),
+            ServerName::Name(name.as_str().into())
+        );
+        let ServerName::Malformed { reason, .. } = ServerName::from_bytes(format!("{name}e").as_bytes()) else {
+            panic!()
+        };
+        assert_eq!(reason, NameError::TooLong);
+    }
+
+    #[test]
+    fn what_logs_show_is_short_and_printable() {
+        let ServerName::Malformed { shown, .. } = ServerName::from_bytes(&[0xff; 60_000]) else {
+            panic!()
+        };
+        assert_eq!(*shown, *"\\xff".repeat(SHOWN_BYTES));
+    }
+}
