@@ -1,7 +1,8 @@
 //! One record for each connection, whatever happens.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::Once;
 
 use prometheus_client::registry::Registry;
 use sealway_api::{Kind, ObjectKey, ObjectRef, TlsMode};
@@ -9,7 +10,6 @@ use sealway_core::{HostnamePattern, ListenerFate, NameIndex, RejectReason, TlsLi
 
 use super::*;
 use crate::metrics::Metrics;
-use crate::scope::lock;
 
 struct Rig {
     registry: Registry,
@@ -90,24 +90,32 @@ fn forgotten_connection_is_recorded_as_abandoned() {
     assert_eq!(rig.counted(), [sample("", "", "abandoned")]);
 }
 
+thread_local! {
+    /// What this thread logged.
+    static LOGGED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+struct ThisThread;
+
+impl std::io::Write for ThisThread {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOGGED.with_borrow_mut(|logged| logged.extend_from_slice(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// The access log's lines as JSON, from what `work` does on this thread.
 fn access_log(work: impl FnOnce()) -> Vec<serde_json::Value> {
-    #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-    impl std::io::Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            lock(&self.0).extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
-    tracing::subscriber::with_default(subscriber, work);
-    let text = String::from_utf8(lock(&lines.0).clone()).unwrap();
+    // For the whole process: a subscriber of one thread would race with the other tests for what is enabled.
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| tracing_subscriber::fmt().json().with_writer(|| ThisThread).init());
+    LOGGED.take();
+    work();
+    let text = String::from_utf8(LOGGED.take()).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
