@@ -64,7 +64,12 @@ fn find(
     }
     let to = ObjectRef::of(Kind::Service, key);
     if !world.grants.permit(route, &to) {
-        let cause = Cause::RefNotPermitted { from: route.clone(), to };
+        let nearest = world.grants.nearest(route, &to);
+        let cause = Cause::RefNotPermitted {
+            from: route.clone(),
+            to,
+            nearest,
+        };
         return Err(Missing::Reference(BackendFault::NotPermitted, ".namespace", cause));
     }
     let Some(port) = reference.port else {
@@ -104,7 +109,7 @@ fn find(
         .map(|entry| entry.address.clone())
         .collect();
     if !overrides.is_empty() {
-        let addresses = resolve_addresses(world, key, overrides)?;
+        let addresses = resolve_addresses(world, &to, "spec", overrides)?;
         return Ok(backend(addresses));
     }
 
@@ -119,7 +124,7 @@ fn find(
         // Such a Service needs no ports: the route's port is the port to connect to.
         let host = service.spec.external_name.as_deref().unwrap_or_default();
         let address = external(host, port);
-        return Ok(backend(resolve_addresses(world, key, vec![address])?));
+        return Ok(backend(resolve_addresses(world, &to, "spec.externalName", vec![address])?));
     }
     let Some(service_port) = service_port else {
         let there = service.spec.ports.iter().map(port_text).collect();
@@ -135,7 +140,7 @@ fn find(
     let addresses = if found.is_empty() {
         Vec::new()
     } else {
-        resolve_addresses(world, key, found)?
+        resolve_addresses(world, &to, "spec", found)?
     };
     if addresses.is_empty() {
         // Plain manifests have no EndpointSlices: that is worth a word only to who wants to send traffic there.
@@ -172,7 +177,9 @@ fn external(host: &str, port: u16) -> BackendAddress {
     }
 }
 
-/// Addresses of the endpoints that may take connections, names unresolved.
+/// Addresses of the endpoints that may take connections, names unresolved. As kube-proxy has it (pkg/proxy/endpointslicecache.go and
+/// topology.go): absent `ready` and `serving` mean yes, absent `terminating` means no; serving but terminating endpoints are used only
+/// when none is ready.
 fn endpoints(world: &mut World<'_>, slices: &[&EndpointSlice], service: &Service, port: &ServicePort) -> Vec<BackendAddress> {
     let mut ready = Vec::new();
     let mut terminating = Vec::new();
@@ -192,7 +199,7 @@ fn endpoints(world: &mut World<'_>, slices: &[&EndpointSlice], service: &Service
         for (position, endpoint) in slice.endpoints.iter().enumerate() {
             let conditions = &endpoint.conditions;
             let is_ready = conditions.ready.unwrap_or(true) || service.spec.publish_not_ready_addresses;
-            let is_leaving = conditions.serving.unwrap_or(is_ready) && conditions.terminating.unwrap_or(false);
+            let is_leaving = conditions.serving.unwrap_or(true) && conditions.terminating.unwrap_or(false);
             let (true, Some(text)) = (is_ready || is_leaving, endpoint.addresses.first()) else {
                 continue;
             };
@@ -225,26 +232,33 @@ fn address(kind: &EndpointAddressType, text: &str, port: u16) -> Option<BackendA
 }
 
 /// Names become addresses by what was observed; a name is also put on the list of those to resolve.
-fn resolve_addresses(world: &mut World<'_>, service: &ObjectKey, found: Vec<BackendAddress>) -> Result<Vec<SocketAddr>, Missing> {
+fn resolve_addresses(
+    world: &mut World<'_>,
+    service: &ObjectRef,
+    field: &str,
+    found: Vec<BackendAddress>,
+) -> Result<Vec<SocketAddr>, Missing> {
     let mut addresses = Vec::new();
     for address in found {
-        match address {
-            BackendAddress::Socket(socket) => addresses.push(socket),
-            BackendAddress::Name(name, port) => {
-                match world.observed.names.get(&name) {
-                    Some(known) if !known.is_empty() => addresses.extend(known.iter().map(|ip| SocketAddr::new(*ip, port))),
-                    // Asked, and there is no answer.
-                    Some(_) => {
-                        let cause = Cause::BackendNameUnresolved {
-                            service: service.clone(),
-                            name: name.clone(),
-                        };
-                        world.report(&ObjectRef::of(Kind::Service, service), "spec", cause);
-                    }
-                    None => {}
-                }
-                world.names.insert(name);
+        let (name, port) = match address {
+            BackendAddress::Socket(socket) => {
+                addresses.push(socket);
+                continue;
             }
+            BackendAddress::Name(name, port) => (name, port),
+        };
+        let known = world.observed.names.get(&name);
+        addresses.extend(known.into_iter().flatten().map(|ip| SocketAddr::new(*ip, port)));
+        // Asked, and there is no answer; or there is nothing to ask for.
+        if name.is_empty() || known.is_some_and(Vec::is_empty) {
+            let cause = Cause::BackendNameUnresolved {
+                service: service.key.clone(),
+                name: name.clone(),
+            };
+            world.report(service, field, cause);
+        }
+        if !name.is_empty() {
+            world.names.insert(name);
         }
     }
     addresses.sort_unstable();

@@ -3,6 +3,7 @@
 use sealway_api::Kind;
 
 use super::{Cause, Severity};
+use crate::hostname::HostnamePattern;
 
 impl Cause {
     /// How bad it is.
@@ -14,10 +15,12 @@ impl Cause {
             | Self::UnknownField { .. }
             | Self::LastGoodKept
             | Self::ForeignController { .. }
-            | Self::ParametersNotSupported { .. }
+            | Self::ClassParametersIgnored { .. }
             | Self::SelectorMatchesNothing { .. }
+            | Self::NoParents
             | Self::Shadowed { .. }
             | Self::RulesShadowed { .. }
+            | Self::HostnameUnreachable { .. }
             | Self::AllWeightsZero
             | Self::NoReadyEndpoint { .. } => Severity::Warning,
             _ => Severity::Error,
@@ -49,7 +52,10 @@ impl Cause {
             | Self::MountMissing { .. }
             | Self::PolicyTargetMissing { .. } => 3,
             // Follows from a selector that matches nothing, or from a missing grant.
-            Self::NamespaceNotAllowed { .. } | Self::NoMatchingHostname { .. } | Self::ListenerNotAccepted { .. } => 5,
+            Self::NamespaceNotAllowed { .. }
+            | Self::NoMatchingHostname { .. }
+            | Self::ListenerUnsupported { .. }
+            | Self::ParentNotServed { .. } => 5,
             Self::SupersededVersion { .. } | Self::UnknownField { .. } => 6,
             _ if self.severity() == Severity::Note => 7,
             _ => 4,
@@ -73,6 +79,7 @@ impl Cause {
             Self::RepeatedObject { .. } => "repeated-object",
             Self::LastGoodKept => "last-good-kept",
             Self::ForeignController { .. } => "foreign-controller",
+            Self::ClassParametersIgnored { .. } => "class-parameters-ignored",
             Self::ParametersNotSupported { .. } => "parameters-not-supported",
             Self::ClassNotFound { .. } => "class-not-found",
             Self::AddressTypeUnsupported { .. } => "address-type-unsupported",
@@ -99,17 +106,20 @@ impl Cause {
             Self::SelectorMissing => "selector-missing",
             Self::SelectorMatchesNothing { .. } => "selector-matches-nothing",
             Self::RefNotPermitted { .. } => "ref-not-permitted",
+            Self::NoParents => "no-parents",
             Self::ParentNotFound { .. } => "parent-not-found",
             Self::ParentKindUnsupported { .. } => "parent-kind-unsupported",
             Self::SectionNotFound { .. } => "section-not-found",
             Self::NamespaceNotAllowed { .. } => "namespace-not-allowed",
             Self::KindNotAllowed { .. } => "kind-not-allowed",
             Self::ListenerCannotHaveRoute { .. } => "listener-cannot-have-route",
+            Self::ListenerUnsupported { .. } => "listener-unsupported",
             Self::NoMatchingHostname { .. } => "no-matching-hostname",
             Self::HostnameIgnored { .. } => "hostname-ignored",
             Self::Shadowed { .. } => "shadowed",
             Self::RulesShadowed { .. } => "rules-shadowed",
-            Self::ListenerNotAccepted { .. } => "listener-not-accepted",
+            Self::HostnameUnreachable { .. } => "hostname-unreachable",
+            Self::ParentNotServed { .. } => "parent-not-served",
             Self::NotServedYet { .. } => "not-served-yet",
             Self::NoBackends => "no-backends",
             Self::AllWeightsZero => "all-weights-zero",
@@ -152,6 +162,9 @@ impl Cause {
             Self::ForeignController { controller } => {
                 format!("names another controller, `{controller}`; served all the same")
             }
+            Self::ClassParametersIgnored { kind } => {
+                format!("parameters of kind {kind} mean nothing to Sealway: its Gateways are served without them")
+            }
             Self::ParametersNotSupported { kind } => format!("parameters of kind {kind} mean nothing to Sealway"),
             Self::ClassNotFound { class } => format!("there is no GatewayClass `{class}`"),
             Self::AddressTypeUnsupported { kind } => format!("addresses of type {kind} are not supported"),
@@ -161,7 +174,9 @@ impl Cause {
                 format!("annotation {key}: `{value}` is not {expected}; the annotation is ignored")
             }
             Self::ProtocolUnsupported { protocol } => format!("protocol {protocol} is not supported"),
-            Self::TlsModeUnsupported { mode } => format!("TLS mode {mode} is not supported"),
+            Self::TlsModeUnsupported { mode, protocol } => {
+                format!("a listener of protocol {protocol} cannot have TLS mode {mode}")
+            }
             Self::TlsMissing => "the listener ends TLS but has no `tls`: there is no certificate to serve".to_owned(),
             Self::RouteKindUnsupported { kind, .. } => format!("a listener of this protocol cannot have routes of kind {kind}"),
             Self::ProtocolConflict { port, others } => {
@@ -199,15 +214,17 @@ impl Cause {
             }
             Self::CertificateSecretInvalid { secret, detail } => format!("Secret {secret} is no certificate: {detail}"),
             Self::SelectorMissing => "`from: Selector` without a selector admits no namespace".to_owned(),
-            Self::SelectorMatchesNothing { selector } => {
+            Self::SelectorMatchesNothing { selector, .. } => {
                 format!("no Namespace carries the labels that this selects ({selector}): no route can attach")
             }
-            Self::RefNotPermitted { from, to } => {
+            Self::RefNotPermitted { from, to, nearest } => {
+                let nearest = nearest.as_ref().map(|grant| format!(" ({grant})")).unwrap_or_default();
                 format!(
-                    "{from} may not refer to {to}: no ReferenceGrant in namespace {} allows it",
+                    "{from} may not refer to {to}: no ReferenceGrant in namespace {} allows it{nearest}",
                     to.key.namespace
                 )
             }
+            Self::NoParents => "the route names no parent: it attaches to nothing".to_owned(),
             Self::ParentNotFound { parent, .. } => format!("there is no {parent}"),
             Self::ParentKindUnsupported { kind } => format!("a parent of kind {kind} is not supported"),
             Self::SectionNotFound {
@@ -218,8 +235,14 @@ impl Cause {
                 (None, Some(port)) => format!("Gateway {gateway} has no listener on port {port}"),
                 (None, None) => format!("Gateway {gateway} has no listeners"),
             },
-            Self::NamespaceNotAllowed { gateway, listener, rule } => {
-                format!("listener `{listener}` of Gateway {gateway} takes no routes from this namespace ({rule})")
+            Self::NamespaceNotAllowed {
+                gateway,
+                listener,
+                namespace,
+                rule,
+                ..
+            } => {
+                format!("listener `{listener}` of Gateway {gateway} takes no routes from namespace `{namespace}` ({rule})")
             }
             Self::KindNotAllowed { gateway, listener, kind } => {
                 format!("listener `{listener}` of Gateway {gateway} does not allow routes of kind {kind}")
@@ -228,18 +251,27 @@ impl Cause {
                 gateway,
                 listener,
                 protocol,
+                kind,
             } => {
-                format!("listener `{listener}` of Gateway {gateway} speaks {protocol}, which cannot have such a route")
+                format!("listener `{listener}` of Gateway {gateway} speaks {protocol}, which cannot have a {kind}")
+            }
+            Self::ListenerUnsupported {
+                gateway,
+                listener,
+                reason,
+            } => {
+                format!("listener `{listener}` of Gateway {gateway} is not served itself ({reason}): it takes no routes")
             }
             Self::NoMatchingHostname {
                 gateway,
                 hostnames,
                 listeners,
             } => {
+                let served = listeners.iter().map(|(name, pattern)| format!("`{name}` serves {pattern}"));
                 format!(
                     "no hostname of the route ({}) is served by Gateway {gateway} ({})",
-                    hostnames.join(", "),
-                    listeners.join(", ")
+                    some_of(hostnames),
+                    some_of(&served.collect::<Vec<_>>())
                 )
             }
             Self::HostnameIgnored { hostname } => format!("no listener that the route attaches to serves `{hostname}`"),
@@ -254,12 +286,30 @@ impl Cause {
             Self::RulesShadowed { count } => {
                 format!("the first rule takes every connection; {count} further rule(s) never serve")
             }
-            Self::ListenerNotAccepted {
+            Self::HostnameUnreachable {
+                hostname,
                 gateway,
                 listener,
+                other,
+                claims,
+            } => {
+                format!(
+                    "connections for `{hostname}` go to listener `{other}` ({claims}) of Gateway {gateway}, which is more specific than listener `{listener}` where this route is"
+                )
+            }
+            Self::ParentNotServed {
+                gateway,
+                listener: Some(listener),
                 reason,
             } => {
                 format!("listener `{listener}` of Gateway {gateway} is not accepted itself ({reason})")
+            }
+            Self::ParentNotServed {
+                gateway,
+                listener: None,
+                reason,
+            } => {
+                format!("Gateway {gateway} is not accepted itself ({reason})")
             }
             Self::NotServedYet { what } => format!("{what} is read and checked, but this version does not serve it yet"),
             Self::NoBackends => "the rule names no backend: every connection is refused".to_owned(),
@@ -324,12 +374,16 @@ impl Cause {
                     crate::settings::CONTROLLER_NAME
                 )
             }
-            Self::ParametersNotSupported { .. } => "remove `parametersRef`".to_owned(),
+            Self::ClassParametersIgnored { .. } | Self::ParametersNotSupported { .. } => "remove `parametersRef`".to_owned(),
             Self::ClassNotFound { class } => format!("add a GatewayClass `{class}`, or correct `gatewayClassName`"),
             Self::AddressTypeUnsupported { .. } => "use `type: IPAddress`".to_owned(),
             Self::AddressInvalid { .. } => "write an IPv4 or IPv6 address without port".to_owned(),
             Self::AddressNotUsable { .. } => "use an address of this machine, or remove `addresses` and pass --bind".to_owned(),
             Self::ProtocolUnsupported { .. } => "use HTTP, HTTPS or TLS".to_owned(),
+            Self::TlsModeUnsupported { mode, protocol } if mode == "Passthrough" && protocol == "HTTPS" => {
+                "use `protocol: TLS` with a TLSRoute, or `mode: Terminate`".to_owned()
+            }
+            Self::TlsModeUnsupported { protocol, .. } if protocol == "HTTPS" => "use `mode: Terminate`".to_owned(),
             Self::TlsModeUnsupported { .. } => "use `mode: Passthrough` or `mode: Terminate`".to_owned(),
             Self::TlsMissing | Self::CertificateRefMissing => "add `tls.certificateRefs: [{name: SECRET}]`".to_owned(),
             Self::RouteKindUnsupported { supported, .. } if supported.is_empty() => "remove it".to_owned(),
@@ -359,13 +413,22 @@ impl Cause {
             } => format!("wait for {issuer}, or look at its status"),
             Self::CertificateSecretInvalid { .. } => "it needs PEM under `tls.crt` and `tls.key`".to_owned(),
             Self::SelectorMissing => "add `selector.matchLabels`".to_owned(),
-            Self::SelectorMatchesNothing { selector } => {
-                format!(
-                    "label the routes' namespaces: `kubectl label namespace NAME {selector}`, or in the Namespace's metadata.labels"
-                )
-            }
-            Self::RefNotPermitted { from, to } => format!(
-                "add to namespace {}: ReferenceGrant with from: [{{group: {}, kind: {}, namespace: {}}}], to: [{{group: {:?}, kind: {}, name: {}}}]",
+            Self::SelectorMatchesNothing { labels, namespaces, .. } => match labels {
+                Some(labels) => {
+                    let names = if namespaces.is_empty() {
+                        "NAME".to_owned()
+                    } else {
+                        namespaces.join(" ")
+                    };
+                    format!(
+                        "label the routes' namespaces: `kubectl label namespace {names} {labels}`, or in each Namespace's manifest"
+                    )
+                }
+                None => "change the selector, or the labels of the routes' namespaces".to_owned(),
+            },
+            Self::RefNotPermitted { nearest: Some(_), .. } => "mend that entry, or add one that fits".to_owned(),
+            Self::RefNotPermitted { from, to, .. } => format!(
+                "add to namespace {} a ReferenceGrant with from: [{{group: {}, kind: {}, namespace: {}}}], to: [{{group: {:?}, kind: {}, name: {}}}]",
                 to.key.namespace,
                 from.kind.group(),
                 from.kind,
@@ -374,6 +437,7 @@ impl Cause {
                 to.kind,
                 to.key.name
             ),
+            Self::NoParents => "add `parentRefs`".to_owned(),
             Self::ParentNotFound { elsewhere, .. } => match elsewhere.first() {
                 Some(key) if !key.namespace.is_empty() => {
                     format!("did you mean {key}? Then add `namespace: {}` to the parentRef", key.namespace)
@@ -382,18 +446,31 @@ impl Cause {
             },
             Self::ParentKindUnsupported { .. } => "refer to a Gateway".to_owned(),
             Self::SectionNotFound { there, .. } => format!("there are: {}", quoted(there)),
-            Self::NamespaceNotAllowed { .. } => {
-                "label the namespace as the listener's selector asks, or widen `allowedRoutes.namespaces`".to_owned()
+            Self::NamespaceNotAllowed {
+                namespace,
+                labels: Some(labels),
+                ..
+            } => {
+                format!("label it: `kubectl label namespace {namespace} {labels}`, or in its Namespace manifest")
             }
+            Self::NamespaceNotAllowed { .. } => "widen the listener's `allowedRoutes.namespaces`, or move the route".to_owned(),
             Self::KindNotAllowed { kind, .. } => format!("add `{{kind: {kind}}}` to the listener's allowedRoutes.kinds"),
+            Self::ListenerUnsupported { .. } => "look at the listener's own problem".to_owned(),
             Self::ListenerCannotHaveRoute { .. } => "attach the route to a listener of a fitting protocol".to_owned(),
+            Self::NoMatchingHostname {
+                hostnames, listeners, ..
+            } if listeners.iter().any(|(_, pattern)| is_apex(pattern, hostnames)) => {
+                "a wildcard does not cover the name that it hangs from: add a listener for that name".to_owned()
+            }
             Self::NoMatchingHostname { .. } => {
                 "change the route's hostnames or the listener's hostname so that they meet".to_owned()
             }
             Self::HostnameIgnored { .. } => "remove it, or add a listener for it".to_owned(),
             Self::Shadowed { .. } => "remove one of the two claims".to_owned(),
             Self::RulesShadowed { .. } => "keep one rule, as v1 demands; use weights to share".to_owned(),
-            Self::ListenerNotAccepted { .. } => "look at the listener's own conditions".to_owned(),
+            Self::HostnameUnreachable { other, .. } => format!("attach the route to listener `{other}` too, or instead"),
+            Self::ParentNotServed { listener: Some(_), .. } => "look at the listener's own problem".to_owned(),
+            Self::ParentNotServed { listener: None, .. } => "look at the Gateway's own problem".to_owned(),
             Self::NoBackends => "add `backendRefs`".to_owned(),
             Self::AllWeightsZero => "give one backend a weight above 0".to_owned(),
             Self::BackendKindUnsupported { .. } => "refer to a Service".to_owned(),
@@ -440,11 +517,27 @@ impl Cause {
     }
 }
 
+fn is_apex(listener: &HostnamePattern, hostnames: &[String]) -> bool {
+    matches!(listener, HostnamePattern::Wildcard(suffix) if hostnames.iter().any(|name| **name == **suffix))
+}
+
 fn quoted(names: &[String]) -> String {
     if names.is_empty() {
         return "nothing".to_owned();
     }
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    some_of(&names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>())
+}
+
+/// The first few, and how many more there are: a message is to be read.
+pub(crate) fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    match names.get(SHOWN..) {
+        Some(rest) if !rest.is_empty() => {
+            let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>();
+            format!("{} and {} more", shown.join(", "), rest.len())
+        }
+        _ => names.join(", "),
+    }
 }
 
 fn of_group(group: &str) -> String {
