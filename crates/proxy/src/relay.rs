@@ -11,13 +11,16 @@ mod pipe;
 
 use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
+use crate::socket;
 use direction::{Direction, Flow};
 
 /// The two ends of a relayed connection.
@@ -97,12 +100,18 @@ pub async fn relay(
         upward: Direction::default(),
         downward: Direction::default(),
         failed: None,
+<<<<<<< HEAD
     };
     let Some(idle_timeout) = idle_timeout else {
         return poll_fn(|context| relay.poll_both(context)).await;
+=======
+>>>>>>> relay
     };
+    let idle_timeout = idle_timeout.unwrap_or(FOR_EVER);
     let mut active_at = Instant::now();
-    let idle = sleep_until(active_at + idle_timeout);
+    // TCP keepalive is for connections that live: switched on when this timer first fires, it costs short ones no system call.
+    let idle = sleep_until(active_at + idle_timeout.min(KEEPALIVE_AFTER));
+    let mut kept_alive = false;
     tokio::pin!(idle);
     poll_fn(|context| {
         let before = relay.moved();
@@ -120,6 +129,10 @@ pub async fn relay(
         while idle.as_mut().poll(context).is_ready() {
             if deadline <= Instant::now() {
                 return Poll::Ready(RelayEnd::Idle);
+            }
+            if !kept_alive {
+                kept_alive = true;
+                socket::keep_alive(relay.backend);
             }
             idle.as_mut().reset(deadline);
         }
@@ -160,6 +173,10 @@ impl Relay<'_> {
             Poll::Ready(Flow::WriteFailed(error)) => {
                 self.failed.get_or_insert((Side::Client, error));
             }
+            Poll::Ready(Flow::Ended) if !self.upward.has_ended() && self.backend_takes_nothing(context) => {
+                let error = io::ErrorKind::ConnectionReset.into();
+                return self.fail(Side::Backend, error);
+            }
             Poll::Ready(Flow::Ended) | Poll::Pending => {}
         }
         if !(self.upward.has_ended() && self.downward.has_ended()) {
@@ -174,6 +191,12 @@ impl Relay<'_> {
     fn fail(&mut self, side: Side, error: io::Error) -> Poll<RelayEnd> {
         let (side, error) = self.failed.take().unwrap_or((side, error));
         Poll::Ready(RelayEnd::Failed { side, error })
+    }
+
+    /// Whether a backend that ended its stream has reset the other direction as well, so that nobody need wait for the client.
+    fn backend_takes_nothing(&self, context: &mut Context<'_>) -> bool {
+        let ready = pin!(self.backend.ready(Interest::WRITABLE));
+        matches!(ready.poll(context), Poll::Ready(Ok(ready)) if ready.is_write_closed())
     }
 
     fn moved(&self) -> u64 {
@@ -191,6 +214,9 @@ impl Relay<'_> {
     }
 }
 
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+/// Idle timeout of a connection without one: 30 years, as tokio's own sleeps have it.
+const FOR_EVER: Duration = Duration::from_secs(86_400 * 365 * 30);
 const SILENCE_AFTER_BACKEND_END: Duration = Duration::from_secs(120);
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 //! The buffer is the thread's; it is used within one poll. Only what a slow destination did not take is kept, in a buffer of
 //! exactly that size.
 
-use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -12,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::direction::Flow;
+use crate::scratch;
 
 /// What one read and one write did.
 pub(super) struct Copied {
@@ -48,10 +48,7 @@ pub(super) fn poll_copy(
     source: &mut TcpStream,
     destination: &mut TcpStream,
 ) -> Poll<Result<Copied, Flow>> {
-    SCRATCH.with_borrow_mut(|scratch| {
-        if scratch.is_empty() {
-            scratch.resize(SCRATCH_BYTES, 0);
-        }
+    scratch::with(|scratch| {
         let mut buffer = ReadBuf::new(scratch);
         if let Err(error) = ready!(Pin::new(source).poll_read(context, &mut buffer)) {
             return Poll::Ready(Err(Flow::ReadFailed(error)));
@@ -84,11 +81,4 @@ fn poll_write_some(context: &mut Context<'_>, destination: &mut TcpStream, bytes
         0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
         written => Poll::Ready(Ok(written)),
     }
-}
-
-/// Large enough that a stream without splice is not slowed, small enough to stay in the cache.
-const SCRATCH_BYTES: usize = 64 * 1024;
-
-thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
