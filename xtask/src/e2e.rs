@@ -82,7 +82,7 @@ async fn scenarios(arguments: &[&str]) -> anyhow::Result<ExitCode> {
         )
         .await;
     report
-        .record("psql reaches the sample database", postgres::psql_sample(at))
+        .record("psql and libpq 18 reach the sample database", postgres::sample_database(at))
         .await;
 
     report.record("demo --once passes every row", example::demo_once(at)).await;

@@ -21,12 +21,9 @@ pub mod postgres;
 pub mod preface;
 pub mod proxy_protocol;
 pub mod relay;
-<<<<<<< HEAD
-=======
 
 pub use config::{Config, Rejections, raise_descriptor_limit};
 pub use metrics::{Metrics, Reload};
 pub use outcome::{ACCESS_TARGET, Blame, CloseReason, ConnectFault};
 pub(crate) use proxy::Shared;
 pub use proxy::{ListenerConnections, Proxy};
->>>>>>> relay

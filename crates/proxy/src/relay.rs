@@ -100,12 +100,6 @@ pub async fn relay(
         upward: Direction::default(),
         downward: Direction::default(),
         failed: None,
-<<<<<<< HEAD
-    };
-    let Some(idle_timeout) = idle_timeout else {
-        return poll_fn(|context| relay.poll_both(context)).await;
-=======
->>>>>>> relay
     };
     let idle_timeout = idle_timeout.unwrap_or(FOR_EVER);
     let mut active_at = Instant::now();

@@ -105,8 +105,8 @@ pub(crate) async fn psycopg_both_ways(context: &Context) -> anyhow::Result<Strin
     Ok("sslmode=verify-full with sslnegotiation=direct and postgres; psql 15 too".to_owned())
 }
 
-/// The sample database of the demo is good enough for `psql`.
-pub(crate) async fn psql_sample(context: &Context) -> anyhow::Result<String> {
+/// The sample database of the demo is good enough for psql, and for libpq 18 with direct TLS.
+pub(crate) async fn sample_database(context: &Context) -> anyhow::Result<String> {
     let identity = &context.certificates.database;
     let sample = Postgres {
         name: "database",
@@ -121,6 +121,9 @@ pub(crate) async fn psql_sample(context: &Context) -> anyhow::Result<String> {
         .await?
         .saying("database|replica.db.example.com")?
         .success()?;
+    let direct = conninfo(gateway.address, PRIMARY, &format!("sslnegotiation=direct {flags}"));
+    let client = command(context.python().await?, ["-c", SIMPLE_QUERY, &direct]);
+    run(client, "").await?.saying("primary.db.example.com")?.success()?;
     Ok(text.trim().to_owned())
 }
 
@@ -149,3 +152,8 @@ const QUERY: &str = "select current_setting('server_version'), version from pg_s
 const PSYCOPG: &str = "import sys, psycopg
 with psycopg.connect(sys.argv[1]) as connection:
     print(*connection.execute(sys.argv[2]).fetchone())";
+/// psycopg sends no simple queries by itself, which are all that the sample database answers.
+const SIMPLE_QUERY: &str = "import sys, psycopg
+connection = psycopg.pq.PGconn.connect(sys.argv[1].encode())
+assert connection.status == psycopg.pq.ConnStatus.OK, connection.error_message.decode()
+print(connection.exec_(b'select 1').get_value(0, 1).decode())";
