@@ -40,7 +40,11 @@ impl OwnSockets {
     /// Where they are.
     pub(crate) fn addresses(&self) -> BTreeSet<SocketAddr> {
         let sockets = [&self.admin, &self.health];
-        sockets.into_iter().flatten().filter_map(|socket| socket.local_addr().ok()).collect()
+        sockets
+            .into_iter()
+            .flatten()
+            .filter_map(|socket| socket.local_addr().ok())
+            .collect()
     }
 }
 
@@ -73,13 +77,12 @@ impl Gateway {
         Self { proxy, view, tasks }
     }
 
-    /// Returns what is served once it is, or once it turns out that some of it cannot be.
-    pub(crate) async fn serving(&self) -> Arc<View> {
+    /// Returns what is served, once it is.
+    pub(crate) async fn serving(&mut self) -> anyhow::Result<Arc<View>> {
         let mut view = self.view.subscribe();
-        match view.wait_for(|view| view.phase.is_ready()).await {
-            Ok(view) => Arc::clone(&view),
-            // The sender is ours: this cannot be before we are gone.
-            Err(_) => Arc::default(),
+        tokio::select! {
+            view = view.wait_for(|view| view.phase.is_ready()) => Ok(Arc::clone(&*view.context("the gateway is gone")?)),
+            error = self.failed() => Err(error),
         }
     }
 

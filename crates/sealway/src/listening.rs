@@ -76,7 +76,7 @@ impl Line {
                 listener,
                 reason,
                 message,
-            } => tracing::warn!(%gateway, listener, %reason, message, "listener is not programmed"),
+            } => tracing::warn!(%gateway, listener, %reason, detail = message, "listener is not programmed"),
             Self::Problem(problem) => say_problem(problem),
         }
     }
@@ -162,6 +162,9 @@ fn refusal(listener: &ListenerStatus) -> Option<(Reason, String)> {
     if programmed.reason == Reason::Pending {
         return None;
     }
-    let telling = [ConditionType::Accepted, ConditionType::ResolvedRefs].into_iter().find_map(fails).unwrap_or(programmed);
+    let telling = [ConditionType::Accepted, ConditionType::ResolvedRefs]
+        .into_iter()
+        .find_map(fails)
+        .unwrap_or(programmed);
     Some((telling.reason.clone(), telling.message.clone()))
 }

@@ -33,7 +33,11 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version go to standard output and are a yes; usage errors go to standard error.
             let _ = error.print();
-            return if error.use_stderr() { commands::Exit::Failed.into() } else { commands::Exit::Yes.into() };
+            return if error.use_stderr() {
+                commands::Exit::Failed.into()
+            } else {
+                commands::Exit::Yes.into()
+            };
         }
     };
     commands::run(cli).into()

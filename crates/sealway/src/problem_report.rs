@@ -23,7 +23,11 @@ pub(crate) fn render(problem: &Problem, sources: &Sources) -> String {
         group = with_place(group, other, AnnotationKind::Context, Some(label), sources);
     }
     if !problem.field.is_empty() {
-        group = group.element(Level::NOTE.with_name("field").message(normalize_untrusted_str(&problem.field)));
+        group = group.element(
+            Level::NOTE
+                .with_name("field")
+                .message(normalize_untrusted_str(&problem.field)),
+        );
     }
     if let Some(hint) = problem.cause.hint() {
         group = group.element(Level::HELP.with_name("hint").message(normalize_untrusted_str(&hint)));
@@ -77,7 +81,13 @@ fn with_place<'a>(
 /// Bytes of the line that are underlined.
 fn underlined(excerpt: &Excerpt) -> Range<usize> {
     let first = excerpt.column.saturating_sub(1);
-    let byte = |character: usize| excerpt.line.char_indices().nth(character).map_or(excerpt.line.len(), |(byte, _)| byte);
+    let byte = |character: usize| {
+        excerpt
+            .line
+            .char_indices()
+            .nth(character)
+            .map_or(excerpt.line.len(), |(byte, _)| byte)
+    };
     byte(first)..byte(first + excerpt.length)
 }
 
@@ -92,7 +102,11 @@ mod tests {
     }
 
     fn styled(loaded: &Loaded) -> String {
-        loaded.problems.iter().map(|problem| render(problem, &loaded.sources)).collect()
+        loaded
+            .problems
+            .iter()
+            .map(|problem| render(problem, &loaded.sources))
+            .collect()
     }
 
     fn plain(loaded: &Loaded) -> String {
@@ -101,7 +115,9 @@ mod tests {
 
     #[test]
     fn line_is_underlined_and_the_hint_stands_below() {
-        let shown = plain(&load("apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n  labls: {é: b}  # why\n"));
+        let shown = plain(&load(
+            "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: a\n  labls: {é: b}  # why\n",
+        ));
         assert!(shown.starts_with("warning[unknown-field]: Namespace a: "), "{shown}");
         assert!(shown.contains("--> a.yaml:5:3"), "{shown}");
         assert!(shown.contains("  ^^^^^\n"), "{shown}");
@@ -110,7 +126,9 @@ mod tests {
 
     #[test]
     fn no_value_of_a_secret_is_shown() {
-        let shown = plain(&load("apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData:\n  tls.key: [hunter2]\n"));
+        let shown = plain(&load(
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData:\n  tls.key: [hunter2]\n",
+        ));
         assert!(shown.contains("a.yaml:5"), "{shown}");
         assert!(!shown.contains("hunter2"), "{shown}");
     }

@@ -95,13 +95,17 @@ impl Reconciler {
         let mut statuses = serde_json::to_value(&compiled.statuses).unwrap_or(Value::Null);
         merge_times(&mut statuses, &before.statuses, observed.now);
         let Ports::Reported(states) = &observed.ports else { return };
-        let sockets_known = compiled.snapshots.values().flat_map(|snapshot| snapshot.sockets()).all(|(address, key, _)| {
-            let socket = SocketKey {
-                transport: key.transport,
-                address,
-            };
-            states.contains_key(&socket)
-        });
+        let sockets_known = compiled
+            .snapshots
+            .values()
+            .flat_map(|snapshot| snapshot.sockets())
+            .all(|(address, key, _)| {
+                let socket = SocketKey {
+                    transport: key.transport,
+                    address,
+                };
+                states.contains_key(&socket)
+            });
         let view = View {
             phase: match before.phase {
                 Phase::Draining => Phase::Draining,
@@ -117,7 +121,11 @@ impl Reconciler {
         }
         self.view.send_modify(|shown| {
             // The end may have been asked for in the meantime.
-            let phase = if shown.phase == Phase::Draining { Phase::Draining } else { view.phase };
+            let phase = if shown.phase == Phase::Draining {
+                Phase::Draining
+            } else {
+                view.phase
+            };
             *shown = Arc::new(View { phase, ..view });
         });
     }
@@ -126,15 +134,17 @@ impl Reconciler {
 /// Whether the data plane has these already. A part that did not change keeps its `Arc`, so a pointer is enough most times.
 fn is_same(one: &BTreeMap<ObjectRef, Arc<Snapshot>>, two: &BTreeMap<ObjectRef, Arc<Snapshot>>) -> bool {
     one.len() == two.len()
-        && one
-            .iter()
-            .zip(two)
-            .all(|((name, snapshot), (other_name, other))| name == other_name && (Arc::ptr_eq(snapshot, other) || snapshot == other))
+        && one.iter().zip(two).all(|((name, snapshot), (other_name, other))| {
+            name == other_name && (Arc::ptr_eq(snapshot, other) || snapshot == other)
+        })
 }
 
 /// A load in which something could not be read leaves what was good before in force.
 fn result(load: &Loaded) -> Reload {
-    let failed = load.problems.iter().any(|problem| problem.cause.severity() == Severity::Error);
+    let failed = load
+        .problems
+        .iter()
+        .any(|problem| problem.cause.severity() == Severity::Error);
     if failed { Reload::Failure } else { Reload::Success }
 }
 

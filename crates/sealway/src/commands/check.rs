@@ -26,6 +26,7 @@ pub(crate) fn run(args: &CheckArgs, printer: &Printer) -> anyhow::Result<Exit> {
         }
         if !printer.is_quiet() {
             printer.data(status_report::render(&compiled.statuses))?;
+            printer.data(format!("\n{summary}\n"))?;
         }
     } else {
         let report = Report {
@@ -35,7 +36,6 @@ pub(crate) fn run(args: &CheckArgs, printer: &Printer) -> anyhow::Result<Exit> {
         };
         printer.document(args.output.format, &Document::new("Check", report))?;
     }
-    printer.talk(summary.to_string())?;
     let accepted = summary.errors == 0 && (args.warnings_ok || summary.warnings == 0);
     Ok(if accepted { Exit::Yes } else { Exit::No })
 }

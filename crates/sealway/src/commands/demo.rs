@@ -2,14 +2,16 @@
 //!
 //! The manifests are those of `examples/article`, the endpoints those of the sample backends; apart from that it is what `run` does.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context as _, bail};
-use sealway_core::{BackendAddress, EndpointOverride, Placement, PortSelector, Settings, Severity};
 use sealway_api::{ObjectKey, Resources};
+use sealway_core::{BackendAddress, Cause, EndpointOverride, Placement, PortSelector, Problem, Settings, Severity};
 use sealway_demo::backends::{Endpoint, Ports, SampleBackends};
 use sealway_demo::certificates::Certificates;
 use sealway_demo::manifests::{manifests, run_flags};
@@ -26,9 +28,10 @@ use super::run::Signals;
 use crate::args::{DemoArgs, OutputFormat, TalkArgs};
 use crate::document::Document;
 use crate::gateway::{Gateway, OwnSockets, control_runtime, data_plane_runtime};
+use crate::logging;
 use crate::printer::Printer;
 use crate::state::state_directory;
-use crate::logging;
+use crate::view::View;
 
 pub(crate) fn run(args: &DemoArgs, talk: TalkArgs, printer: &Printer) -> anyhow::Result<Exit> {
     logging::start_quietly(talk);
@@ -67,7 +70,8 @@ impl Demo<'_> {
         let certificates = self.certificates()?;
         let backends = SampleBackends::start(&certificates, Ports::Fixed).await?;
         let flags = run_flags(&self.directory, &backends.endpoints());
-        self.printer.talk("sample backends are running; serve them from the repository with `sealway run` and these flags:")?;
+        self.printer
+            .talk("sample backends are running; serve them from the repository with `sealway run` and these flags:")?;
         self.printer.data(format!("{}\n", flags.join(" \\\n")))?;
         signals.next().await;
         Ok(Exit::Yes)
@@ -78,57 +82,87 @@ impl Demo<'_> {
         let mut signals = Signals::new()?;
         let certificates = self.certificates()?;
         let backends = SampleBackends::start(&certificates, Ports::Free).await?;
-        let loaded = Loaded::from_texts(texts(&certificates));
-        let offset = free_offset(&loaded.resources)?;
-        let sockets = OwnSockets {
-            admin: tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, ADMIN_PORT + offset)).await.ok(),
-            health: None,
-        };
-        let admin = sockets.admin.as_ref().and_then(|socket| socket.local_addr().ok());
-        let settings = Settings {
-            placement: Placement::Standalone {
-                binds: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
-                gateway_binds: Default::default(),
-                port_offset: offset,
-            },
-            endpoints: backends.endpoints().iter().map(endpoint_override).collect(),
-            reserved: sockets.addresses(),
-            ..Settings::default()
-        };
-        let (_loads, receiver) = watch::channel(loaded);
-        let mut gateway = Gateway::start(settings, Config::default(), sockets, data_plane, receiver);
-        let view = tokio::select! {
-            view = gateway.serving() => view,
-            error = gateway.failed() => return Err(error),
-        };
-        for problem in view.problems.iter().filter(|problem| problem.cause.severity() == Severity::Error) {
+        let (_loads, loads) = watch::channel(Loaded::from_texts(texts(&certificates)));
+        let (mut gateway, view, offset) = self.gateway(&backends.endpoints(), data_plane, &loads).await?;
+        for problem in view
+            .problems
+            .iter()
+            .filter(|problem| problem.cause.severity() == Severity::Error)
+        {
             self.printer.complain(format!("error: {problem}"))?;
         }
         let at = GatewayAddress {
             passthrough: SocketAddr::from((Ipv4Addr::LOCALHOST, PASSTHROUGH_PORT + offset)),
         };
         self.printer.talk(format!(
-            "gateway on {} (port offset {offset}), {}certificates in {}",
+            "gateway on {} (port offset {offset}), certificates in {}",
             at.passthrough,
-            admin.map(|admin| format!("admin API on http://{admin}, ")).unwrap_or_default(),
             self.directory.display()
         ))?;
         let rows = run_rows(&at, &certificates, &self.directory).await?;
         self.show(&rows, offset, at)?;
         if self.args.once {
-            return Ok(if rows.iter().all(|row| row.passed) { Exit::Yes } else { Exit::No });
+            return Ok(if rows.iter().all(|row| row.passed) {
+                Exit::Yes
+            } else {
+                Exit::No
+            });
         }
-        self.printer.talk("the gateway stays up: try the commands above; Ctrl-C ends it")?;
+        self.printer
+            .talk("the gateway stays up: try the commands above; Ctrl-C ends it")?;
         tokio::select! {
             _ = signals.next() => Ok(if rows.iter().all(|row| row.passed) { Exit::Yes } else { Exit::No }),
             error = gateway.failed() => Err(error),
         }
     }
 
+    /// A gateway with the first port offset that suits. Another process may take a port after it was found free: then the next one.
+    async fn gateway(
+        &self,
+        endpoints: &[Endpoint],
+        data_plane: &Handle,
+        loads: &watch::Receiver<Loaded>,
+    ) -> anyhow::Result<(Gateway, Arc<View>, u16)> {
+        let ports = listener_ports(&loads.borrow().resources);
+        for offset in OFFSETS.into_iter().filter(|offset| are_free(&ports, *offset)) {
+            let admin = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, ADMIN_PORT + offset)).await;
+            let sockets = OwnSockets {
+                // The demo can do without.
+                admin: admin.ok(),
+                health: None,
+            };
+            let reserved = sockets.addresses();
+            let settings = Settings {
+                placement: Placement::Standalone {
+                    binds: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+                    gateway_binds: BTreeMap::new(),
+                    port_offset: offset,
+                },
+                endpoints: endpoints.iter().map(endpoint_override).collect(),
+                reserved: reserved.clone(),
+                ..Settings::default()
+            };
+            let mut gateway = Gateway::start(settings, Config::default(), sockets, data_plane, loads.clone());
+            let view = gateway.serving().await?;
+            let lost = |problem: &Problem| matches!(problem.cause, Cause::PortInUse { .. });
+            if !view.problems.iter().any(lost) {
+                if let Some(admin) = reserved.first() {
+                    self.printer.talk(format!("admin API on http://{admin}"))?;
+                }
+                return Ok((gateway, view, offset));
+            }
+        }
+        bail!("ports {ports:?} are taken, with offsets {OFFSETS:?} as well: end what listens there (`ss -ltnp`)")
+    }
+
     fn certificates(&self) -> anyhow::Result<Certificates> {
         let certificates = Certificates::generate(SystemTime::now())?;
-        output::write(&certificates, &self.directory)
-            .with_context(|| format!("cannot write to {} (--out DIR chooses another place)", self.directory.display()))?;
+        output::write(&certificates, &self.directory).with_context(|| {
+            format!(
+                "cannot write to {} (--out DIR chooses another place)",
+                self.directory.display()
+            )
+        })?;
         Ok(certificates)
     }
 
@@ -140,7 +174,8 @@ impl Demo<'_> {
                 self.printer.data(text(row, width, !self.args.once))?;
             }
             if !self.args.once {
-                self.printer.data(format!("\n{}\n", openssl_command(at.passthrough, &self.directory)))?;
+                self.printer
+                    .data(format!("\n{}\n", openssl_command(at.passthrough, &self.directory)))?;
             }
             self.printer.data(format!("\n{passed} of {} rows passed\n", rows.len()))?;
         } else {
@@ -149,7 +184,8 @@ impl Demo<'_> {
                 port_offset: offset,
                 rows: rows.iter().map(RowReport::of).collect(),
             };
-            self.printer.document(self.args.output.format, &Document::new("Demo", content))?;
+            self.printer
+                .document(self.args.output.format, &Document::new("Demo", content))?;
         }
         Ok(())
     }
@@ -218,7 +254,9 @@ impl<'a> RowReport<'a> {
 
 /// The example's manifests and the Secrets that they name, as files that are in memory only.
 fn texts(certificates: &Certificates) -> Vec<(String, String)> {
-    let example = manifests().iter().map(|manifest| (format!("examples/article/{}", manifest.name), manifest.yaml.to_owned()));
+    let example = manifests()
+        .iter()
+        .map(|manifest| (format!("examples/article/{}", manifest.name), manifest.yaml.to_owned()));
     let secrets = (output::SECRETS_FILE.to_owned(), output::secrets_manifest(certificates));
     example.chain([secrets]).collect()
 }
@@ -231,19 +269,17 @@ fn endpoint_override(endpoint: &Endpoint) -> EndpointOverride {
     }
 }
 
-/// The first offset with which every listener's port can be bound on loopback.
-fn free_offset(resources: &Resources) -> anyhow::Result<u16> {
-    let ports: Vec<u16> = resources
-        .gateways
-        .values()
+fn listener_ports(resources: &Resources) -> Vec<u16> {
+    let gateways = resources.gateways.values();
+    gateways
         .flat_map(|gateway| gateway.spec.listeners.iter().map(|listener| listener.port))
-        .collect();
+        .collect()
+}
+
+/// Whether every port can be bound on loopback with this offset.
+fn are_free(ports: &[u16], offset: u16) -> bool {
     let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-    let fits = |offset: &u16| ports.iter().all(|port| port.checked_add(*offset).is_some_and(is_free));
-    match OFFSETS.into_iter().find(fits) {
-        Some(offset) => Ok(offset),
-        None => bail!("ports {ports:?} are taken, with offsets {OFFSETS:?} as well: end what listens there (`ss -ltnp`)"),
-    }
+    ports.iter().all(|port| port.checked_add(offset).is_some_and(is_free))
 }
 
 /// Of listener `tls-passthrough` in `examples/article`.

@@ -38,9 +38,17 @@ async fn serve(args: &RunArgs, config: Config, data_plane: &Handle) -> anyhow::R
         reserved: sockets.addresses(),
     };
     if args.addresses.is_default_loopback() {
-        tracing::info!("no --bind: Gateways without an address of their own listen on 127.0.0.1 only; `--bind 0.0.0.0` opens them");
+        tracing::info!(
+            "no --bind: Gateways without an address of their own listen on 127.0.0.1 only; `--bind 0.0.0.0` opens them"
+        );
     }
-    let (loader, first) = Loader::open(&args.manifests.paths)?;
+    let paths = args.manifests.paths.clone();
+    // Standard input may keep us waiting, and a signal must not.
+    let opening = tokio::task::spawn_blocking(move || Loader::open(&paths));
+    let (loader, first) = tokio::select! {
+        opened = opening => opened.context("reading was cut short")??,
+        _ = signals.next() => return Ok(Exit::Yes),
+    };
     let manifests = Watch::start(loader, first, WatchSettings::default()).context("cannot watch the manifests")?;
     let drain_timeout = config.drain_timeout;
     let mut gateway = Gateway::start(settings, config, sockets, data_plane, manifests.subscribe());
