@@ -18,7 +18,7 @@ pub(crate) struct Announcer {
 }
 
 impl Announcer {
-    /// Says what is new since the last call.
+    /// Says what is new since the last call; to be called only once it is known what became of every socket.
     pub(crate) fn announce(&mut self, view: &View, statuses: &Statuses, ports: &BTreeMap<SocketKey, PortState>) {
         let mut lines: Vec<Line> = bound(view, ports);
         lines.extend(refused(statuses));
@@ -71,6 +71,14 @@ impl Line {
                 address,
                 listeners,
             } => tracing::info!(%gateway, %address, listeners, "listening"),
+            Self::NotServed {
+                gateway,
+                listener,
+                reason,
+                message,
+            } if *reason == Reason::Pending => {
+                tracing::info!(%gateway, listener, %reason, detail = message, "listener is not programmed");
+            }
             Self::NotServed {
                 gateway,
                 listener,
@@ -131,7 +139,7 @@ fn serving(plan: &PortPlan) -> String {
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// One line for each listener that is not served, sockets that are still being opened aside.
+/// One line for each listener that is not served.
 fn refused(statuses: &Statuses) -> Vec<Line> {
     let listeners = statuses
         .gateways
@@ -159,9 +167,6 @@ fn refusal(listener: &ListenerStatus) -> Option<(Reason, String)> {
             .find(|condition| condition.kind == kind && condition.status == ConditionStatus::False)
     };
     let programmed = fails(ConditionType::Programmed)?;
-    if programmed.reason == Reason::Pending {
-        return None;
-    }
     let telling = [ConditionType::Accepted, ConditionType::ResolvedRefs]
         .into_iter()
         .find_map(fails)
