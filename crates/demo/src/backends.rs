@@ -135,6 +135,8 @@ where
         };
         match listener.accept().await {
             Ok((stream, client)) => {
+                // Only latency is at stake.
+                let _ = stream.set_nodelay(true);
                 let served = connection(stream);
                 connections.spawn(async move {
                     if let Err(error) = served.await {

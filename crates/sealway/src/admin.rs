@@ -57,7 +57,11 @@ async fn live() -> &'static str {
 
 async fn ready(State(sources): State<Sources>) -> Response {
     let phase = sources.view.borrow().phase;
-    let code = if phase.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let code = if phase.is_ready() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (code, format!("{}\n", phase.text())).into_response()
 }
 

@@ -18,7 +18,7 @@ mod values;
 pub(crate) use check::CheckArgs;
 pub(crate) use demo::DemoArgs;
 pub(crate) use run::{RejectionStyle, RunArgs};
-pub(crate) use values::{AddressFlags, Bind};
+pub(crate) use values::AddressFlags;
 
 /// A Kubernetes Gateway API gateway that specialises in TLS.
 #[derive(Debug, Parser)]
@@ -65,7 +65,13 @@ pub(crate) struct TalkArgs {
     #[arg(long, global = true, env = "SEALWAY_COLOR", value_name = "WHEN", default_value = "auto")]
     pub(crate) color: Color,
     /// How log lines look
-    #[arg(long, global = true, env = "SEALWAY_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        long,
+        global = true,
+        env = "SEALWAY_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     pub(crate) log_format: LogFormat,
 }
 
@@ -104,7 +110,13 @@ pub(crate) enum OutputFormat {
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct OutputArgs {
     /// How to print the answer
-    #[arg(short, long = "output", env = "SEALWAY_OUTPUT", value_name = "FORMAT", default_value = "text")]
+    #[arg(
+        short = 'o',
+        long = "output",
+        env = "SEALWAY_OUTPUT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
     pub(crate) format: OutputFormat,
 }
 
@@ -139,7 +151,12 @@ pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
     // A path may hold a comma, so clap's own list separator will not do for SEALWAY_FILE.
     let from_variable = matches
         .subcommand()
-        .and_then(|(_, matches)| matches.try_contains_id("paths").is_ok().then(|| matches.value_source("paths")))
+        .and_then(|(_, matches)| {
+            matches
+                .try_contains_id("paths")
+                .is_ok()
+                .then(|| matches.value_source("paths"))
+        })
         .is_some_and(|source| source == Some(ValueSource::EnvVariable));
     let paths = match &mut cli.command {
         Command::Run(run) => Some(&mut run.manifests.paths),

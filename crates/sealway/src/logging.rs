@@ -17,11 +17,33 @@ use crate::printer::color_choice;
 
 /// Starts logging for the life of the process.
 pub(crate) fn start(talk: TalkArgs) {
-    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("sealway", level(talk));
+    start_at(level(talk), talk);
+}
+
+/// The same for a command whose own output is what matters: one step less is said.
+pub(crate) fn start_quietly(talk: TalkArgs) {
+    let level = if talk.verbose == 0 {
+        LevelFilter::WARN
+    } else {
+        level(TalkArgs {
+            verbose: talk.verbose - 1,
+            ..talk
+        })
+    };
+    start_at(level, talk);
+}
+
+fn start_at(level: LevelFilter, talk: TalkArgs) {
+    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("sealway", level);
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let layer = match talk.log_format {
         LogFormat::Text => layer.with_ansi(wants_colour(talk)).boxed(),
-        LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
+        LogFormat::Json => layer
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .boxed(),
     };
     // Only a second start in one process can fail, and that one changes nothing.
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();

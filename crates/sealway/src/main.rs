@@ -9,16 +9,15 @@ mod admin;
 mod args;
 mod commands;
 mod document;
-mod files;
 mod gateway;
-mod limits;
 mod listening;
 mod logging;
-mod metrics;
+mod manifests;
 mod names;
 mod printer;
 mod problem_report;
 mod reconcile;
+mod state;
 mod status_report;
 mod transition;
 mod view;
@@ -34,7 +33,11 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version go to standard output and are a yes; usage errors go to standard error.
             let _ = error.print();
-            return if error.use_stderr() { commands::Exit::Failed.into() } else { commands::Exit::Yes.into() };
+            return if error.use_stderr() {
+                commands::Exit::Failed.into()
+            } else {
+                commands::Exit::Yes.into()
+            };
         }
     };
     commands::run(cli).into()

@@ -83,7 +83,11 @@ where
             answers.len() != before
         });
         let now = Instant::now();
-        let ask: Vec<String> = names.iter().filter(|name| due.get(*name).is_none_or(|due| *due <= now)).cloned().collect();
+        let ask: Vec<String> = names
+            .iter()
+            .filter(|name| due.get(*name).is_none_or(|due| *due <= now))
+            .cloned()
+            .collect();
         for batch in ask.chunks(AT_ONCE) {
             let mut running = JoinSet::new();
             for name in batch {
@@ -154,7 +158,11 @@ mod tests {
         static CALLS: AtomicU8 = AtomicU8::new(0);
         let mut resolver = Names::start_with(|_| async {
             match CALLS.fetch_add(1, Ordering::Relaxed) {
-                0 => Ok(vec![IpAddr::from([10, 0, 0, 2]), IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])]),
+                0 => Ok(vec![
+                    IpAddr::from([10, 0, 0, 2]),
+                    IpAddr::from([10, 0, 0, 1]),
+                    IpAddr::from([10, 0, 0, 2]),
+                ]),
                 1 => Err(io::Error::other("resolver is away")),
                 _ => Ok(vec![IpAddr::from([10, 0, 0, 3])]),
             }
@@ -162,7 +170,10 @@ mod tests {
         resolver.want(&names(&["db.example.com"]));
         resolver.changed().await;
         let first = resolver.answers();
-        assert_eq!(first["db.example.com"], [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])]);
+        assert_eq!(
+            first["db.example.com"],
+            [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])]
+        );
         // The failed second lookup changes nothing; the third one does.
         resolver.changed().await;
         assert_eq!(CALLS.load(Ordering::Relaxed), 3);

@@ -22,13 +22,23 @@ pub(crate) fn render(statuses: &Statuses) -> String {
                 1 => "1 route".to_owned(),
                 count => format!("{count} routes"),
             };
-            rows.push(Row::new(1, format!("listener {}", listener.name), routes, &listener.conditions));
+            rows.push(Row::new(
+                1,
+                format!("listener {}", listener.name),
+                routes,
+                &listener.conditions,
+            ));
         }
     }
     for (route, status) in &statuses.routes {
         rows.push(Row::new(0, route.to_string(), "", &[]));
         for parent in &status.parents {
-            rows.push(Row::new(1, parent_name(&parent.parent_ref, &route.key.namespace), "", &parent.conditions));
+            rows.push(Row::new(
+                1,
+                parent_name(&parent.parent_ref, &route.key.namespace),
+                "",
+                &parent.conditions,
+            ));
         }
     }
     table(&rows)

@@ -49,7 +49,9 @@ fn stamp(condition: &mut Map<String, Value>, before: Option<&Vec<Value>>, time: 
 }
 
 fn is_same_element(one: &Value, two: &Value) -> bool {
-    ["name", "parentRef"].iter().any(|key| one.get(key).is_some() && one.get(key) == two.get(key))
+    ["name", "parentRef"]
+        .iter()
+        .any(|key| one.get(key).is_some() && one.get(key) == two.get(key))
 }
 
 const TIME: &str = "lastTransitionTime";
@@ -71,10 +73,19 @@ mod tests {
     }
 
     fn times(statuses: &Value) -> Vec<&str> {
-        ["/gateways/infra~1edge/conditions/0", "/gateways/infra~1edge/listeners/0/conditions/0", "/gateways/infra~1edge/listeners/1/conditions/0"]
-            .iter()
-            .map(|path| statuses.pointer(path).and_then(|condition| condition[TIME].as_str()).expect("time"))
-            .collect()
+        [
+            "/gateways/infra~1edge/conditions/0",
+            "/gateways/infra~1edge/listeners/0/conditions/0",
+            "/gateways/infra~1edge/listeners/1/conditions/0",
+        ]
+        .iter()
+        .map(|path| {
+            statuses
+                .pointer(path)
+                .and_then(|condition| condition[TIME].as_str())
+                .expect("time")
+        })
+        .collect()
     }
 
     #[test]
@@ -83,7 +94,10 @@ mod tests {
         merge_times(&mut before, &Value::Null, Timestamp::UNIX_EPOCH);
         let mut now = statuses("True", "True");
         merge_times(&mut now, &before, Timestamp::from_second(60).expect("time"));
-        assert_eq!(times(&now), ["1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1970-01-01T00:01:00Z"]);
+        assert_eq!(
+            times(&now),
+            ["1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "1970-01-01T00:01:00Z"]
+        );
     }
 
     #[test]

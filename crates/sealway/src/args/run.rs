@@ -39,9 +39,9 @@ pub(crate) struct RunArgs {
     /// How long a client may take for its whole ClientHello
     #[arg(long, env = "SEALWAY_HELLO_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration)]
     pub(crate) hello_timeout: Duration,
-    /// Connections that one listener holds at most [default: no limit but the system's]
-    #[arg(long, env = "SEALWAY_MAX_CONNECTIONS", value_name = "N")]
-    pub(crate) max_connections: Option<NonZeroUsize>,
+    /// Connections that one listener holds at most; the limit of open descriptors bounds all of them together
+    #[arg(long, env = "SEALWAY_MAX_CONNECTIONS", value_name = "N", default_value = "100000")]
+    pub(crate) max_connections: NonZeroUsize,
     /// Connections that one source address holds at most [default: no limit]
     #[arg(long, env = "SEALWAY_MAX_CONNECTIONS_PER_SOURCE", value_name = "N")]
     pub(crate) max_connections_per_source: Option<NonZeroUsize>,

@@ -101,7 +101,11 @@ fn endpoint(text: &str) -> Result<EndpointOverride, String> {
 fn backend_address(text: &str) -> Result<BackendAddress, String> {
     let form = || format!("`{text}` is not of the form HOST:PORT (an IPv6 address stands in brackets)");
     if let Ok(socket) = text.parse::<SocketAddr>() {
-        return if socket.port() == 0 { Err(form()) } else { Ok(BackendAddress::Socket(socket)) };
+        return if socket.port() == 0 {
+            Err(form())
+        } else {
+            Ok(BackendAddress::Socket(socket))
+        };
     }
     let (host, port) = text.rsplit_once(':').ok_or_else(form)?;
     let port = port.parse::<u16>().ok().filter(|port| *port != 0).ok_or_else(form)?;
@@ -109,7 +113,9 @@ fn backend_address(text: &str) -> Result<BackendAddress, String> {
     let labels_fit = host.split('.').all(|label| {
         !label.is_empty()
             && label.len() <= 63
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     });
     if !labels_fit || host.len() > 253 {
         return Err(form());
@@ -134,8 +140,18 @@ mod tests {
         assert_eq!(bind("0.0.0.0"), Ok(Bind::Every(IpAddr::from([0, 0, 0, 0]))));
         assert_eq!(bind("[::1]"), bind("::1"));
         let gateway = ObjectKey::new("infra", "edge");
-        assert_eq!(bind("infra/edge=10.0.0.1"), Ok(Bind::Gateway(gateway, IpAddr::from([10, 0, 0, 1]))));
-        for wrong in ["", "localhost", "edge=10.0.0.1", "infra/edge=", "a/b/c=10.0.0.1", "/edge=10.0.0.1"] {
+        assert_eq!(
+            bind("infra/edge=10.0.0.1"),
+            Ok(Bind::Gateway(gateway, IpAddr::from([10, 0, 0, 1])))
+        );
+        for wrong in [
+            "",
+            "localhost",
+            "edge=10.0.0.1",
+            "infra/edge=",
+            "a/b/c=10.0.0.1",
+            "/edge=10.0.0.1",
+        ] {
             assert!(bind(wrong).is_err(), "{wrong}");
         }
     }
