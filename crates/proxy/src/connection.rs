@@ -7,6 +7,7 @@ mod greet;
 mod open;
 mod refuse;
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -32,11 +33,27 @@ pub(crate) async fn serve(mut client: TcpStream, peer: SocketAddr, binding: Arc<
     let mut outcome = Outcome::new(Arc::clone(&binding.scope), peer);
     // In a box of its own, which is freed before the relay: what lasts is small.
     let established = Box::pin(establish(&mut client, binding, &shared, &mut outcome)).await;
-    match established {
-        Ok(established) => carry(client, established, outcome).await,
-        Err(refusal) => refusal.tell(client, outcome, shared.config.rejections).await,
+    let farewell = match established {
+        Ok(mut established) => carry(&mut client, &mut established, &mut outcome).await,
+        Err(refusal) => refusal.farewell(&mut outcome, shared.config.rejections),
+    };
+    drop(outcome);
+    match farewell {
+        Farewell::Close => {}
+        Farewell::Reset => socket::abort(&client),
+        Farewell::Words(words) => socket::close_gracefully(&mut client, &words).await,
     }
     drop(live);
+}
+
+/// How a client's connection is closed.
+enum Farewell {
+    /// At once.
+    Close,
+    /// By a reset, as the backend did.
+    Reset,
+    /// So that these bytes, and all that were sent before, arrive.
+    Words(Cow<'static, [u8]>),
 }
 
 /// A connection that has its backend.
@@ -58,7 +75,7 @@ async fn establish(
     let place = binding
         .scope
         .greet(shared.config.max_connections)
-        .ok_or(CloseReason::ConnectionLimit)?;
+        .ok_or(CloseReason::GreetingLimit)?;
     let deadline = Instant::now() + shared.config.hello_timeout;
     let greeting = timeout_at(deadline, greet(client, &binding, shared, outcome)).await;
     let greeting = greeting.map_err(|_| Refusal::from(CloseReason::HelloTimeout))??;
@@ -164,46 +181,39 @@ fn choose(forward: &Forward, outcome: &mut Outcome) -> Result<Arc<Backend>, Refu
 }
 
 /// Relays until the connection ends or its route has drained.
-async fn carry(mut client: TcpStream, mut established: Established, mut outcome: Outcome) {
-    let end = {
-        let relayed = relay(
-            &mut client,
-            &mut established.backend,
-            established.idle_timeout,
-            &outcome.traffic,
-        );
-        tokio::select! {
-            end = relayed => Some(end),
-            () = established.route.closed() => None,
+async fn carry(client: &mut TcpStream, established: &mut Established, outcome: &mut Outcome) -> Farewell {
+    let relayed = relay(client, &mut established.backend, established.idle_timeout, &outcome.traffic);
+    let end = tokio::select! {
+        end = relayed => end,
+        () = established.route.closed() => {
+            outcome.end(CloseReason::Drained, None);
+            return Farewell::Close;
         }
     };
-    let answered = outcome.traffic.downward.delivered() > 0;
     match end {
-        Some(RelayEnd::Closed) => outcome.end(CloseReason::Closed, None),
-        Some(RelayEnd::Idle) => outcome.end(CloseReason::IdleTimeout, None),
-        Some(RelayEnd::Failed {
+        RelayEnd::Closed => outcome.end(CloseReason::Closed, None),
+        RelayEnd::Idle => outcome.end(CloseReason::IdleTimeout, None),
+        RelayEnd::Failed {
             side: Side::Client,
             error,
-        }) => {
+        } => {
             outcome.end(CloseReason::ClientFailed, Some(error.to_string()));
             // Nobody reads any more: the backend learns it at once.
             socket::abort(&established.backend);
         }
-        Some(RelayEnd::Failed {
+        RelayEnd::Failed {
             side: Side::Backend,
             error,
-        }) => {
+        } => {
             outcome.end(CloseReason::BackendFailed, Some(error.to_string()));
-            drop((outcome, established));
-            if answered {
-                // Its last words, an alert most likely, are to arrive; TLS itself tells the client whether the stream was cut.
-                socket::close_gracefully(&mut client, &[]).await;
-            } else {
-                socket::abort(&client);
+            if outcome.traffic.downward.delivered() == 0 {
+                return Farewell::Reset;
             }
+            // Its last words, an alert most likely, are to arrive; TLS itself tells the client whether the stream was cut.
+            return Farewell::Words(Cow::Borrowed(&[]));
         }
-        None => outcome.end(CloseReason::Drained, None),
     }
+    Farewell::Close
 }
 
 #[cfg(test)]

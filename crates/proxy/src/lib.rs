@@ -1,6 +1,6 @@
 //! The data plane: listeners, ClientHello peek, passthrough relay, drain.
 //!
-//! [`Proxy`] takes snapshots and keeps sockets; [`connection`] is one connection from top to bottom; [`relay`] moves its bytes.
+//! [`Proxy`] takes snapshots and keeps sockets; `connection` is one connection from top to bottom; [`relay`] moves its bytes.
 //! Nothing here decides who gets what: that is asked of the snapshot.
 
 mod config;

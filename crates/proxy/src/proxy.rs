@@ -38,6 +38,18 @@ pub(crate) struct Shared {
     metrics: Metrics,
 }
 
+impl Shared {
+    pub(crate) fn new(config: Config, metrics: Metrics) -> Self {
+        Self {
+            live: Arc::new(Live::new(config.most_connections)),
+            sources: Arc::new(Sources::new(config.max_connections_per_source)),
+            upstreams: Upstreams::default(),
+            config,
+            metrics,
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
     listeners: Listeners,
@@ -61,13 +73,7 @@ pub struct ListenerConnections {
 impl Proxy {
     /// A data plane without listeners. Its sockets and connections live in `runtime`, whoever calls.
     pub fn new(config: Config, metrics: Metrics, runtime: Handle) -> Self {
-        let shared = Arc::new(Shared {
-            live: Arc::new(Live::new(config.most_connections)),
-            sources: Arc::new(Sources::new(config.max_connections_per_source)),
-            upstreams: Upstreams::default(),
-            config,
-            metrics,
-        });
+        let shared = Arc::new(Shared::new(config, metrics));
         let state = Arc::new(Mutex::new(State::default()));
         let ports = watch::Sender::default();
         let mut tasks = JoinSet::new();
@@ -249,6 +255,3 @@ async fn retry_ports(state: Weak<Mutex<State>>, shared: Arc<Shared>, ports: watc
 const PORT_RETRY: Duration = Duration::from_secs(1);
 /// For connections that have been told to end.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
-
-#[cfg(test)]
-mod tests;

@@ -1,7 +1,7 @@
 //! Pass 3: listeners that cannot share a port.
 //!
-//! contract.md, "Addresses and ports": inside one Gateway (or one ListenerSet) all of them lose; between objects the better rank wins.
-//! Rule by rule: TCP beside HTTP, HTTPS or TLS, and HTTP beside HTTPS or TLS → ProtocolConflict; equal hostnames among HTTPS and TLS,
+//! Inside one Gateway (or one ListenerSet) all of them lose (apis/v1/gateway_types.go, "Handling indistinct Listeners"); between objects
+//! the better rank wins. Rule by rule: TCP beside HTTP, HTTPS or TLS, and HTTP beside HTTPS or TLS → ProtocolConflict; equal hostnames among HTTPS and TLS,
 //! or among HTTP → HostnameConflict; TCP twice or UDP twice → ListenerConflict.
 
 use sealway_api::Protocol;

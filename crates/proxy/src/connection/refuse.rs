@@ -2,13 +2,11 @@
 
 use std::borrow::Cow;
 
-use tokio::net::TcpStream;
-
+use super::Farewell;
 use crate::config::Rejections;
 use crate::outcome::{CloseReason, Outcome};
 use crate::postgres;
 use crate::preface;
-use crate::socket;
 use crate::upstream::Unreachable;
 
 /// Why a connection ends before the relay.
@@ -26,16 +24,12 @@ impl Refusal {
         }
     }
 
-    /// Records the end and closes the connection so that the last words arrive.
-    pub(super) async fn tell(self, mut client: TcpStream, mut outcome: Outcome, rejections: Rejections) {
+    /// Records the end, and says how to close.
+    pub(super) fn farewell(self, outcome: &mut Outcome, rejections: Rejections) -> Farewell {
         outcome.end(self.reason, self.detail.map(Cow::into_owned));
-        drop(outcome);
-        let words = match rejections {
-            Rejections::Alert => last_words(self.reason),
-            Rejections::Close => None,
-        };
-        if let Some(words) = words {
-            socket::close_gracefully(&mut client, &words).await;
+        match rejections {
+            Rejections::Alert => last_words(self.reason).map_or(Farewell::Close, Farewell::Words),
+            Rejections::Close => Farewell::Close,
         }
     }
 }

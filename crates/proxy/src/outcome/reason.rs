@@ -44,6 +44,8 @@ pub enum CloseReason {
     BackendRefusesTls,
     /// The listener has as many connections as it may.
     ConnectionLimit,
+    /// As many connections as the listener may have are still sending their hellos.
+    GreetingLimit,
     /// The source has as many connections as it may.
     SourceLimit,
     /// A defect of ours.
@@ -100,6 +102,7 @@ impl CloseReason {
             Self::Connect(fault) => fault.outcome(),
             Self::BackendRefusesTls => "backend_refuses_tls",
             Self::ConnectionLimit => "connection_limit",
+            Self::GreetingLimit => "greeting_limit",
             Self::SourceLimit => "source_limit",
             Self::Panic => "panic",
             Self::Abandoned => "abandoned",
@@ -127,9 +130,12 @@ impl CloseReason {
                 | RejectReason::NoRoute => Blame::Client,
                 RejectReason::ListenerRefuses | RejectReason::NoWeight => Blame::Gateway,
             }),
-            Self::ConnectionLimit | Self::Panic | Self::Abandoned | Self::Backend(_) | Self::Connect(ConnectFault::Exhausted) => {
-                Some(Blame::Gateway)
-            }
+            Self::ConnectionLimit
+            | Self::GreetingLimit
+            | Self::Panic
+            | Self::Abandoned
+            | Self::Backend(_)
+            | Self::Connect(ConnectFault::Exhausted) => Some(Blame::Gateway),
             Self::BackendFailed | Self::Connect(_) | Self::BackendRefusesTls => Some(Blame::Backend),
         }
     }
@@ -154,6 +160,7 @@ impl CloseReason {
             | Self::PostgresPlainText
             | Self::PostgresCancel
             | Self::PostgresRequests
+            | Self::GreetingLimit
             | Self::SourceLimit
             | Self::Panic
             | Self::Abandoned => None,

@@ -1,8 +1,8 @@
 //! Whose turn it is among a backend's endpoints, and who is set aside.
 //!
 //! Passive health: an endpoint that refuses [`FAILURES`] connections one after the other is set aside, for longer each time it fails
-//! again. When its time is up it gets its turn as before; one success clears it. When all are set aside all are used: a guess that
-//! everything is broken must not make it so. Time is passed in.
+//! again. When its time is up it gets its turn as before; one success clears it. Those set aside are tried after all others: a guess
+//! that everything is broken must not make it so. Time is passed in.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -30,23 +30,27 @@ struct Failing {
 }
 
 impl Pool {
-    /// The endpoints in the order to try them.
+    /// The endpoints in the order to try them: in turn, those that are set aside last.
     pub(super) fn order(&self, endpoints: &[SocketAddr], now: Instant) -> Vec<SocketAddr> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let usable = if self.troubled.load(Ordering::Relaxed) == 0 {
-            Vec::new()
-        } else {
-            self.usable(endpoints, now)
+        let in_turn = |endpoints: &[SocketAddr]| {
+            let first = turn.checked_rem(endpoints.len()).unwrap_or(0);
+            endpoints
+                .iter()
+                .cycle()
+                .skip(first)
+                .take(endpoints.len().min(MOST_TRIES))
+                .copied()
+                .collect::<Vec<_>>()
         };
-        let usable = if usable.is_empty() { endpoints } else { &usable };
-        let first = turn.checked_rem(usable.len()).unwrap_or(0);
-        usable
-            .iter()
-            .cycle()
-            .skip(first)
-            .take(usable.len().min(MOST_TRIES))
-            .copied()
-            .collect()
+        if self.troubled.load(Ordering::Relaxed) == 0 {
+            return in_turn(endpoints);
+        }
+        let (aside, usable): (Vec<_>, Vec<_>) = self.set_aside(endpoints, now);
+        let mut order = in_turn(&usable);
+        order.extend(in_turn(&aside));
+        order.truncate(MOST_TRIES);
+        order
     }
 
     pub(super) fn succeeded(&self, endpoint: SocketAddr) {
@@ -76,18 +80,19 @@ impl Pool {
         self.troubled.store(failing.len(), Ordering::Relaxed);
     }
 
-    fn usable(&self, endpoints: &[SocketAddr], now: Instant) -> Vec<SocketAddr> {
+    /// Those that are set aside, and the others.
+    fn set_aside(&self, endpoints: &[SocketAddr], now: Instant) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
         let mut failing = lock(&self.failing);
         // Endpoints that are gone need not be remembered.
         failing.retain(|endpoint, _| endpoints.contains(endpoint));
         self.troubled.store(failing.len(), Ordering::Relaxed);
-        let is_aside = |endpoint| {
+        let is_aside = |endpoint: &SocketAddr| {
             failing
                 .get(endpoint)
                 .and_then(|state| state.aside_until)
                 .is_some_and(|until| until > now)
         };
-        endpoints.iter().filter(|endpoint| !is_aside(endpoint)).copied().collect()
+        endpoints.iter().copied().partition(is_aside)
     }
 }
 
@@ -117,7 +122,7 @@ mod tests {
     fn endpoint_is_set_aside_for_a_growing_time_and_comes_back() {
         let (pool, endpoints, start) = (Pool::default(), endpoints(2), Instant::now());
         let bad = endpoints[0];
-        let is_used = |now| pool.order(&endpoints, now).contains(&bad);
+        let is_used = |now| (0..2).any(|_| pool.order(&endpoints, now)[0] == bad);
         for _ in 0..FAILURES - 1 {
             pool.failed(bad, start);
         }
@@ -135,6 +140,15 @@ mod tests {
         pool.succeeded(bad);
         pool.failed(bad, start);
         assert!(is_used(start), "one success clears it");
+    }
+
+    #[test]
+    fn endpoint_that_is_set_aside_is_the_last_resort() {
+        let (pool, endpoints, now) = (Pool::default(), endpoints(3), Instant::now());
+        (0..FAILURES).for_each(|_| pool.failed(endpoints[1], now));
+        for _ in 0..4 {
+            assert_eq!(pool.order(&endpoints, now)[2], endpoints[1]);
+        }
     }
 
     #[test]
