@@ -1,0 +1,204 @@
+//! Host names as the Gateway API has them, and the index that finds the most specific one.
+//!
+//! A wildcard covers any number of labels to its left, but not the bare suffix: `*.example.com` covers `a.b.example.com` and not
+//! `example.com` (apis/v1/gateway_types.go, "Listeners that are distinct only by Hostname").
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// A host name in a listener or route: every name, one name, or all names under a suffix.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HostnamePattern {
+    /// No hostname was given.
+    Any,
+    /// All names under this suffix; `*.example.com` is `Wildcard("example.com")`.
+    Wildcard(Box<str>),
+    /// This name only, in lower case.
+    Exact(Box<str>),
+}
+
+impl HostnamePattern {
+    /// From a manifest; absent and empty both mean every name. Case and a trailing dot do not matter.
+    #[must_use]
+    pub fn parse(text: Option<&str>) -> Self {
+        let text = text.unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
+        match text.strip_prefix("*.") {
+            _ if text.is_empty() => Self::Any,
+            Some(suffix) => Self::Wildcard(suffix.into()),
+            None => Self::Exact(text.into()),
+        }
+    }
+
+    /// Whether a server name (lower case, no trailing dot) is covered.
+    #[must_use]
+    pub fn covers(&self, name: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(exact) => **exact == *name,
+            Self::Wildcard(suffix) => is_under(name, suffix),
+        }
+    }
+
+    /// Whether any name is covered by both.
+    #[must_use]
+    pub fn intersects(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) | (_, Self::Any) => true,
+            (Self::Exact(name), pattern) | (pattern, Self::Exact(name)) => pattern.covers(name),
+            (Self::Wildcard(one), Self::Wildcard(two)) => one == two || is_under(one, two) || is_under(two, one),
+        }
+    }
+}
+
+fn is_under(name: &str, suffix: &str) -> bool {
+    name.strip_suffix(suffix)
+        .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+}
+
+impl fmt::Display for HostnamePattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => formatter.write_str("(any name)"),
+            Self::Exact(name) => formatter.write_str(name),
+            Self::Wildcard(suffix) => write!(formatter, "*.{suffix}"),
+        }
+    }
+}
+
+impl Serialize for HostnamePattern {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Things found by server name, the most specific pattern first: exact, then the longest wildcard, then any.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NameIndex<T> {
+    exact: BTreeMap<Box<str>, T>,
+    wildcard: BTreeMap<Box<str>, T>,
+    any: Option<T>,
+}
+
+impl<T> Default for NameIndex<T> {
+    fn default() -> Self {
+        Self {
+            exact: BTreeMap::new(),
+            wildcard: BTreeMap::new(),
+            any: None,
+        }
+    }
+}
+
+impl<T> NameIndex<T> {
+    /// Enters `value` unless the pattern is taken; then gives back who has it.
+    pub fn claim(&mut self, pattern: &HostnamePattern, value: T) -> Result<(), &T> {
+        use std::collections::btree_map::Entry;
+        let slot = match pattern {
+            HostnamePattern::Any => {
+                return match &mut self.any {
+                    Some(holder) => Err(holder),
+                    empty => {
+                        *empty = Some(value);
+                        Ok(())
+                    }
+                };
+            }
+            HostnamePattern::Exact(name) => self.exact.entry(name.clone()),
+            HostnamePattern::Wildcard(suffix) => self.wildcard.entry(suffix.clone()),
+        };
+        match slot {
+            Entry::Occupied(holder) => Err(holder.into_mut()),
+            Entry::Vacant(free) => {
+                free.insert(value);
+                Ok(())
+            }
+        }
+    }
+
+    /// The holder of the most specific pattern that covers `name`; a connection without a name reaches only the holder of any.
+    #[must_use]
+    pub fn find(&self, name: Option<&str>) -> Option<&T> {
+        name.and_then(|name| self.find_named(name)).or(self.any.as_ref())
+    }
+
+    fn find_named(&self, name: &str) -> Option<&T> {
+        if let Some(value) = self.exact.get(name) {
+            return Some(value);
+        }
+        let mut rest = name;
+        while let Some((_, suffix)) = rest.split_once('.') {
+            if let Some(value) = self.wildcard.get(suffix) {
+                return Some(value);
+            }
+            rest = suffix;
+        }
+        None
+    }
+
+    /// Every pattern with its holder: exact names, wildcards, any.
+    pub fn iter(&self) -> impl Iterator<Item = (HostnamePattern, &T)> {
+        self.exact
+            .iter()
+            .map(|(name, value)| (HostnamePattern::Exact(name.clone()), value))
+            .chain(
+                self.wildcard
+                    .iter()
+                    .map(|(suffix, value)| (HostnamePattern::Wildcard(suffix.clone()), value)),
+            )
+            .chain(self.any.iter().map(|value| (HostnamePattern::Any, value)))
+    }
+
+    /// Whether nothing was entered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.wildcard.is_empty() && self.any.is_none()
+    }
+}
+
+/// As a map from pattern to holder.
+impl<T: Serialize> Serialize for NameIndex<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcard_covers_any_depth_but_not_its_suffix() {
+        let wildcard = HostnamePattern::parse(Some("*.Example.com."));
+        assert!(wildcard.covers("a.example.com"));
+        assert!(wildcard.covers("a.b.example.com"));
+        assert!(!wildcard.covers("example.com"));
+        assert!(!wildcard.covers("badexample.com"));
+        assert!(!wildcard.covers(".example.com"));
+    }
+
+    #[test]
+    fn patterns_intersect_when_a_name_is_covered_by_both() {
+        let pattern = |text| HostnamePattern::parse(Some(text));
+        assert!(pattern("*.example.com").intersects(&pattern("a.example.com")));
+        assert!(pattern("*.example.com").intersects(&pattern("*.b.example.com")));
+        assert!(!pattern("*.example.com").intersects(&pattern("example.com")));
+        assert!(!pattern("*.example.com").intersects(&pattern("*.example.org")));
+        assert!(HostnamePattern::Any.intersects(&pattern("a.b")));
+    }
+
+    #[test]
+    fn most_specific_pattern_wins_whatever_the_order_of_entry() {
+        let mut index = NameIndex::default();
+        for text in ["", "*.com", "*.example.com", "a.example.com"] {
+            index.claim(&HostnamePattern::parse(Some(text)), text).expect("free");
+        }
+        assert_eq!(index.find(Some("a.example.com")), Some(&"a.example.com"));
+        assert_eq!(index.find(Some("b.a.example.com")), Some(&"*.example.com"));
+        assert_eq!(index.find(Some("example.com")), Some(&"*.com"));
+        assert_eq!(index.find(Some("com")), Some(&""));
+        assert_eq!(index.find(None), Some(&""));
+        assert_eq!(index.claim(&HostnamePattern::parse(Some("*.COM")), "late"), Err(&"*.com"));
+    }
+}

@@ -1,0 +1,153 @@
+//! What is fixed for the process ([`Settings`]) and what the world answers ([`Observed`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use sealway_api::{ObjectKey, Timestamp};
+use serde::Serialize;
+
+use crate::snapshot::Transport;
+
+/// Fixed for the life of the process.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// Which GatewayClasses are ours.
+    pub classes: Classes,
+    /// Where listeners are bound.
+    pub placement: Placement,
+    /// Endpoints given on the command line; they replace those of the Service and make the Service if there is none.
+    pub endpoints: Vec<EndpointOverride>,
+    /// Sockets of our own (admin, health) that no listener may have.
+    pub reserved: BTreeSet<SocketAddr>,
+}
+
+/// Which GatewayClasses are served, and under which name statuses are written.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Classes {
+    /// Standalone: every class; one that names another controller is served with a warning.
+    #[default]
+    Every,
+    /// Only classes of this controller name.
+    Named(String),
+}
+
+/// Our controller name unless another is configured.
+pub const CONTROLLER_NAME: &str = "sealway.dev/gateway-controller";
+
+/// Where Gateways without addresses of their own are bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// All Gateways in this process: they share the machine's addresses and ports.
+    Standalone {
+        /// For Gateways that name no address.
+        binds: Vec<IpAddr>,
+        /// For one Gateway each.
+        gateway_binds: BTreeMap<ObjectKey, Vec<IpAddr>>,
+        /// Added to every listener's port.
+        port_offset: u16,
+    },
+    /// Each Gateway has proxies and addresses of its own; they bind the unspecified address.
+    Cluster,
+}
+
+impl Default for Placement {
+    fn default() -> Self {
+        Self::Standalone {
+            binds: vec![IpAddr::from([127, 0, 0, 1])],
+            gateway_binds: BTreeMap::new(),
+            port_offset: 0,
+        }
+    }
+}
+
+/// `--endpoint NS/SERVICE:PORT=HOST:PORT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointOverride {
+    /// The Service.
+    pub service: ObjectKey,
+    /// Its port, by number or name.
+    pub port: PortSelector,
+    /// Where it really is.
+    pub address: BackendAddress,
+}
+
+/// A Service's port by number or by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortSelector {
+    /// The port's number.
+    Number(u16),
+    /// The port's name.
+    Name(String),
+}
+
+/// Host and port, where the host may have to be resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BackendAddress {
+    /// Ready to connect to.
+    Socket(SocketAddr),
+    /// A DNS name (lower case) and a port.
+    Name(String, u16),
+}
+
+/// Facts of the world that decide statuses and endpoints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// The time of this compilation.
+    pub now: Timestamp,
+    /// What became of the sockets.
+    pub ports: Ports,
+    /// DNS names that were asked for in [`crate::Compiled::names`]; a name that has no answer yet is absent.
+    pub names: BTreeMap<String, Vec<IpAddr>>,
+}
+
+impl Observed {
+    /// Nothing observed, every socket assumed to be bound: for `check` and tests.
+    #[must_use]
+    pub fn assumed(now: Timestamp) -> Self {
+        Self {
+            now,
+            ports: Ports::Assumed,
+            names: BTreeMap::new(),
+        }
+    }
+}
+
+/// What became of the sockets that the snapshots ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// Nothing is bound here; take it that it could be.
+    Assumed,
+    /// As the data plane reports; a socket that is absent is still being opened.
+    Reported(BTreeMap<SocketKey, PortState>),
+}
+
+/// One socket of the data plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct SocketKey {
+    /// TCP or UDP.
+    pub transport: Transport,
+    /// Address and port, offset included.
+    pub address: SocketAddr,
+}
+
+/// What became of one socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortState {
+    /// It accepts connections.
+    Bound,
+    /// It could not be opened.
+    Failed(BindFailure),
+}
+
+/// Why a socket could not be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BindFailure {
+    /// Another process has it (EADDRINUSE).
+    InUse,
+    /// Ports below 1024 need a privilege (EACCES).
+    NotPermitted,
+    /// The machine has no such address (EADDRNOTAVAIL).
+    NoSuchAddress,
+    /// Anything else, as the system says it.
+    Other(String),
+}

@@ -1,0 +1,407 @@
+//! What one Gateway's data plane obeys, and the questions that it asks.
+//!
+//! Job: answer, for a port and a ClientHello, what to do. Input: [`HelloFacts`]. Output: an [`Action`].
+//! Invariant: lookup is pure and total. Weighted choices come back as sets ([`Forward`]) and the data plane draws; nothing here holds
+//! key bytes, so a snapshot may be printed.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use sealway_api::{ObjectKey, ObjectRef, TlsMode};
+use serde::{Serialize, Serializer};
+
+use crate::explain::{Step, Trace};
+use crate::hostname::{HostnamePattern, NameIndex};
+
+/// Everything that the data plane of one Gateway needs. Parts that a change leaves alone keep their `Arc`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Snapshot {
+    /// The Gateway.
+    #[serde(serialize_with = "as_text")]
+    pub gateway: ObjectKey,
+    /// Addresses to bind; every port is bound on each.
+    pub addresses: Vec<IpAddr>,
+    /// Added to every listener's port to get the port that is bound.
+    pub port_offset: u16,
+    /// Sources that are trusted to send a PROXY protocol header, and must.
+    pub trusted_proxies: Vec<IpNet>,
+    /// By transport and listener port (without offset).
+    pub ports: BTreeMap<PortKey, Arc<PortPlan>>,
+}
+
+impl Snapshot {
+    /// The plan of a listener port; asked before a byte is read, since some protocols speak server first.
+    #[must_use]
+    pub fn port(&self, transport: Transport, port: u16) -> Option<&Arc<PortPlan>> {
+        self.ports.get(&PortKey { transport, port })
+    }
+
+    /// The sockets to bind, each with its plan. Ports that overflow with the offset were refused by the compiler.
+    pub fn sockets(&self) -> impl Iterator<Item = (SocketAddr, PortKey, &Arc<PortPlan>)> {
+        self.ports.iter().flat_map(move |(key, plan)| {
+            let port = key.port.saturating_add(self.port_offset);
+            self.addresses
+                .iter()
+                .map(move |address| (SocketAddr::new(*address, port), *key, plan))
+        })
+    }
+}
+
+fn as_text<S: Serializer>(key: &ObjectKey, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(key)
+}
+
+/// Transport of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// A listener port, as the Gateway names it: without the offset. Prints and serialises as `tcp/8443`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortKey {
+    /// TCP or UDP.
+    pub transport: Transport,
+    /// 1 to 65535.
+    pub port: u16,
+}
+
+impl std::fmt::Display for PortKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let transport = match self.transport {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+        };
+        write!(formatter, "{transport}/{}", self.port)
+    }
+}
+
+impl Serialize for PortKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What is spoken on a port.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PortPlan {
+    /// HTTPS and TLS listeners together, chosen by SNI.
+    Tls(TlsPlan),
+}
+
+impl PortPlan {
+    /// What to do with a connection. `hello` is `None` on ports that are decided before a byte is read.
+    pub fn connection(&self, hello: Option<&HelloFacts<'_>>, trace: &mut impl Trace) -> Action<'_> {
+        match self {
+            Self::Tls(plan) => plan.connection(hello, trace),
+        }
+    }
+}
+
+/// What a ClientHello says, as far as routing needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HelloFacts<'a> {
+    /// The server_name extension.
+    pub server_name: ServerName<'a>,
+    /// Protocols of the ALPN extension, as sent.
+    pub alpn: &'a [Box<[u8]>],
+    /// Who connects; behind a trusted proxy, who that says.
+    pub source: SocketAddr,
+}
+
+/// The server_name extension (RFC 6066 section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerName<'a> {
+    /// Not sent.
+    Absent,
+    /// A DNS name: lower case, without trailing dot.
+    Name(&'a str),
+    /// An IP literal, which the RFC forbids: it is no name, and reaches only what claims every name.
+    Address(&'a str),
+    /// Not a name at all.
+    Malformed,
+}
+
+/// Plan of a port with HTTPS and TLS listeners.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsPlan {
+    /// Every listener of the port that claims names, refused ones included, in the order of the Gateway.
+    pub listeners: Vec<Arc<TlsListener>>,
+    /// Positions in `listeners` by the hostname that each claims.
+    #[serde(skip)]
+    pub names: NameIndex<usize>,
+}
+
+/// One listener of a TLS port.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsListener {
+    /// Its name.
+    pub name: String,
+    /// Which names it claims.
+    pub hostname: HostnamePattern,
+    /// Where TLS ends.
+    pub mode: TlsMode,
+    /// Whether it serves them.
+    pub fate: ListenerFate,
+    /// Attached routes by their own hostnames, not by the intersection: that is what decides precedence (v1.7, extended feature
+    /// GatewayRouteHostnameIntersectionPrecedence). The listener was chosen first, so a name found here is one that both cover.
+    pub routes: NameIndex<Arc<Forward>>,
+}
+
+/// Whether a listener serves the names that it claims.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ListenerFate {
+    /// It does.
+    Serves,
+    /// It does not, for this reason, but nobody else gets its names.
+    Refuses(sealway_api::Reason),
+}
+
+/// Where one rule of a route sends connections.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Forward {
+    /// The route.
+    pub route: ObjectRef,
+    /// How long one connection to an endpoint may take to come about.
+    pub connect_timeout: Duration,
+    /// How long a connection may be silent in both directions; `None`: for ever.
+    pub idle_timeout: Option<Duration>,
+    /// In the order of the route; those of weight 0 included.
+    pub backends: Vec<WeightedBackend>,
+}
+
+impl Forward {
+    /// Sum of the weights; 0 when nothing may be sent anywhere.
+    #[must_use]
+    pub fn total_weight(&self) -> u64 {
+        self.backends.iter().map(|backend| u64::from(backend.weight)).sum()
+    }
+
+    /// The backend on which `draw` (below [`Self::total_weight`]) falls. Backends that cannot be had keep their share: what falls
+    /// on them is refused (apis/v1/tlsroute_types.go, BackendRefs).
+    #[must_use]
+    pub fn pick(&self, draw: u64) -> Option<&WeightedBackend> {
+        let mut left = draw;
+        self.backends.iter().find(|backend| {
+            let weight = u64::from(backend.weight);
+            let chosen = left < weight;
+            left = left.saturating_sub(weight);
+            chosen
+        })
+    }
+}
+
+/// A backend and its share.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WeightedBackend {
+    /// As the route has it: `namespace/name:port`.
+    pub name: String,
+    /// Relative to the other backends; 0 takes none.
+    pub weight: u32,
+    /// Where that is.
+    pub target: Target,
+}
+
+/// What stands behind a backend reference.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Target {
+    /// Endpoints, at least one.
+    Backend(Arc<Backend>),
+    /// Nothing that may be used: connections that fall on it are refused.
+    Refuse(BackendFault),
+}
+
+/// A Service's port and its endpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Backend {
+    /// The Service.
+    #[serde(serialize_with = "as_text")]
+    pub service: ObjectKey,
+    /// The Service's port.
+    pub port: u16,
+    /// Where to connect; sorted, without doubles.
+    pub endpoints: Vec<SocketAddr>,
+    /// Header to send first.
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// Version of a PROXY protocol header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyProtocol {
+    /// Text.
+    V1,
+    /// Binary.
+    V2,
+}
+
+/// Why a backend reference leads nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendFault {
+    /// Its kind cannot be a backend.
+    InvalidKind,
+    /// No such Service.
+    NotFound,
+    /// The Service has no such port.
+    NoSuchPort,
+    /// It is in another namespace, which has no ReferenceGrant for it.
+    NotPermitted,
+    /// No endpoint is ready.
+    NoEndpoints,
+    /// The DNS name behind it has no address yet.
+    NameUnresolved,
+}
+
+impl BackendFault {
+    /// Stable label for metrics and logs.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::InvalidKind => "backend_invalid_kind",
+            Self::NotFound => "backend_not_found",
+            Self::NoSuchPort => "backend_no_such_port",
+            Self::NotPermitted => "backend_not_permitted",
+            Self::NoEndpoints => "backend_no_endpoints",
+            Self::NameUnresolved => "backend_name_unresolved",
+        }
+    }
+}
+
+/// What to do with a connection.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action<'a> {
+    /// Connect to a backend, replay the hello, relay.
+    Passthrough {
+        /// The listener that was chosen.
+        listener: &'a Arc<TlsListener>,
+        /// Where to.
+        forward: &'a Arc<Forward>,
+    },
+    /// Refuse.
+    Reject(Rejection<'a>),
+}
+
+/// A refusal and how far the connection came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rejection<'a> {
+    /// Why.
+    pub reason: RejectReason,
+    /// The listener, if one was found.
+    pub listener: Option<&'a Arc<TlsListener>>,
+}
+
+/// Why a connection is refused by lookup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RejectReason {
+    /// The listener that claims the name does not serve (conflict, missing certificate, not supported).
+    ListenerRefuses,
+    /// The name in the hello is not a name.
+    MalformedServerName,
+    /// The hello has no name, and what there is needs one.
+    MissingServerName,
+    /// No listener of the port claims the name.
+    NoListener,
+    /// The listener has no route for the name.
+    NoRoute,
+    /// All backends of the route have weight 0, or it has none.
+    NoWeight,
+}
+
+impl RejectReason {
+    /// Stable label for metrics and logs.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ListenerRefuses => "listener_refuses",
+            Self::MalformedServerName => "malformed_server_name",
+            Self::MissingServerName => "missing_server_name",
+            Self::NoListener => "no_listener",
+            Self::NoRoute => "no_route",
+            Self::NoWeight => "no_weight",
+        }
+    }
+
+    /// The fatal TLS alert that says it (RFC 8446 section 6): unrecognized_name, missing_extension, illegal_parameter, internal_error.
+    #[must_use]
+    pub fn alert(self) -> u8 {
+        match self {
+            Self::NoListener | Self::NoRoute => 112,
+            Self::MissingServerName => 109,
+            Self::MalformedServerName => 47,
+            Self::ListenerRefuses | Self::NoWeight => 80,
+        }
+    }
+}
+
+impl TlsPlan {
+    /// The listener first, by the most specific hostname on the port; then a route of that listener, by the route's own hostname.
+    /// Never a fall-back to a less specific listener.
+    pub fn connection(&self, hello: Option<&HelloFacts<'_>>, trace: &mut impl Trace) -> Action<'_> {
+        let name = match hello.map_or(ServerName::Absent, |hello| hello.server_name) {
+            ServerName::Malformed => {
+                trace.step(|| Step::NameMalformed);
+                return Action::Reject(Rejection {
+                    reason: RejectReason::MalformedServerName,
+                    listener: None,
+                });
+            }
+            ServerName::Name(name) => Some(name),
+            ServerName::Absent | ServerName::Address(_) => None,
+        };
+        // Without SNI the miss is the client's; an IP literal is a name that nobody claims.
+        let absent = matches!(hello.map(|hello| hello.server_name), None | Some(ServerName::Absent));
+        let miss = |reason| if absent { RejectReason::MissingServerName } else { reason };
+
+        let Some(listener) = self.names.find(name).and_then(|position| self.listeners.get(*position)) else {
+            trace.step(|| Step::no_listener(self, name));
+            return Action::Reject(Rejection {
+                reason: miss(RejectReason::NoListener),
+                listener: None,
+            });
+        };
+        trace.step(|| Step::listener(self, listener, name));
+        let reject = |reason| {
+            Action::Reject(Rejection {
+                reason,
+                listener: Some(listener),
+            })
+        };
+        if let ListenerFate::Refuses(reason) = &listener.fate {
+            trace.step(|| Step::ListenerRefuses {
+                listener: listener.name.clone(),
+                reason: reason.clone(),
+            });
+            return reject(RejectReason::ListenerRefuses);
+        }
+        let Some(forward) = listener.routes.find(name) else {
+            trace.step(|| Step::no_route(listener, name));
+            return reject(miss(RejectReason::NoRoute));
+        };
+        trace.step(|| Step::route(listener, forward, name));
+        if forward.total_weight() == 0 {
+            trace.step(|| Step::NoWeight {
+                route: forward.route.clone(),
+            });
+            return reject(RejectReason::NoWeight);
+        }
+        Action::Passthrough { listener, forward }
+    }
+}
