@@ -1,1 +1,3 @@
 //! Where resources come from and where statuses go.
+
+pub mod files;

@@ -1,0 +1,3 @@
+//! Manifests.
+#![allow(dead_code)]
+mod yaml;
