@@ -1,3 +1,3 @@
 //! Manifests.
-#![allow(dead_code)]
+
 mod yaml;
