@@ -1,4 +1,21 @@
-//! The compiler's passes in order.
+//! The compiler: its passes in order.
+//!
+//! Job: [`Compiler::compile`]. Input: resources and observed facts. Output: [`Compiled`]. Invariant: total and deterministic; what the
+//! compiler remembers between calls changes only which `Arc`s are shared, never what they hold.
+
+mod attach;
+mod backends;
+mod certificates;
+mod conflicts;
+mod gateways;
+mod grants;
+mod listeners;
+mod ports;
+mod references;
+mod snapshots;
+mod statuses;
+mod values;
+mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,6 +25,7 @@ use sealway_api::{ObjectRef, Resources, Statuses, Timestamp};
 use crate::problem::Problem;
 use crate::settings::{Observed, Settings};
 use crate::snapshot::Snapshot;
+use world::World;
 
 /// Turns resources into what the data plane obeys and what users are told. Results are kept between calls.
 #[derive(Debug)]
@@ -43,7 +61,36 @@ impl Compiler {
 
     /// Compiles. Total: every mistake becomes a status and a problem, never an error, and no object takes its neighbour down.
     pub fn compile(&mut self, resources: &Resources, observed: &Observed) -> Compiled {
-        let _ = (resources, observed, &self.settings, &self.last);
-        Compiled::default()
+        let mut world = World::new(&self.settings, resources, observed);
+        let classes = gateways::classes(&mut world);
+        let mut gateways = gateways::collect(&mut world);
+        for gateway in &mut gateways {
+            listeners::examine(&mut world, gateway);
+            conflicts::find(&mut world, gateway);
+        }
+        ports::assign(&mut world, &mut gateways);
+        let routes = attach::attach(&mut world, &mut gateways);
+        references::check(&mut world);
+
+        let snapshots = snapshots::build(&gateways, &self.settings, &self.last);
+        let statuses = Statuses {
+            gateway_classes: classes,
+            gateways: gateways
+                .iter()
+                .map(|gateway| (gateway.key.clone(), statuses::gateway(gateway)))
+                .collect(),
+            routes,
+        };
+        self.last.clone_from(&snapshots);
+        let World { mut problems, names, .. } = world;
+        Problem::sort(&mut problems);
+        problems.dedup();
+        Compiled {
+            snapshots,
+            statuses,
+            problems,
+            names,
+            wake_at: None,
+        }
     }
 }

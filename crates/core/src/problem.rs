@@ -6,10 +6,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use sealway_api::{ObjectKey, ObjectRef};
+use sealway_api::{ObjectKey, ObjectRef, Reason};
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
+mod reason;
 mod text;
 
 /// One thing that is wrong, and where.
@@ -331,7 +332,14 @@ pub enum Cause {
     RulesShadowed {
         count: usize,
     },
-    NoHostnames,
+    ListenerNotAccepted {
+        gateway: ObjectKey,
+        listener: String,
+        reason: Reason,
+    },
+    NotServedYet {
+        what: String,
+    },
     NoBackends,
     AllWeightsZero,
     BackendKindUnsupported {

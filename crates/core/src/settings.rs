@@ -21,6 +21,26 @@ pub struct Settings {
     pub reserved: BTreeSet<SocketAddr>,
 }
 
+impl Settings {
+    /// The controller name under which statuses are written.
+    #[must_use]
+    pub fn controller_name(&self) -> &str {
+        match &self.classes {
+            Classes::Every => CONTROLLER_NAME,
+            Classes::Named(name) => name,
+        }
+    }
+
+    /// What is added to every listener's port.
+    #[must_use]
+    pub fn port_offset(&self) -> u16 {
+        match self.placement {
+            Placement::Standalone { port_offset, .. } => port_offset,
+            Placement::Cluster => 0,
+        }
+    }
+}
+
 /// Which GatewayClasses are served, and under which name statuses are written.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub enum Classes {

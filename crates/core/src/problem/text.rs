@@ -49,7 +49,7 @@ impl Cause {
             | Self::MountMissing { .. }
             | Self::PolicyTargetMissing { .. } => 3,
             // Follows from a selector that matches nothing, or from a missing grant.
-            Self::NamespaceNotAllowed { .. } | Self::NoMatchingHostname { .. } => 5,
+            Self::NamespaceNotAllowed { .. } | Self::NoMatchingHostname { .. } | Self::ListenerNotAccepted { .. } => 5,
             Self::SupersededVersion { .. } | Self::UnknownField { .. } => 6,
             _ if self.severity() == Severity::Note => 7,
             _ => 4,
@@ -109,7 +109,8 @@ impl Cause {
             Self::HostnameIgnored { .. } => "hostname-ignored",
             Self::Shadowed { .. } => "shadowed",
             Self::RulesShadowed { .. } => "rules-shadowed",
-            Self::NoHostnames => "no-hostnames",
+            Self::ListenerNotAccepted { .. } => "listener-not-accepted",
+            Self::NotServedYet { .. } => "not-served-yet",
             Self::NoBackends => "no-backends",
             Self::AllWeightsZero => "all-weights-zero",
             Self::BackendKindUnsupported { .. } => "backend-kind-unsupported",
@@ -253,7 +254,14 @@ impl Cause {
             Self::RulesShadowed { count } => {
                 format!("the first rule takes every connection; {count} further rule(s) never serve")
             }
-            Self::NoHostnames => "a v1 TLSRoute must list hostnames".to_owned(),
+            Self::ListenerNotAccepted {
+                gateway,
+                listener,
+                reason,
+            } => {
+                format!("listener `{listener}` of Gateway {gateway} is not accepted itself ({reason})")
+            }
+            Self::NotServedYet { what } => format!("{what} is read and checked, but this version does not serve it yet"),
             Self::NoBackends => "the rule names no backend: every connection is refused".to_owned(),
             Self::AllWeightsZero => "all weights are 0: every connection is refused".to_owned(),
             Self::BackendKindUnsupported { group, kind } => format!("kind {kind}{} cannot be a backend", of_group(group)),
@@ -385,7 +393,7 @@ impl Cause {
             Self::HostnameIgnored { .. } => "remove it, or add a listener for it".to_owned(),
             Self::Shadowed { .. } => "remove one of the two claims".to_owned(),
             Self::RulesShadowed { .. } => "keep one rule, as v1 demands; use weights to share".to_owned(),
-            Self::NoHostnames => "list the names under `hostnames`; for every name use a TCPRoute".to_owned(),
+            Self::ListenerNotAccepted { .. } => "look at the listener's own conditions".to_owned(),
             Self::NoBackends => "add `backendRefs`".to_owned(),
             Self::AllWeightsZero => "give one backend a weight above 0".to_owned(),
             Self::BackendKindUnsupported { .. } => "refer to a Service".to_owned(),
@@ -423,6 +431,7 @@ impl Cause {
             Self::Syntax { .. }
             | Self::Invalid { .. }
             | Self::RepeatedObject { .. }
+            | Self::NotServedYet { .. }
             | Self::AnnotationInvalid { .. }
             | Self::PortFailed { .. }
             | Self::EndpointInvalid { .. } => return None,

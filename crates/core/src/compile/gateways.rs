@@ -1,0 +1,159 @@
+//! Pass 1: which GatewayClasses and Gateways are ours, and which addresses they want.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use sealway_api::{
+    AddressType, Condition, ConditionStatus, ConditionType, Gateway, GatewayClass, GatewayClassStatus, Kind, ObjectKey,
+    ObjectRef, Reason,
+};
+
+use super::values;
+use super::world::{GatewayWork, World};
+use crate::problem::Cause;
+use crate::settings::{Classes, Placement};
+
+/// Statuses of the classes that are ours.
+pub(super) fn classes(world: &mut World<'_>) -> BTreeMap<String, GatewayClassStatus> {
+    let mut statuses = BTreeMap::new();
+    for (key, class) in &world.resources.gateway_classes {
+        if !is_ours(world, class) {
+            continue;
+        }
+        let object = ObjectRef::of(Kind::GatewayClass, key);
+        if class.spec.controller_name != world.settings.controller_name() {
+            let controller = class.spec.controller_name.clone();
+            world.report(&object, "spec.controllerName", Cause::ForeignController { controller });
+        }
+        // A parameters reference that cannot be honoured makes the class invalid (apis/v1/gatewayclass_types.go, InvalidParameters).
+        let refused = class.spec.parameters_ref.as_ref().map(|reference| {
+            let cause = Cause::ParametersNotSupported {
+                kind: reference.kind.clone(),
+            };
+            world.report(&object, "spec.parametersRef", cause.clone());
+            cause
+        });
+        let condition = Condition {
+            kind: ConditionType::Accepted,
+            status: if refused.is_none() {
+                ConditionStatus::True
+            } else {
+                ConditionStatus::False
+            },
+            reason: refused.as_ref().map_or(Reason::Accepted, Cause::reason),
+            message: refused
+                .as_ref()
+                .map_or_else(|| "The class is served by Sealway".to_owned(), Cause::sentence),
+            observed_generation: class.metadata.generation,
+        };
+        statuses.insert(
+            key.name.clone(),
+            GatewayClassStatus {
+                conditions: vec![condition],
+            },
+        );
+    }
+    statuses
+}
+
+fn is_ours(world: &World<'_>, class: &GatewayClass) -> bool {
+    match &world.settings.classes {
+        Classes::Every => true,
+        Classes::Named(name) => class.spec.controller_name == *name,
+    }
+}
+
+/// Gateways of ours, oldest first, then by namespace and name: the order in which they get ports.
+pub(super) fn collect<'a>(world: &mut World<'a>) -> Vec<GatewayWork<'a>> {
+    let mut gateways = Vec::new();
+    for (key, gateway) in &world.resources.gateways {
+        let object = ObjectRef::of(Kind::Gateway, key);
+        let class_name = &gateway.spec.gateway_class_name;
+        match world.resources.gateway_classes.get(&ObjectKey::new("", class_name)) {
+            Some(class) if is_ours(world, class) => gateways.push(open(world, object, gateway)),
+            Some(_) => {}
+            None => world.report(
+                &object,
+                "spec.gatewayClassName",
+                Cause::ClassNotFound {
+                    class: class_name.clone(),
+                },
+            ),
+        }
+    }
+    gateways.sort_by(|one, two| {
+        let age = |work: &GatewayWork<'_>| work.gateway.metadata.creation_timestamp;
+        (age(one), &one.key).cmp(&(age(two), &two.key))
+    });
+    gateways
+}
+
+fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> GatewayWork<'a> {
+    let mut refused = None;
+    let mut addresses = Vec::new();
+    for (position, address) in gateway.spec.addresses.iter().enumerate() {
+        let field = format!("spec.addresses[{position}]");
+        let cause = match &address.kind {
+            // Without a value: any address of that type (feature GatewayAddressEmpty).
+            AddressType::IpAddress if address.value.is_empty() => continue,
+            AddressType::IpAddress => match address.value.parse::<IpAddr>() {
+                Ok(address) => {
+                    addresses.push(address);
+                    continue;
+                }
+                Err(_) => Cause::AddressInvalid {
+                    value: address.value.clone(),
+                },
+            },
+            kind => Cause::AddressTypeUnsupported { kind: kind.to_string() },
+        };
+        world.report(&object, field, cause.clone());
+        refused.get_or_insert(cause);
+    }
+    if let Some(reference) = gateway
+        .spec
+        .infrastructure
+        .as_ref()
+        .and_then(|infrastructure| infrastructure.parameters_ref.as_ref())
+    {
+        let cause = Cause::ParametersNotSupported {
+            kind: reference.kind.clone(),
+        };
+        world.report(&object, "spec.infrastructure.parametersRef", cause.clone());
+        refused.get_or_insert(cause);
+    }
+    if addresses.is_empty() {
+        addresses = default_addresses(&world.settings.placement, &object.key);
+    }
+    addresses.sort_unstable();
+    addresses.dedup();
+    let trusted_proxies = values::trusted_proxies(&gateway.metadata.annotations).unwrap_or_else(|cause| {
+        world.report(
+            &object,
+            format!("metadata.annotations[{}]", values::ACCEPT_PROXY_PROTOCOL),
+            cause,
+        );
+        None
+    });
+    GatewayWork {
+        key: object.key.clone(),
+        object,
+        gateway,
+        addresses,
+        trusted_proxies: trusted_proxies.unwrap_or_default(),
+        refused,
+        unusable_address: None,
+        bound: Vec::new(),
+        listeners: Vec::new(),
+    }
+}
+
+fn default_addresses(placement: &Placement, gateway: &ObjectKey) -> Vec<IpAddr> {
+    match placement {
+        Placement::Standalone {
+            binds, gateway_binds, ..
+        } => gateway_binds.get(gateway).unwrap_or(binds).clone(),
+        // One dual-stack socket takes both families.
+        Placement::Cluster => vec![IpAddr::from([0_u16; 8])],
+    }
+}

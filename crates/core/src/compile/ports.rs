@@ -1,0 +1,177 @@
+//! Pass 4: who gets which socket, and what became of it.
+//!
+//! Standalone, all Gateways share the machine: the older one, then namespace/name, keeps an address and port; listeners of the other
+//! are refused with PortUnavailable. In a cluster each Gateway has addresses of its own and nothing is shared.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use sealway_api::ObjectKey;
+
+use super::world::{Binding, GatewayWork, ListenerWork, Stage, World};
+use crate::problem::Cause;
+use crate::settings::{BindFailure, Placement, PortState, Ports, SocketKey};
+use crate::snapshot::Transport;
+
+/// Hands out sockets in the order of the Gateways, then looks up what the data plane made of them.
+pub(super) fn assign(world: &mut World<'_>, gateways: &mut [GatewayWork<'_>]) {
+    let offset = world.settings.port_offset();
+    let shared = matches!(world.settings.placement, Placement::Standalone { .. });
+    let mut taken: BTreeMap<(Transport, u16), Vec<(IpAddr, ObjectKey)>> = BTreeMap::new();
+    for gateway in gateways {
+        let GatewayWork {
+            addresses,
+            key,
+            refused,
+            listeners,
+            ..
+        } = gateway;
+        if refused.is_some() {
+            continue;
+        }
+        let mut held = BTreeSet::new();
+        for work in listeners.iter_mut().filter(|work| work.serves()) {
+            let Some(port) = work.port().checked_add(offset) else {
+                let cause = Cause::PortOverflows {
+                    port: work.port(),
+                    offset,
+                };
+                refuse(world, work, cause);
+                continue;
+            };
+            let clash = addresses.iter().find_map(|address| {
+                let socket = SocketAddr::new(*address, port);
+                let reserved =
+                    work.transport == Transport::Tcp && world.settings.reserved.iter().any(|own| same_socket(*own, socket));
+                if reserved {
+                    return Some(Cause::PortReserved { socket });
+                }
+                let holders = taken.get(&(work.transport, port)).filter(|_| shared)?;
+                let (_, holder) = holders.iter().find(|(other, _)| same_address(*other, *address))?;
+                Some(Cause::PortTakenByGateway {
+                    socket,
+                    gateway: holder.clone(),
+                })
+            });
+            match clash {
+                Some(cause) => refuse(world, work, cause),
+                None => {
+                    held.insert((work.transport, port));
+                }
+            }
+        }
+        for socket in held {
+            let holders = taken.entry(socket).or_default();
+            holders.extend(addresses.iter().map(|address| (*address, key.clone())));
+        }
+        observe(world, gateway, offset);
+    }
+}
+
+fn refuse(world: &mut World<'_>, work: &mut ListenerWork<'_>, cause: Cause) {
+    world.report(&work.owner, format!("{}.port", work.field), cause.clone());
+    work.refused = Some(cause);
+}
+
+fn same_socket(one: SocketAddr, two: SocketAddr) -> bool {
+    one.port() == two.port() && same_address(one.ip(), two.ip())
+}
+
+/// Whether two addresses cannot both be bound with one port: equal, or one is the unspecified address that includes the other.
+fn same_address(one: IpAddr, two: IpAddr) -> bool {
+    let includes = |wide: IpAddr, narrow: IpAddr| match wide {
+        // `[::]` is bound for both families.
+        IpAddr::V6(wide) => wide.is_unspecified(),
+        IpAddr::V4(wide) => wide.is_unspecified() && (narrow.is_ipv4() || narrow.is_unspecified()),
+    };
+    one == two || includes(one, two) || includes(two, one)
+}
+
+fn observe(world: &mut World<'_>, gateway: &mut GatewayWork<'_>, offset: u16) {
+    let Ports::Reported(states) = &world.observed.ports else {
+        gateway.bound.clone_from(&gateway.addresses);
+        return;
+    };
+    let mut bound = BTreeSet::new();
+    let mut unusable = None;
+    for work in gateway.listeners.iter_mut().filter(|work| work.serves()) {
+        let port = work.port().saturating_add(offset);
+        for address in &gateway.addresses {
+            let socket = SocketAddr::new(*address, port);
+            match states.get(&SocketKey {
+                transport: work.transport,
+                address: socket,
+            }) {
+                Some(PortState::Bound) => {
+                    bound.insert(*address);
+                }
+                None => {
+                    if work.binding == Binding::Bound {
+                        work.binding = Binding::Pending;
+                    }
+                }
+                Some(PortState::Failed(BindFailure::NoSuchAddress)) => {
+                    unusable.get_or_insert((*address, format!("{}.port", work.field)));
+                    work.binding = Binding::Failed(Cause::AddressNotUsable {
+                        value: address.to_string(),
+                    });
+                }
+                Some(PortState::Failed(failure)) => {
+                    let cause = match failure {
+                        BindFailure::InUse => Cause::PortInUse { socket },
+                        BindFailure::NotPermitted => Cause::PortNotPermitted { socket },
+                        BindFailure::NoSuchAddress => Cause::AddressNotUsable {
+                            value: address.to_string(),
+                        },
+                        BindFailure::Other(error) => Cause::PortFailed {
+                            socket,
+                            error: error.clone(),
+                        },
+                    };
+                    world.problems.push(crate::Problem::new(
+                        work.owner.clone(),
+                        format!("{}.port", work.field),
+                        cause.clone(),
+                    ));
+                    work.binding = Binding::Failed(cause);
+                }
+            }
+        }
+    }
+    if let Some((address, listener_port)) = unusable {
+        let cause = Cause::AddressNotUsable {
+            value: address.to_string(),
+        };
+        let position = gateway
+            .gateway
+            .spec
+            .addresses
+            .iter()
+            .position(|wanted| wanted.value == address.to_string());
+        let field = position.map_or(listener_port, |position| format!("spec.addresses[{position}].value"));
+        world.report(&gateway.object, field, cause.clone());
+        gateway.unusable_address = Some(cause);
+    }
+    gateway.bound = bound.into_iter().collect();
+    debug_assert!(
+        gateway
+            .listeners
+            .iter()
+            .all(|work| work.stage == Stage::Served || work.binding == Binding::Bound)
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unspecified_addresses_include_their_family() {
+        let address = |text: &str| text.parse::<IpAddr>().expect("address");
+        assert!(same_address(address("0.0.0.0"), address("127.0.0.1")));
+        assert!(same_address(address("::"), address("127.0.0.1")));
+        assert!(same_address(address("::"), address("0.0.0.0")));
+        assert!(!same_address(address("0.0.0.0"), address("::1")));
+        assert!(!same_address(address("127.0.0.1"), address("127.0.0.2")));
+    }
+}

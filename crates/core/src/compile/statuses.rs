@@ -1,0 +1,288 @@
+//! Conditions, from what the passes found.
+
+use sealway_api::{
+    AddressType, Condition, ConditionStatus, ConditionType, GatewayAddress, GatewayStatus, ListenerStatus, Reason,
+};
+
+use super::attach::Outcome;
+use super::world::{Binding, GatewayWork, ListenerWork, Stage};
+use crate::problem::Cause;
+
+/// Status of a Gateway and its listeners.
+pub(super) fn gateway(work: &GatewayWork<'_>) -> GatewayStatus {
+    let generation = work.gateway.metadata.generation;
+    let listeners: Vec<ListenerStatus> = work
+        .listeners
+        .iter()
+        .map(|listener| listener_status(work, listener, generation))
+        .collect();
+    let addresses = work.bound.iter().filter(|_| work.refused.is_none());
+    GatewayStatus {
+        addresses: addresses
+            .map(|address| GatewayAddress {
+                kind: AddressType::IpAddress,
+                value: address.to_string(),
+            })
+            .collect(),
+        conditions: vec![
+            accepted(work, generation),
+            programmed(work, generation),
+            resolved(work, generation),
+        ],
+        listeners,
+    }
+}
+
+fn accepted(work: &GatewayWork<'_>, generation: i64) -> Condition {
+    let at = |status, reason, message| condition(ConditionType::Accepted, status, reason, message, generation);
+    if let Some(cause) = &work.refused {
+        return at(ConditionStatus::False, cause.reason(), cause.sentence());
+    }
+    let refused: Vec<&str> = work
+        .listeners
+        .iter()
+        .filter(|listener| refused(listener))
+        .map(|listener| &*listener.listener.name)
+        .collect();
+    let status = if refused.len() == work.listeners.len() {
+        ConditionStatus::False
+    } else {
+        ConditionStatus::True
+    };
+    if refused.is_empty() {
+        return at(ConditionStatus::True, Reason::Accepted, "The Gateway is accepted".to_owned());
+    }
+    let taken: Vec<&str> = work
+        .listeners
+        .iter()
+        .map(|listener| &*listener.listener.name)
+        .filter(|name| !refused.contains(name))
+        .collect();
+    let taken = if taken.is_empty() {
+        "none".to_owned()
+    } else {
+        taken.join(", ")
+    };
+    at(
+        status,
+        Reason::ListenersNotValid,
+        format!("Listeners that are not accepted: {}; accepted: {taken}", refused.join(", ")),
+    )
+}
+
+/// Not accepted: for what it says, or because its port cannot be had.
+fn refused(listener: &ListenerWork<'_>) -> bool {
+    listener.refused.is_some() || matches!(&listener.binding, Binding::Failed(cause) if cause.reason() == Reason::PortUnavailable)
+}
+
+fn programmed(work: &GatewayWork<'_>, generation: i64) -> Condition {
+    let at = |status, reason, message: &str| condition(ConditionType::Programmed, status, reason, message.to_owned(), generation);
+    if work.refused.is_some() {
+        return at(ConditionStatus::False, Reason::Invalid, "The Gateway is not accepted");
+    }
+    if let Some(cause) = &work.unusable_address {
+        return at(ConditionStatus::False, Reason::AddressNotUsable, &cause.sentence());
+    }
+    if work.listeners.iter().any(|listener| listener_ready(listener).is_ok()) {
+        return at(
+            ConditionStatus::True,
+            Reason::Programmed,
+            "The data plane serves the Gateway's listeners",
+        );
+    }
+    if work.listeners.iter().all(refused) {
+        return at(ConditionStatus::False, Reason::Invalid, "None of the listeners is accepted");
+    }
+    if work
+        .listeners
+        .iter()
+        .any(|listener| listener.binding == Binding::Pending && listener.serves())
+    {
+        return at(
+            ConditionStatus::Unknown,
+            Reason::Pending,
+            "The listeners' ports are being opened",
+        );
+    }
+    at(
+        ConditionStatus::False,
+        Reason::Pending,
+        "No listener is served yet; see their conditions",
+    )
+}
+
+fn resolved(work: &GatewayWork<'_>, generation: i64) -> Condition {
+    let names: Vec<&str> = work
+        .listeners
+        .iter()
+        .filter(|listener| listener.unresolved.is_some())
+        .map(|listener| &*listener.listener.name)
+        .collect();
+    let (status, reason, message) = if names.is_empty() {
+        (
+            ConditionStatus::True,
+            Reason::ResolvedRefs,
+            "All references are resolved".to_owned(),
+        )
+    } else {
+        let message = format!("References of these listeners lead nowhere: {}", names.join(", "));
+        (ConditionStatus::False, Reason::ListenersNotResolved, message)
+    };
+    condition(ConditionType::ResolvedRefs, status, reason, message, generation)
+}
+
+fn listener_status(gateway: &GatewayWork<'_>, work: &ListenerWork<'_>, generation: i64) -> ListenerStatus {
+    let at = |kind, status, reason, message| condition(kind, status, reason, message, generation);
+    let mut conditions = Vec::new();
+
+    let failed = match &work.binding {
+        Binding::Failed(cause) if cause.reason() == Reason::PortUnavailable => Some(cause),
+        _ => None,
+    };
+    conditions.push(match work.refused.as_ref().or(failed) {
+        Some(cause) => at(
+            ConditionType::Accepted,
+            ConditionStatus::False,
+            cause.reason(),
+            cause.sentence(),
+        ),
+        None => at(
+            ConditionType::Accepted,
+            ConditionStatus::True,
+            Reason::Accepted,
+            "The listener is accepted".to_owned(),
+        ),
+    });
+    let ready = match (&gateway.refused, &gateway.unusable_address) {
+        (Some(_), _) => Err((
+            ConditionStatus::False,
+            Reason::Invalid,
+            "The Gateway is not accepted".to_owned(),
+        )),
+        _ => listener_ready(work),
+    };
+    conditions.push(match ready {
+        Ok(()) => at(
+            ConditionType::Programmed,
+            ConditionStatus::True,
+            Reason::Programmed,
+            "The data plane serves it".to_owned(),
+        ),
+        Err((status, reason, message)) => at(ConditionType::Programmed, status, reason, message),
+    });
+    conditions.push(match &work.unresolved {
+        Some(cause) => at(
+            ConditionType::ResolvedRefs,
+            ConditionStatus::False,
+            cause.reason(),
+            cause.sentence(),
+        ),
+        None => {
+            let message = "All references are resolved".to_owned();
+            at(
+                ConditionType::ResolvedRefs,
+                ConditionStatus::True,
+                Reason::ResolvedRefs,
+                message,
+            )
+        }
+    });
+    conditions.push(match &work.refused {
+        Some(cause) if work.conflicted => at(
+            ConditionType::Conflicted,
+            ConditionStatus::True,
+            cause.reason(),
+            cause.sentence(),
+        ),
+        _ => {
+            let message = "No other listener claims its port and names".to_owned();
+            at(
+                ConditionType::Conflicted,
+                ConditionStatus::False,
+                Reason::NoConflicts,
+                message,
+            )
+        }
+    });
+    // Negative polarity: never present when it does not hold.
+    if !work.overlaps.is_empty() {
+        let message = format!(
+            "Names of this listener are covered by {} too: a client that reuses a connection for another name may reach the wrong one",
+            work.overlaps.join(", ")
+        );
+        conditions.push(at(
+            ConditionType::OverlappingTlsConfig,
+            ConditionStatus::True,
+            Reason::OverlappingHostnames,
+            message,
+        ));
+    }
+    ListenerStatus {
+        name: work.listener.name.clone(),
+        supported_kinds: work.kinds.clone(),
+        attached_routes: work.attached,
+        conditions,
+    }
+}
+
+/// Whether the data plane serves the listener; if not, its Programmed condition.
+fn listener_ready(work: &ListenerWork<'_>) -> Result<(), (ConditionStatus, Reason, String)> {
+    if let Some(cause) = &work.refused {
+        // Conflicts are told in every condition, as the tests ListenerSetHostnameConflict and ListenerSetProtocolConflict ask.
+        let reason = if work.conflicted { cause.reason() } else { Reason::Invalid };
+        return Err((ConditionStatus::False, reason, cause.message()));
+    }
+    if let Some(cause) = &work.unresolved
+        && cause.reason() != Reason::InvalidRouteKinds
+    {
+        return Err((ConditionStatus::False, Reason::Invalid, cause.message()));
+    }
+    if work.stage == Stage::NotYet {
+        let what = format!("A listener of protocol {}", work.listener.protocol);
+        return Err((
+            ConditionStatus::False,
+            Reason::Pending,
+            Cause::NotServedYet { what }.message(),
+        ));
+    }
+    match &work.binding {
+        Binding::Bound => Ok(()),
+        Binding::Pending => Err((
+            ConditionStatus::Unknown,
+            Reason::Pending,
+            "Its port is being opened".to_owned(),
+        )),
+        Binding::Failed(cause) => Err((ConditionStatus::False, Reason::Invalid, cause.message())),
+    }
+}
+
+/// Conditions of a route at one parent.
+pub(super) fn route(generation: i64, outcome: &Outcome, unresolved: Option<&Cause>) -> Vec<Condition> {
+    let accepted = match outcome {
+        Outcome::Attached => (ConditionStatus::True, Reason::Accepted, "The route is accepted".to_owned()),
+        Outcome::NotYet(cause) => (ConditionStatus::Unknown, Reason::Pending, cause.sentence()),
+        Outcome::Refused(cause) => (ConditionStatus::False, cause.reason(), cause.sentence()),
+    };
+    let resolved = match unresolved {
+        Some(cause) => (ConditionStatus::False, cause.reason(), cause.sentence()),
+        None => (
+            ConditionStatus::True,
+            Reason::ResolvedRefs,
+            "All references are resolved".to_owned(),
+        ),
+    };
+    vec![
+        condition(ConditionType::Accepted, accepted.0, accepted.1, accepted.2, generation),
+        condition(ConditionType::ResolvedRefs, resolved.0, resolved.1, resolved.2, generation),
+    ]
+}
+
+fn condition(kind: ConditionType, status: ConditionStatus, reason: Reason, message: String, generation: i64) -> Condition {
+    Condition {
+        kind,
+        status,
+        reason,
+        message,
+        observed_generation: generation,
+    }
+}

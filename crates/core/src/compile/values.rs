@@ -1,0 +1,128 @@
+//! Values of our annotations.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::problem::Cause;
+use crate::snapshot::ProxyProtocol;
+
+/// Service: which PROXY protocol header its endpoints expect.
+pub(super) const PROXY_PROTOCOL: &str = "sealway.dev/proxy-protocol";
+/// Gateway: who is trusted to send a PROXY protocol header.
+pub(super) const ACCEPT_PROXY_PROTOCOL: &str = "sealway.dev/accept-proxy-protocol";
+/// TLSRoute: how long a connection to an endpoint may take.
+pub(super) const CONNECT_TIMEOUT: &str = "sealway.dev/connect-timeout";
+/// TLSRoute: how long a connection may be silent.
+pub(super) const IDLE_TIMEOUT: &str = "sealway.dev/idle-timeout";
+
+/// Long enough for one lost SYN and its repetition after 1 s and 3 s.
+pub(super) const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// An hour: databases and consoles are silent for long, and TCP keepalive finds dead peers sooner.
+pub(super) const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+
+type Annotations = BTreeMap<String, String>;
+
+/// A duration as the Gateway API writes it (GEP-2257: `1h30m`, `500ms`); absent gives `None`.
+pub(super) fn duration(annotations: &Annotations, key: &str) -> Result<Option<Duration>, Cause> {
+    parsed(annotations, key, "a duration such as `30s` or `1m30s`", parse_duration)
+}
+
+/// Version of the PROXY protocol.
+pub(super) fn proxy_protocol(annotations: &Annotations) -> Result<Option<ProxyProtocol>, Cause> {
+    parsed(annotations, PROXY_PROTOCOL, "`v1` or `v2`", |text| match text {
+        "v1" => Some(ProxyProtocol::V1),
+        "v2" => Some(ProxyProtocol::V2),
+        _ => None,
+    })
+}
+
+/// CIDRs by commas; a bare address is a network of one.
+pub(super) fn trusted_proxies(annotations: &Annotations) -> Result<Option<Vec<IpNet>>, Cause> {
+    parsed(annotations, ACCEPT_PROXY_PROTOCOL, "a list of CIDRs by commas", |text| {
+        text.split(',')
+            .map(|part| {
+                let part = part.trim();
+                part.parse()
+                    .ok()
+                    .or_else(|| part.parse::<std::net::IpAddr>().ok().map(IpNet::from))
+            })
+            .collect()
+    })
+}
+
+fn parsed<T>(
+    annotations: &Annotations,
+    key: &str,
+    expected: &'static str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, Cause> {
+    let Some(value) = annotations.get(key) else { return Ok(None) };
+    match parse(value.trim()) {
+        Some(parsed) => Ok(Some(parsed)),
+        None => Err(Cause::AnnotationInvalid {
+            key: key.to_owned(),
+            value: value.clone(),
+            expected,
+        }),
+    }
+}
+
+/// GEP-2257: up to four units `h`, `m`, `s`, `ms`, each at most once and falling, up to five digits each.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut total = 0_u64;
+    let mut last = u64::MAX;
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        if digits == 0 || digits > 5 {
+            return None;
+        }
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let (unit, tail) = tail.split_at(letters);
+        let milliseconds = match unit {
+            "h" => 3_600_000,
+            "m" => 60_000,
+            "s" => 1_000,
+            "ms" => 1,
+            _ => return None,
+        };
+        if milliseconds >= last {
+            return None;
+        }
+        last = milliseconds;
+        total += number.parse::<u64>().ok()? * milliseconds;
+        rest = tail;
+    }
+    (!text.is_empty()).then(|| Duration::from_millis(total))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_follow_gep_2257() {
+        assert_eq!(parse_duration("1h30m"), Some(Duration::from_secs(5400)));
+        assert_eq!(parse_duration("10s500ms"), Some(Duration::from_millis(10_500)));
+        assert_eq!(parse_duration("0s"), Some(Duration::ZERO));
+        for wrong in ["", "10", "1.5h", "10s10s", "5m1h", "100000s", "-1s", "1d"] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn trusted_proxies_take_networks_and_single_addresses() {
+        let annotations = |text: &str| Annotations::from([(ACCEPT_PROXY_PROTOCOL.to_owned(), text.to_owned())]);
+        let networks = trusted_proxies(&annotations("10.0.0.0/8, 192.0.2.1,fd00::/8"))
+            .expect("valid")
+            .expect("present");
+        assert_eq!(networks.len(), 3);
+        assert!(matches!(
+            trusted_proxies(&annotations("10.0.0.0/8,")),
+            Err(Cause::AnnotationInvalid { .. })
+        ));
+    }
+}

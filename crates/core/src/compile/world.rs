@@ -1,0 +1,127 @@
+//! What every pass sees, and where it leaves what it finds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use sealway_api::{EndpointSlice, Gateway, Listener, ObjectKey, ObjectRef, Resources, RouteGroupKind, SERVICE_NAME_LABEL};
+
+use super::grants::Grants;
+use crate::hostname::{HostnamePattern, NameIndex};
+use crate::problem::{Cause, Problem};
+use crate::settings::{Observed, Settings};
+use crate::snapshot::{Forward, Transport};
+
+/// Inputs, indexes over them, and the problems found so far.
+pub(super) struct World<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) resources: &'a Resources,
+    pub(super) observed: &'a Observed,
+    pub(super) grants: Grants<'a>,
+    /// EndpointSlices by the Service that they belong to.
+    pub(super) slices: BTreeMap<ObjectKey, Vec<&'a EndpointSlice>>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) names: BTreeSet<String>,
+}
+
+impl<'a> World<'a> {
+    pub(super) fn new(settings: &'a Settings, resources: &'a Resources, observed: &'a Observed) -> Self {
+        let mut slices: BTreeMap<ObjectKey, Vec<&EndpointSlice>> = BTreeMap::new();
+        for (key, slice) in &resources.endpoint_slices {
+            if let Some(service) = slice.metadata.labels.get(SERVICE_NAME_LABEL) {
+                slices.entry(ObjectKey::new(&key.namespace, service)).or_default().push(slice);
+            }
+        }
+        Self {
+            settings,
+            resources,
+            observed,
+            grants: Grants::new(resources),
+            slices,
+            problems: Vec::new(),
+            names: BTreeSet::new(),
+        }
+    }
+
+    /// Notes a problem.
+    pub(super) fn report(&mut self, object: &ObjectRef, field: impl Into<String>, cause: Cause) {
+        self.problems.push(Problem::new(object.clone(), field, cause));
+    }
+}
+
+/// A Gateway of ours on its way through the passes.
+pub(super) struct GatewayWork<'a> {
+    pub(super) key: ObjectKey,
+    pub(super) object: ObjectRef,
+    pub(super) gateway: &'a Gateway,
+    /// To bind.
+    pub(super) addresses: Vec<IpAddr>,
+    pub(super) trusted_proxies: Vec<IpNet>,
+    /// Why nothing of it is served.
+    pub(super) refused: Option<Cause>,
+    /// An address that was asked for and cannot be bound.
+    pub(super) unusable_address: Option<Cause>,
+    /// Addresses that are bound.
+    pub(super) bound: Vec<IpAddr>,
+    pub(super) listeners: Vec<ListenerWork<'a>>,
+}
+
+/// A listener on its way through the passes; ListenerSets will add theirs behind the Gateway's own, by precedence.
+pub(super) struct ListenerWork<'a> {
+    pub(super) listener: &'a Listener,
+    /// The object that holds it.
+    pub(super) owner: ObjectRef,
+    /// Its path in that object.
+    pub(super) field: String,
+    /// 0 for the Gateway itself, then ListenerSets by age: only listeners of one rank lose together.
+    pub(super) rank: usize,
+    pub(super) hostname: HostnamePattern,
+    pub(super) transport: Transport,
+    /// Kinds of routes that it takes.
+    pub(super) kinds: Vec<RouteGroupKind>,
+    /// Whether this version serves it.
+    pub(super) stage: Stage,
+    /// Why it is not accepted; the port's plan does not hold its routes.
+    pub(super) refused: Option<Cause>,
+    /// Set as well when it is refused for a conflict.
+    pub(super) conflicted: bool,
+    /// A reference that leads nowhere.
+    pub(super) unresolved: Option<Cause>,
+    /// Other listeners of the port with overlapping names.
+    pub(super) overlaps: Vec<String>,
+    pub(super) binding: Binding,
+    pub(super) attached: i32,
+    pub(super) routes: NameIndex<Arc<Forward>>,
+}
+
+impl ListenerWork<'_> {
+    pub(super) fn port(&self) -> u16 {
+        self.listener.port
+    }
+
+    /// Whether connections reach its routes.
+    pub(super) fn serves(&self) -> bool {
+        self.refused.is_none() && self.stage == Stage::Served
+    }
+}
+
+/// How far the product is with a kind of listener.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It carries traffic.
+    Served,
+    /// It is read and checked only.
+    NotYet,
+}
+
+/// What became of a listener's sockets.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Binding {
+    /// All of them accept connections (or are assumed to).
+    Bound,
+    /// Some are still being opened.
+    Pending,
+    /// One could not be opened; the data plane goes on trying.
+    Failed(Cause),
+}

@@ -1,0 +1,55 @@
+//! The specification's reason for each [`Cause`] that shows in a condition.
+
+use sealway_api::Reason;
+
+use super::Cause;
+
+impl Cause {
+    /// The reason of the condition that this makes false; `Invalid` for what no condition of the specification names.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::ParametersNotSupported { .. } => Reason::InvalidParameters,
+            Self::AddressTypeUnsupported { .. } | Self::AddressInvalid { .. } => Reason::UnsupportedAddress,
+            Self::AddressNotUsable { .. } => Reason::AddressNotUsable,
+            Self::ProtocolUnsupported { .. } => Reason::UnsupportedProtocol,
+            Self::TlsModeUnsupported { .. } | Self::SelectorMissing => Reason::UnsupportedValue,
+            Self::RouteKindUnsupported { .. } => Reason::InvalidRouteKinds,
+            Self::ProtocolConflict { .. } => Reason::ProtocolConflict,
+            Self::HostnameConflict { .. } => Reason::HostnameConflict,
+            Self::ListenerConflict { .. } => Reason::ListenerConflict,
+            Self::PortTakenByGateway { .. }
+            | Self::PortReserved { .. }
+            | Self::PortOverflows { .. }
+            | Self::PortInUse { .. }
+            | Self::PortNotPermitted { .. }
+            | Self::PortFailed { .. } => Reason::PortUnavailable,
+            Self::TlsMissing
+            | Self::CertificateRefMissing
+            | Self::CertificateRefKind { .. }
+            | Self::CertificateSecretMissing { .. }
+            | Self::CertificateSecretInvalid { .. } => Reason::InvalidCertificateRef,
+            Self::RefNotPermitted { .. } => Reason::RefNotPermitted,
+            Self::SectionNotFound { .. } | Self::ListenerNotAccepted { .. } => Reason::NoMatchingParent,
+            // The specification's text says UnsupportedValue for a listener of the wrong protocol, its test
+            // TLSRouteInvalidNoMatchingListener asks for NotAllowedByListeners: the test wins.
+            Self::NamespaceNotAllowed { .. } | Self::KindNotAllowed { .. } | Self::ListenerCannotHaveRoute { .. } => {
+                Reason::NotAllowedByListeners
+            }
+            Self::NoMatchingHostname { .. } => Reason::NoMatchingListenerHostname,
+            Self::BackendKindUnsupported { .. } => Reason::InvalidKind,
+            Self::BackendNotFound { .. } | Self::BackendPortMissing | Self::BackendPortNotFound { .. } => Reason::BackendNotFound,
+            Self::NotServedYet { .. } => Reason::Pending,
+            _ => Reason::Invalid,
+        }
+    }
+
+    /// Message and hint in one sentence, for a condition.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match self.hint() {
+            Some(hint) => format!("{}; {hint}", self.message()),
+            None => self.message(),
+        }
+    }
+}
