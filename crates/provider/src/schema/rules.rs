@@ -43,7 +43,7 @@ pub(super) enum Verdict {
 }
 
 /// Every rule's verdict about `value`, in the order of the rules.
-pub(super) fn check<'rules>(rules: &'rules [Rule], value: &Value) -> impl Iterator<Item = Verdict> {
+pub(super) fn check(rules: &[Rule], value: &Value) -> impl Iterator<Item = Verdict> {
     let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
     context.add_variable_as_val("self", convert(value));
     rules.iter().map(move |rule| rule.check(&context))

@@ -69,7 +69,8 @@ impl Check {
         }
         if !schema.values.is_empty() && !schema.values.contains(value) {
             let known = schema.values.iter().map(plain).collect();
-            self.report(false, Cause::UnknownValue { value: self.shown(value), known });
+            let value = value.as_str().filter(|_| !self.confidential).map_or_else(|| self.shown(value), str::to_owned);
+            self.report(false, Cause::UnknownValue { value, known });
         }
         let any = schema.int_or_string || schema.any_of.is_empty() || schema.any_of.iter().any(|schema| admits(schema, value));
         let one = schema.one_of.is_empty() || schema.one_of.iter().filter(|schema| admits(schema, value)).count() == 1;
