@@ -34,9 +34,17 @@ pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
         convert(&path, &output, |version| served.contains(version))?;
     }
     for plural in CERT_MANAGER_PLURALS {
-        convert(&Path::new(cert_manager).join(format!("deploy/crds/{plural}.yaml")), &output, |_| true)?;
+        convert(
+            &Path::new(cert_manager).join(format!("deploy/crds/{plural}.yaml")),
+            &output,
+            |_| true,
+        )?;
     }
-    convert(&Path::new(trust_manager).join("deploy/crds/trust.cert-manager.io_bundles.yaml"), &output, |_| true)
+    convert(
+        &Path::new(trust_manager).join("deploy/crds/trust.cert-manager.io_bundles.yaml"),
+        &output,
+        |_| true,
+    )
 }
 
 /// Which versions a definition serves; none when there is no such file (an experimental kind).
@@ -47,7 +55,9 @@ fn served_versions(path: &Path) -> anyhow::Result<BTreeSet<String>> {
     let definition = read(path)?;
     let versions = definition["spec"]["versions"].as_array().context("spec.versions")?;
     let served = versions.iter().filter(|version| version["served"] == true);
-    Ok(served.filter_map(|version| version["name"].as_str().map(str::to_owned)).collect())
+    Ok(served
+        .filter_map(|version| version["name"].as_str().map(str::to_owned))
+        .collect())
 }
 
 /// Writes `output/<plural>.<group>.json`.
@@ -63,7 +73,12 @@ fn convert(path: &Path, output: &Path, standard: impl Fn(&str) -> bool) -> anyho
             versions.push(json!({ "name": name, "standard": standard(name), "schema": schema }));
         }
     }
-    let text = |value: &Value| value.as_str().map(str::to_owned).with_context(|| format!("{}: not a definition", path.display()));
+    let text = |value: &Value| {
+        value
+            .as_str()
+            .map(str::to_owned)
+            .with_context(|| format!("{}: not a definition", path.display()))
+    };
     let file: PathBuf = output.join(format!("{}.{}.json", text(&spec["names"]["plural"])?, text(&spec["group"])?));
     let compact = json!({
         "group": spec["group"],
@@ -108,4 +123,8 @@ const GATEWAY_API_PLURALS: [&str; 13] = [
     "gateway.networking.x-k8s.io_xbackendtrafficpolicies",
     "gateway.networking.x-k8s.io_xtelemetrypolicies",
 ];
-const CERT_MANAGER_PLURALS: [&str; 3] = ["cert-manager.io_certificates", "cert-manager.io_clusterissuers", "cert-manager.io_issuers"];
+const CERT_MANAGER_PLURALS: [&str; 3] = [
+    "cert-manager.io_certificates",
+    "cert-manager.io_clusterissuers",
+    "cert-manager.io_issuers",
+];

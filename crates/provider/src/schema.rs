@@ -51,12 +51,16 @@ pub(crate) struct VersionSchema {
 impl KindSchema {
     /// The kind of that group and name, when Sealway reads it.
     pub(crate) fn find(group: &str, kind: &str) -> Option<&'static Self> {
-        let embedded = EMBEDDED.iter().find(|embedded| embedded.group == group && embedded.kind == kind);
+        let embedded = EMBEDDED
+            .iter()
+            .find(|embedded| embedded.group == group && embedded.kind == kind);
         if let Some(embedded) = embedded {
             return embedded.schema.as_ref();
         }
         let kinds = &KUBERNETES.as_ref()?.kinds;
-        kinds.iter().find(|schema| schema.group == group && schema.kind.as_str() == kind)
+        kinds
+            .iter()
+            .find(|schema| schema.group == group && schema.kind.as_str() == kind)
     }
 
     /// The version of that name.
@@ -74,7 +78,10 @@ impl KindSchema {
         if version.standard {
             return None;
         }
-        self.versions.iter().find(|other| other.standard).map(|other| other.name.as_str())
+        self.versions
+            .iter()
+            .find(|other| other.standard)
+            .map(|other| other.name.as_str())
     }
 
     /// Does to `object` what an API server does when it is created, and says what is wrong with it.
@@ -93,10 +100,15 @@ impl KindSchema {
 
     /// Namespace `default` for namespaced objects without one, none for others; a Namespace's own label.
     fn place(&self, fields: &mut Map<String, Value>) {
-        let Some(Value::Object(metadata)) = fields.get_mut("metadata") else { return };
+        let Some(Value::Object(metadata)) = fields.get_mut("metadata") else {
+            return;
+        };
         if self.cluster_scoped {
             metadata.remove("namespace");
-        } else if metadata.get("namespace").is_none_or(|namespace| namespace.is_null() || namespace == "") {
+        } else if metadata
+            .get("namespace")
+            .is_none_or(|namespace| namespace.is_null() || namespace == "")
+        {
             metadata.insert("namespace".to_owned(), "default".into());
         }
         if self.kind == Kind::Namespace
@@ -116,7 +128,10 @@ impl KindSchema {
 impl Finding {
     /// Whether an API server would not have taken the object, and we do not either.
     pub(crate) fn refuses(&self) -> bool {
-        !matches!(self.cause, Cause::UnknownField { .. } | Cause::UnknownValue { .. })
+        !matches!(
+            self.cause,
+            Cause::SupersededVersion { .. } | Cause::UnknownField { .. } | Cause::UnknownValue { .. }
+        )
     }
 }
 

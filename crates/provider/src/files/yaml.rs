@@ -119,7 +119,9 @@ impl<'text> Reader<'text> {
         self.duplicates.clear();
         self.copied = 0;
         loop {
-            let Some((event, span)) = self.next_event()? else { return Ok(None) };
+            let Some((event, span)) = self.next_event()? else {
+                return Ok(None);
+            };
             match event {
                 Event::StreamEnd => return Ok(None),
                 Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
@@ -158,7 +160,15 @@ impl<'text> Reader<'text> {
             Event::Scalar(text, style, anchor, tag) => {
                 let cost = text.len() + NODE_COST;
                 let value = scalar::resolve(&text, style, tag.as_deref()).map_err(|detail| YamlError::new(detail, span.start))?;
-                (anchor, Read { value, node: Node::scalar(span), height: 0, cost })
+                (
+                    anchor,
+                    Read {
+                        value,
+                        node: Node::scalar(span),
+                        height: 0,
+                        cost,
+                    },
+                )
             }
             Event::SequenceStart(_, anchor, _) => (anchor, self.sequence(span, depth)?),
             Event::MappingStart(_, anchor, _) => (anchor, self.mapping(span, depth)?),
@@ -214,11 +224,20 @@ impl<'text> Reader<'text> {
             let (key, is_merge) = match event {
                 Event::MappingEnd => break,
                 Event::Scalar(text, style, anchor, tag) => {
-                    let key = scalar::key(&text, style, tag.as_deref()).map_err(|detail| YamlError::new(detail, key_span.start))?;
+                    let key =
+                        scalar::key(&text, style, tag.as_deref()).map_err(|detail| YamlError::new(detail, key_span.start))?;
                     if anchor != 0 {
                         let (value, node) = (Value::String(key.clone()), Node::scalar(key_span));
                         let cost = key.len() + NODE_COST;
-                        self.anchors.insert(anchor, Rc::new(Read { value, node, height: 0, cost }));
+                        self.anchors.insert(
+                            anchor,
+                            Rc::new(Read {
+                                value,
+                                node,
+                                height: 0,
+                                cost,
+                            }),
+                        );
                     }
                     let is_merge = key == "<<" && scalar::is_plain(style);
                     (key, is_merge)
@@ -246,7 +265,11 @@ impl<'text> Reader<'text> {
     fn insert(&mut self, mapping: &mut Mapping, key: String, key_span: Span, read: Read) {
         let first = mapping.values.contains_key(&key).then(|| mapping.key_span(&key)).flatten();
         match first {
-            Some(first) => self.duplicates.push(DuplicateKey { key, first, second: key_span }),
+            Some(first) => self.duplicates.push(DuplicateKey {
+                key,
+                first,
+                second: key_span,
+            }),
             None => mapping.insert(key, key_span, read),
         }
     }
@@ -267,13 +290,20 @@ struct Mapping {
 
 impl Mapping {
     fn key_span(&self, key: &str) -> Option<Span> {
-        self.entries.iter().find(|entry| *entry.key == *key).map(|entry| entry.key_span)
+        self.entries
+            .iter()
+            .find(|entry| *entry.key == *key)
+            .map(|entry| entry.key_span)
     }
 
     fn insert(&mut self, key: String, key_span: Span, read: Read) {
         self.height = self.height.max(read.height);
         self.cost += read.cost + key.len();
-        self.entries.push(node::Entry { key: key.as_str().into(), key_span, value: read.node });
+        self.entries.push(node::Entry {
+            key: key.as_str().into(),
+            key_span,
+            value: read.node,
+        });
         self.values.insert(key, read.value);
     }
 
@@ -285,7 +315,12 @@ impl Mapping {
                     if let Some(value) = values.remove(&*entry.key)
                         && !self.values.contains_key(&*entry.key)
                     {
-                        let read = Read { value, node: entry.value, height: read.height, cost: 0 };
+                        let read = Read {
+                            value,
+                            node: entry.value,
+                            height: read.height,
+                            cost: 0,
+                        };
                         self.insert(entry.key.into(), entry.key_span, read);
                     }
                 }
@@ -296,7 +331,12 @@ impl Mapping {
                 if !value.is_object() {
                     return Err("`<<` merges mappings only");
                 }
-                self.merge(Read { value, node, height: read.height, cost: read.cost })
+                self.merge(Read {
+                    value,
+                    node,
+                    height: read.height,
+                    cost: read.cost,
+                })
             }),
             _ => Err("`<<` merges mappings only"),
         }

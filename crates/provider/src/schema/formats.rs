@@ -9,7 +9,10 @@ pub(super) fn violation(format: Format, text: &str) -> Option<&'static str> {
     let (valid, what) = match format {
         Format::Int32 | Format::Int64 => return None,
         Format::Byte => (is_base64(text), "must be base64"),
-        Format::DateTime => (text.parse::<jiff::Timestamp>().is_ok(), "must be a date and time as in 2026-01-31T12:00:00Z"),
+        Format::DateTime => (
+            text.parse::<jiff::Timestamp>().is_ok(),
+            "must be a date and time as in 2026-01-31T12:00:00Z",
+        ),
         Format::Ipv4 => (matches!(text.parse(), Ok(IpAddr::V4(_))), "must be an IPv4 address"),
         Format::Ipv6 => (matches!(text.parse(), Ok(IpAddr::V6(_))), "must be an IPv6 address"),
     };
@@ -41,7 +44,9 @@ pub(super) fn dns1035_label(text: &str) -> Option<&'static str> {
 /// RFC 1123 subdomain: labels joined by dots, up to 253 characters.
 pub(super) fn dns1123_subdomain(text: &str) -> Option<&'static str> {
     let valid = text.len() <= 253 && text.split('.').all(is_label);
-    (!valid).then_some("must be a DNS name: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends of each part")
+    (!valid).then_some(
+        "must be a DNS name: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends of each part",
+    )
 }
 
 /// Key of a label or annotation: an optional DNS prefix and `/`, then up to 63 letters, digits, `-`, `_` and `.`.
@@ -65,7 +70,9 @@ pub(super) fn config_key(text: &str) -> Option<&'static str> {
         && text.len() <= 253
         && text != "."
         && !text.starts_with("..")
-        && text.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.'));
+        && text
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.'));
     (!valid).then_some("a key must be at most 253 letters, digits, `-`, `_` and `.`")
 }
 

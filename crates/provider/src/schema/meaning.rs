@@ -21,21 +21,48 @@ const PATTERNS: [(&str, &str); 23] = [
     (r"^[a-z0-9_.-]+$", "lower-case letters, digits, `_`, `.` and `-`"),
     (r"^[a-zA-Z0-9_.:/-]+$", "letters, digits, `_`, `.`, `:`, `/` and `-`"),
     (r"^[!-~]+([\t ]?[!-~]+)*$", "printable ASCII without blanks at either end"),
-    (r"^([0-9]{1,5}(h|m|s|ms)){1,4}$", "a duration as in `1h30m`, `10s` or `500ms` (GEP-2257)"),
+    (
+        r"^([0-9]{1,5}(h|m|s|ms)){1,4}$",
+        "a duration as in `1h30m`, `10s` or `500ms` (GEP-2257)",
+    ),
     (r"^([0-9]+(\.[0-9]+)?(s|m|h))+$", "a duration as in `1h30m` or `1.5s`"),
-    (r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", "a DNS label: lower-case letters, digits and `-`, with a letter or digit at both ends"),
-    (r"^[A-Za-z0-9!#$%&'*+\-.^_\x60|~]+$", "an HTTP header name: letters, digits and !#$%&'*+-.^_`|~"),
-    (r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$", "a kind: letters, digits and `-`, beginning with a letter"),
+    (
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        "a DNS label: lower-case letters, digits and `-`, with a letter or digit at both ends",
+    ),
+    (
+        r"^[A-Za-z0-9!#$%&'*+\-.^_\x60|~]+$",
+        "an HTTP header name: letters, digits and !#$%&'*+-.^_`|~",
+    ),
+    (
+        r"^[a-zA-Z]([-a-zA-Z0-9]*[a-zA-Z0-9])?$",
+        "a kind: letters, digits and `-`, beginning with a letter",
+    ),
     (r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$", "a reason in CamelCase"),
-    (r"^[a-zA-Z0-9_.:/-]+( [a-zA-Z0-9_.:/-]+)*$", "words of letters, digits, `_`, `.`, `:`, `/` and `-`, one blank apart"),
-    (r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$", "a label value: letters, digits, `-`, `_` and `.`"),
-    (r"^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$", "the path of a URL (RFC 3986)"),
-    (r"^(([^:/?#]+):)(//([^/?#]*))([^?#]*)(\?([^#]*))?(#(.*))?", "an absolute URI with scheme and authority"),
+    (
+        r"^[a-zA-Z0-9_.:/-]+( [a-zA-Z0-9_.:/-]+)*$",
+        "words of letters, digits, `_`, `.`, `:`, `/` and `-`, one blank apart",
+    ),
+    (
+        r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$",
+        "a label value: letters, digits, `-`, `_` and `.`",
+    ),
+    (
+        r"^(?:[-A-Za-z0-9/._~!$&'()*+,;=:@]|[%][0-9a-fA-F]{2})+$",
+        "the path of a URL (RFC 3986)",
+    ),
+    (
+        r"^(([^:/?#]+):)(//([^/?#]*))([^?#]*)(\?([^#]*))?(#(.*))?",
+        "an absolute URI with scheme and authority",
+    ),
     (
         r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
         "a DNS name without wildcard: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends of each label",
     ),
-    (r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", "an API group as in `gateway.networking.k8s.io`, or empty for core"),
+    (
+        r"^$|^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        "an API group as in `gateway.networking.k8s.io`, or empty for core",
+    ),
     (
         r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
         "a hostname in lower case, which may begin with `*.`, without port and trailing dot",

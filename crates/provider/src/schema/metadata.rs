@@ -17,7 +17,11 @@ pub(super) fn check(kind: &Kind, object: &Value, findings: &mut Vec<Finding>) {
         }
         let shown = value.or(key).unwrap_or_default();
         let detail = format!("Invalid value: {shown:?}: {violation}");
-        findings.push(Finding { path, key: value.is_none(), cause: Cause::Invalid { detail } });
+        findings.push(Finding {
+            path,
+            key: value.is_none(),
+            cause: Cause::Invalid { detail },
+        });
     };
     let metadata = object.get("metadata");
     let text = |field: &str| metadata.and_then(|metadata| metadata.get(field)).and_then(Value::as_str);
@@ -35,7 +39,12 @@ pub(super) fn check(kind: &Kind, object: &Value, findings: &mut Vec<Finding>) {
     }
     for (key, _) in entries(metadata, "annotations") {
         // Upper case is allowed in annotations' prefixes.
-        report("metadata.annotations", Some(key), None, formats::qualified_name(&key.to_lowercase()));
+        report(
+            "metadata.annotations",
+            Some(key),
+            None,
+            formats::qualified_name(&key.to_lowercase()),
+        );
     }
     if matches!(kind, Kind::Secret | Kind::ConfigMap) {
         for field in ["data", "stringData", "binaryData"] {

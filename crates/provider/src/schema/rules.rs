@@ -43,7 +43,7 @@ pub(super) enum Verdict {
 }
 
 /// Every rule's verdict about `value`, in the order of the rules.
-pub(super) fn check<'rules>(rules: &'rules [Rule], value: &Value) -> impl Iterator<Item = Verdict> {
+pub(super) fn check(rules: &[Rule], value: &Value) -> impl Iterator<Item = Verdict> {
     let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
     context.add_variable_as_val("self", convert(value));
     rules.iter().map(move |rule| rule.check(&context))
@@ -113,12 +113,11 @@ fn describe(error: &ExecutionError) -> String {
 /// Fields whose names CEL reserves are written `__namespace__` in rules (Kubernetes, CRD validation rules, "field path escaping").
 fn plain_names(text: &str) -> Cow<'_, str> {
     static ESCAPED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(
-            r"\b__(as|break|const|continue|else|for|function|if|import|let|loop|package|namespace|return)__\b",
-        )
-        .ok()
+        Regex::new(r"\b__(as|break|const|continue|else|for|function|if|import|let|loop|package|namespace|return)__\b").ok()
     });
-    ESCAPED.as_ref().map_or(text.into(), |escaped| escaped.replace_all(text, "$1"))
+    ESCAPED
+        .as_ref()
+        .map_or(text.into(), |escaped| escaped.replace_all(text, "$1"))
 }
 
 fn convert<'value>(value: &'value Value) -> Box<dyn Val + 'value> {
@@ -133,7 +132,9 @@ fn convert<'value>(value: &'value Value) -> Box<dyn Val + 'value> {
         Value::String(text) => Box::new(CelString::from(text.as_str())),
         Value::Array(items) => Box::new(CelList::from(items.iter().map(convert).collect::<Vec<_>>())),
         Value::Object(object) => {
-            let entries = object.iter().map(|(key, value)| (CelMapKey::String(CelString::from(key.as_str())), convert(value)));
+            let entries = object
+                .iter()
+                .map(|(key, value)| (CelMapKey::String(CelString::from(key.as_str())), convert(value)));
             Box::new(CelMap::from(entries.collect::<HashMap<_, _>>()))
         }
     }

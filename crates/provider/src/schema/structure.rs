@@ -155,7 +155,11 @@ impl Schema {
 
     /// Whether a key that is not listed is kept by an API server.
     pub(super) fn takes_any_key(&self) -> bool {
-        self.preserve_unknown || matches!(self.additional_properties, Some(Additional::Allowed(true) | Additional::Schema(_)))
+        self.preserve_unknown
+            || matches!(
+                self.additional_properties,
+                Some(Additional::Allowed(true) | Additional::Schema(_))
+            )
     }
 }
 

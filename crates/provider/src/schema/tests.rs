@@ -18,7 +18,9 @@ pub(super) fn every_kind() -> impl Iterator<Item = &'static KindSchema> {
 pub(super) fn every_schema(mut visit: impl FnMut(&str, &str, &str, &'static Schema)) {
     for kind in every_kind() {
         for version in &kind.versions {
-            defaults::walk(&version.schema, "", &mut |path, schema| visit(kind.kind.as_str(), &version.name, path, schema));
+            defaults::walk(&version.schema, "", &mut |path, schema| {
+                visit(kind.kind.as_str(), &version.name, path, schema)
+            });
         }
     }
 }
@@ -32,7 +34,9 @@ fn admit(kind: &str, version: &str, object: &mut Value) -> Vec<Finding> {
 fn refusals(kind: &str, version: &str, mut object: Value) -> Vec<String> {
     let findings = admit(kind, version, &mut object);
     let refusing = findings.iter().filter(|finding| finding.refuses());
-    refusing.map(|finding| format!("{}: {}", finding.path, finding.cause.message())).collect()
+    refusing
+        .map(|finding| format!("{}: {}", finding.path, finding.cause.message()))
+        .collect()
 }
 
 fn schema(text: Value) -> Schema {
@@ -43,9 +47,15 @@ fn schema(text: Value) -> Schema {
 fn every_kind_and_version_of_the_contract_is_embedded() {
     let served: Vec<String> = every_kind()
         .map(|schema| {
-            assert_eq!(KindSchema::find(&schema.group, schema.kind.as_str()).map(|found| &found.kind), Some(&schema.kind));
+            assert_eq!(
+                KindSchema::find(&schema.group, schema.kind.as_str()).map(|found| &found.kind),
+                Some(&schema.kind)
+            );
             assert!(!matches!(schema.kind, Kind::Other(_)), "{}", schema.kind);
-            assert_eq!((schema.kind.group(), schema.kind.is_cluster_scoped()), (schema.group.as_str(), schema.cluster_scoped));
+            assert_eq!(
+                (schema.kind.group(), schema.kind.is_cluster_scoped()),
+                (schema.group.as_str(), schema.cluster_scoped)
+            );
             let versions = schema.versions.iter().map(|version| match schema.successor(version) {
                 Some(successor) => format!("{}→{successor}", version.name),
                 None => version.name.clone(),
@@ -75,7 +85,7 @@ fn every_kind_and_version_of_the_contract_is_embedded() {
             "Bundle v1alpha1",
             "Deployment v1",
             "ConfigMap v1",
-            "ClusterTrustBundle v1 v1beta1 v1alpha1",
+            "ClusterTrustBundle v1 v1beta1",
             "EndpointSlice v1",
             "Namespace v1",
             "Secret v1",
@@ -90,11 +100,20 @@ fn every_declared_default_is_applied() {
     every_schema(|kind, version, path, schema| {
         for (name, property) in &schema.properties {
             let Some(default) = &property.default else { continue };
-            let root = every_kind().find(|schema| schema.kind.as_str() == kind).unwrap().version(version).unwrap();
+            let root = every_kind()
+                .find(|schema| schema.kind.as_str() == kind)
+                .unwrap()
+                .version(version)
+                .unwrap();
             let mut object = wrap(path, json!({}));
             defaults::apply(&root.schema, &mut object);
-            let found = unwrap(path, &object).get(name).unwrap_or_else(|| panic!("{kind} {version} {path}.{name}"));
-            assert!(contains(found, default), "{kind} {version} {path}.{name}: {found} is not {default}");
+            let found = unwrap(path, &object)
+                .get(name)
+                .unwrap_or_else(|| panic!("{kind} {version} {path}.{name}"));
+            assert!(
+                contains(found, default),
+                "{kind} {version} {path}.{name}: {found} is not {default}"
+            );
             // What is written stays.
             let mut written = wrap(path, json!({ name: "written" }));
             defaults::apply(&root.schema, &mut written);
@@ -134,9 +153,9 @@ fn unwrap<'value>(path: &str, object: &'value Value) -> &'value Value {
 /// Whether everything that `default` says holds in `found`, which may have more: defaults of the default's own fields.
 fn contains(found: &Value, default: &Value) -> bool {
     match (found, default) {
-        (Value::Object(found), Value::Object(default)) => {
-            default.iter().all(|(key, value)| found.get(key).is_some_and(|found| contains(found, value)))
-        }
+        (Value::Object(found), Value::Object(default)) => default
+            .iter()
+            .all(|(key, value)| found.get(key).is_some_and(|found| contains(found, value))),
         (Value::Array(found), Value::Array(default)) => {
             found.len() == default.len() && found.iter().zip(default).all(|(found, default)| contains(found, default))
         }
@@ -149,7 +168,11 @@ fn every_pattern_compiles_and_has_words() {
     every_schema(|kind, version, path, schema| {
         if let Some(pattern) = &schema.pattern {
             assert!(regex::Regex::new(&pattern.text).is_ok(), "{kind} {version} {path}");
-            assert!(meaning::of_pattern(&pattern.text).is_some(), "{kind} {version} {path}: {}", pattern.text);
+            assert!(
+                meaning::of_pattern(&pattern.text).is_some(),
+                "{kind} {version} {path}: {}",
+                pattern.text
+            );
         }
         // The messages take for granted that ranges of int64 cannot be missed by a JSON integer.
         assert!(schema.format != Some(Format::Int64) || schema.minimum.is_none_or(|minimum| minimum >= -9e15));
@@ -181,8 +204,16 @@ fn good_object_gets_defaults_and_no_finding() {
 fn refusals_name_field_value_and_meaning() {
     let cases = [
         ("/spec", json!(null), "spec: Required value"),
-        ("/spec/rules", json!([]), "spec.rules: Invalid value: must have at least 1 items, and has 0"),
-        ("/spec/hostnames/0", json!("1.2.3.4"), "spec.hostnames: Invalid value: array: Hostnames cannot contain an IP"),
+        (
+            "/spec/rules",
+            json!([]),
+            "spec.rules: Invalid value: must have at least 1 items, and has 0",
+        ),
+        (
+            "/spec/hostnames/0",
+            json!("1.2.3.4"),
+            "spec.hostnames: Invalid value: array: Hostnames cannot contain an IP",
+        ),
         (
             "/spec/hostnames/0",
             json!("Payment.Example.COM"),
@@ -204,10 +235,22 @@ fn refusals_name_field_value_and_meaning() {
             json!({ "name": "b" }),
             "spec.rules[0].backendRefs[0]: Invalid value: object: Must have port for Service reference",
         ),
-        ("/metadata/name", json!("Big_Name"), "metadata.name: Invalid value: \"Big_Name\": must be a DNS name: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends of each part"),
+        (
+            "/metadata/name",
+            json!("Big_Name"),
+            "metadata.name: Invalid value: \"Big_Name\": must be a DNS name: lower-case letters, digits, `-` and `.`, with a letter or digit at both ends of each part",
+        ),
         ("/metadata/name", json!(null), "metadata.name: Required value"),
-        ("/metadata/labels", json!({ "a b": "c" }), "metadata.labels.a b: Invalid value: \"a b\": must be a name of at most 63 letters, digits, `-`, `_` and `.`, optionally after a DNS name and `/`"),
-        ("/metadata/annotations", json!({ "a": true }), "metadata.annotations.a: Invalid value: true: must be of type string: boolean"),
+        (
+            "/metadata/labels",
+            json!({ "a b": "c" }),
+            "metadata.labels.a b: Invalid value: \"a b\": must be a name of at most 63 letters, digits, `-`, `_` and `.`, optionally after a DNS name and `/`",
+        ),
+        (
+            "/metadata/annotations",
+            json!({ "a": true }),
+            "metadata.annotations.a: Invalid value: true: must be of type string: boolean; write it in quotes",
+        ),
     ];
     for (pointer, value, expected) in cases {
         let mut object = route(good_route());
@@ -216,7 +259,10 @@ fn refusals_name_field_value_and_meaning() {
             None => object["metadata"][pointer.rsplit('/').next().unwrap()] = value.clone(),
         }
         let refusals = refusals("TLSRoute", "v1", object);
-        assert!(refusals.iter().any(|refusal| refusal.ends_with(expected)), "{pointer} {value}: {refusals:#?}");
+        assert!(
+            refusals.iter().any(|refusal| refusal.ends_with(expected)),
+            "{pointer} {value}: {refusals:#?}"
+        );
     }
 }
 
@@ -226,9 +272,15 @@ fn unknown_fields_are_kept_and_reported_with_the_nearest_name() {
     object["spec"]["hostnmaes"] = json!(["b.example"]);
     object["spec"]["rules"][0]["retry"] = json!({});
     let findings = admit("TLSRoute", "v1", &mut object);
-    assert!(findings.iter().all(|finding| !finding.refuses() && finding.key), "{findings:?}");
+    assert!(
+        findings.iter().all(|finding| !finding.refuses() && finding.key),
+        "{findings:?}"
+    );
     let names: Vec<_> = findings.into_iter().map(|finding| (finding.path, finding.cause)).collect();
-    let unknown = |name: &str, nearest: Option<&str>| Cause::UnknownField { name: name.to_owned(), nearest: nearest.map(str::to_owned) };
+    let unknown = |name: &str, nearest: Option<&str>| Cause::UnknownField {
+        name: name.to_owned(),
+        nearest: nearest.map(str::to_owned),
+    };
     assert_eq!(
         names,
         [
@@ -248,7 +300,13 @@ fn unknown_enum_value_leaves_the_object_in_use() {
     assert!(!finding.refuses());
     assert_eq!(finding.path, "spec.listeners[0].tls.mode");
     let known = vec!["Terminate".to_owned(), "Passthrough".to_owned()];
-    assert_eq!(finding.cause, Cause::UnknownValue { value: "\"Future\"".to_owned(), known });
+    assert_eq!(
+        finding.cause,
+        Cause::UnknownValue {
+            value: "Future".to_owned(),
+            known
+        }
+    );
 }
 
 #[test]
@@ -267,7 +325,12 @@ fn list_maps_and_sets_have_no_equal_items() {
         "spec": { "gatewayClassName": "c", "listeners": [listener("a", 1), listener("b", 2), listener("a", 3)] },
     });
     let found = refusals("Gateway", "v1", gateway);
-    assert!(found.iter().any(|refusal| refusal.contains("spec.listeners[2]") && refusal.contains("Duplicate value: name: \"a\"")), "{found:?}");
+    assert!(
+        found
+            .iter()
+            .any(|refusal| refusal.contains("spec.listeners[2]") && refusal.contains("Duplicate value: name: \"a\"")),
+        "{found:?}"
+    );
     let set = schema(json!({ "type": "array", "x-kubernetes-list-type": "set", "items": { "type": "string" } }));
     assert_eq!(validate(&set, &json!(["a", "b"]), "x", false), []);
     assert_eq!(validate(&set, &json!(["a", "b", "a"]), "x", false)[0].path, "x[2]");
@@ -279,7 +342,11 @@ fn addresses_are_held_against_their_type() {
         let listener = json!({ "name": "a", "port": 443, "protocol": "HTTP" });
         json!({ "metadata": { "name": "g" }, "spec": { "gatewayClassName": "c", "listeners": [listener], "addresses": addresses } })
     };
-    for good in [json!({ "value": "10.0.0.1" }), json!({ "value": "fd00::1" }), json!({ "type": "Hostname", "value": "a.example" })] {
+    for good in [
+        json!({ "value": "10.0.0.1" }),
+        json!({ "value": "fd00::1" }),
+        json!({ "type": "Hostname", "value": "a.example" }),
+    ] {
         assert_eq!(refusals("Gateway", "v1", gateway(json!([good]))), Vec::<String>::new());
     }
     let found = refusals("Gateway", "v1", gateway(json!([{ "value": "a.example" }])));
@@ -297,10 +364,14 @@ fn nulls_are_dropped_before_defaults() {
 
 #[test]
 fn core_kinds_get_their_defaults() {
-    let mut service = json!({ "metadata": { "name": "s" }, "spec": { "ports": [{ "port": 53 }, { "port": 53, "protocol": "UDP" }] } });
+    let mut service =
+        json!({ "metadata": { "name": "s" }, "spec": { "ports": [{ "port": 53 }, { "port": 53, "protocol": "UDP" }] } });
     let found = admit("Service", "v1", &mut service);
     assert_eq!(found.len(), 1, "only the missing names: {found:?}");
-    assert_eq!((&service["spec"]["type"], &service["spec"]["ports"][0]["protocol"]), (&json!("ClusterIP"), &json!("TCP")));
+    assert_eq!(
+        (&service["spec"]["type"], &service["spec"]["ports"][0]["protocol"]),
+        (&json!("ClusterIP"), &json!("TCP"))
+    );
     let mut slice = json!({ "metadata": { "name": "s" }, "addressType": "IPv4", "endpoints": [], "ports": [{ "port": 1 }] });
     assert_eq!(admit("EndpointSlice", "v1", &mut slice), []);
     assert_eq!(slice["ports"][0]["protocol"], "TCP");
@@ -309,7 +380,10 @@ fn core_kinds_get_their_defaults() {
     assert_eq!(secret["type"], "Opaque");
     let mut namespace = json!({ "metadata": { "name": "n", "namespace": "ignored", "labels": null } });
     assert_eq!(admit("Namespace", "v1", &mut namespace), []);
-    assert_eq!(namespace["metadata"], json!({ "name": "n", "labels": { "kubernetes.io/metadata.name": "n" } }));
+    assert_eq!(
+        namespace["metadata"],
+        json!({ "name": "n", "labels": { "kubernetes.io/metadata.name": "n" } })
+    );
 }
 
 #[test]
@@ -323,7 +397,10 @@ fn findings_about_a_secret_quote_no_values() {
     ] {
         let found = refusals("Secret", "v1", object.clone());
         assert!(!found.is_empty(), "{object}");
-        assert!(!format!("{found:?}").contains(hidden) && !format!("{found:?}").contains("12345678"), "{found:?}");
+        assert!(
+            !format!("{found:?}").contains(hidden) && !format!("{found:?}").contains("12345678"),
+            "{found:?}"
+        );
     }
 }
 

@@ -57,7 +57,13 @@ impl Check {
         }
         if let Some(wanted) = type_violation(schema, value) {
             self.blocked = true;
-            self.invalid(value, &format!("must be of type {wanted}: {}", type_name(value)));
+            // `on`, `no`, `n` and `010` mean no text to YAML.
+            let quote = if wanted == "string" && !value.is_object() && !value.is_array() {
+                "; write it in quotes"
+            } else {
+                ""
+            };
+            self.invalid(value, &format!("must be of type {wanted}: {}{quote}", type_name(value)));
             return;
         }
         match value {
@@ -69,7 +75,11 @@ impl Check {
         }
         if !schema.values.is_empty() && !schema.values.contains(value) {
             let known = schema.values.iter().map(plain).collect();
-            self.report(false, Cause::UnknownValue { value: self.shown(value), known });
+            let value = value
+                .as_str()
+                .filter(|_| !self.confidential)
+                .map_or_else(|| self.shown(value), str::to_owned);
+            self.report(false, Cause::UnknownValue { value, known });
         }
         let any = schema.int_or_string || schema.any_of.is_empty() || schema.any_of.iter().any(|schema| admits(schema, value));
         let one = schema.one_of.is_empty() || schema.one_of.iter().filter(|schema| admits(schema, value)).count() == 1;
@@ -91,7 +101,10 @@ impl Check {
                 self.within(key, |check| check.structure(property, value));
             } else if !schema.takes_any_key() {
                 let nearest = nearest::name(key, schema.properties.keys());
-                let cause = Cause::UnknownField { name: key.clone(), nearest };
+                let cause = Cause::UnknownField {
+                    name: key.clone(),
+                    nearest,
+                };
                 self.within(key, |check| check.report(true, cause));
             }
         }
@@ -117,7 +130,11 @@ impl Check {
                 let mut shown = String::new();
                 for (key, value) in schema.list_keys.iter().zip(&identity) {
                     let separator = if shown.is_empty() { "" } else { ", " };
-                    let _ = write!(shown, "{separator}{key}: {}", value.map_or_else(|| "none".to_owned(), |value| self.shown(value)));
+                    let _ = write!(
+                        shown,
+                        "{separator}{key}: {}",
+                        value.map_or_else(|| "none".to_owned(), |value| self.shown(value))
+                    );
                 }
                 if shown.is_empty() {
                     shown = self.shown(item);
@@ -137,7 +154,10 @@ impl Check {
             && !pattern.matches(text)
         {
             let meaning = meaning::of_pattern(&pattern.text);
-            let meaning = meaning.map_or_else(|| format!("must match {}", pattern.text), |meaning| format!("must be {meaning}"));
+            let meaning = meaning.map_or_else(
+                || format!("must match {}", pattern.text),
+                |meaning| format!("must be {meaning}"),
+            );
             self.invalid(&value(), &meaning);
         }
         if let Some(violation) = schema.format.and_then(|format| formats::violation(format, text)) {
@@ -238,7 +258,11 @@ impl Check {
 
     fn report(&mut self, key: bool, cause: Cause) {
         if self.findings.len() < FINDINGS_LIMIT {
-            self.findings.push(Finding { path: self.path.clone(), key, cause });
+            self.findings.push(Finding {
+                path: self.path.clone(),
+                key,
+                cause,
+            });
         }
     }
 
@@ -266,7 +290,9 @@ pub(crate) fn push_key(path: &mut String, key: &str) {
 
 /// Whether the alternative `schema` (of `anyOf`, `oneOf` or `not`) takes `value`.
 fn admits(schema: &Schema, value: &Value) -> bool {
-    validate(schema, value, "", true).iter().all(|finding| matches!(finding.cause, Cause::UnknownField { .. }))
+    validate(schema, value, "", true)
+        .iter()
+        .all(|finding| matches!(finding.cause, Cause::UnknownField { .. }))
 }
 
 /// The type that `value` should have, when it has another.

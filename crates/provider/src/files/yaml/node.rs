@@ -10,7 +10,10 @@ pub(crate) struct Span {
 
 impl Span {
     pub(crate) fn new(start: u32, end: u32) -> Self {
-        Self { start, end: end.max(start) }
+        Self {
+            start,
+            end: end.max(start),
+        }
     }
 }
 
@@ -45,15 +48,24 @@ pub(crate) enum Step<'path> {
 
 impl Node {
     pub(super) fn scalar(span: Span) -> Self {
-        Self { span, content: Content::Scalar }
+        Self {
+            span,
+            content: Content::Scalar,
+        }
     }
 
     pub(super) fn sequence(span: Span, nodes: Vec<Self>) -> Self {
-        Self { span, content: Content::Sequence(nodes) }
+        Self {
+            span,
+            content: Content::Sequence(nodes),
+        }
     }
 
     pub(super) fn mapping(span: Span, entries: Vec<Entry>) -> Self {
-        Self { span, content: Content::Mapping(entries) }
+        Self {
+            span,
+            content: Content::Mapping(entries),
+        }
     }
 
     /// The items, when this is a sequence.

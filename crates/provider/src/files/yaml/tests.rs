@@ -98,13 +98,25 @@ fn tabs_and_a_byte_order_mark_do_not_shift_places() {
 
 #[test]
 fn broken_document_leaves_its_neighbours() {
-    for broken in ["a: [1, 2", "a: \"open", "a:\n\t- b", "a: b: c", "a: *nowhere", "{", "a: &x [*x]", "? [a]\n: 1"] {
+    for broken in [
+        "a: [1, 2",
+        "a: \"open",
+        "a:\n\t- b",
+        "a: b: c",
+        "a: *nowhere",
+        "{",
+        "a: &x [*x]",
+        "? [a]\n: 1",
+    ] {
         let text = format!("first: 1\n---\n{broken}\n---\nlast: |\n  ---\n  text\n");
         let documents = parse(&text);
         assert_eq!(documents.len(), 3, "{broken}: {documents:?}");
         assert_eq!(documents[0].as_ref().unwrap().value, json!({ "first": 1 }), "{broken}");
         let offset = documents[1].as_ref().expect_err(broken).offset as usize;
-        assert!((13..=text.find("\n---\nlast").unwrap() + 5).contains(&offset), "{broken}: {offset}");
+        assert!(
+            (13..=text.find("\n---\nlast").unwrap() + 5).contains(&offset),
+            "{broken}: {offset}"
+        );
         let last = documents[2].as_ref().unwrap();
         assert_eq!(last.value, json!({ "last": "---\ntext\n" }), "{broken}");
         let key = last.node.locate("last", true);
@@ -123,8 +135,13 @@ fn empty_documents_are_left_out() {
 fn duplicate_keys_are_found_with_both_places() {
     let text = "a:\n  b: 1\n  c: 2\n  b: 3\n";
     let document = one(text);
-    let [duplicate] = &document.duplicates[..] else { panic!("{document:?}") };
-    assert_eq!((duplicate.first.start, duplicate.second.start, duplicate.key.as_str()), (5, 19, "b"));
+    let [duplicate] = &document.duplicates[..] else {
+        panic!("{document:?}")
+    };
+    assert_eq!(
+        (duplicate.first.start, duplicate.second.start, duplicate.key.as_str()),
+        (5, 19, "b")
+    );
     assert_eq!(document.value, json!({ "a": { "b": 1, "c": 2 } }));
     assert_eq!(one("a: 1\n'a': 2\n").duplicates.len(), 1);
     assert_eq!(one("true: 1\nyes: 2\n").duplicates.len(), 1);

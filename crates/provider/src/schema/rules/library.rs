@@ -63,7 +63,15 @@ fn parse_duration(text: &str) -> Option<i64> {
 }
 
 /// Longer names before those that they begin with.
-const UNITS: [(f64, &str); 7] = [(1.0, "ns"), (1e3, "us"), (1e3, "µs"), (1e6, "ms"), (1e9, "s"), (6e10, "m"), (3.6e12, "h")];
+const UNITS: [(f64, &str); 7] = [
+    (1.0, "ns"),
+    (1e3, "us"),
+    (1e3, "µs"),
+    (1e6, "ms"),
+    (1e9, "s"),
+    (6e10, "m"),
+    (3.6e12, "h"),
+];
 
 /// Each expression is compiled once: rules hold few, and they are evaluated for every object.
 fn matches(text: &CelString<'_>, expression: &CelString<'_>) -> Result<CelBool, ExecutionError> {
@@ -72,7 +80,8 @@ fn matches(text: &CelString<'_>, expression: &CelString<'_>) -> Result<CelBool, 
     if let Some(regex) = compiled.get(expression.inner()) {
         return Ok(regex.is_match(text.inner()).into());
     }
-    let regex = Regex::new(expression.inner()).map_err(|_| ExecutionError::function_error("matches", "not a regular expression"))?;
+    let regex =
+        Regex::new(expression.inner()).map_err(|_| ExecutionError::function_error("matches", "not a regular expression"))?;
     let matched = regex.is_match(text.inner());
     compiled.insert(expression.inner().to_owned(), regex);
     Ok(matched.into())

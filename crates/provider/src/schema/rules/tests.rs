@@ -34,9 +34,20 @@ fn every_rule_compiles_and_has_examples() {
     every_schema(|kind, version, path, schema| {
         for rule in &schema.rules {
             let program = Program::compile(&rule.rule);
-            assert!(!matches!(program, Program::Broken(_)), "{kind} {version} {path}: {}: {program:?}", rule.rule);
-            assert!(examples.contains_key(&rule.rule), "{kind} {version} {path}: no example for {}", rule.rule);
-            assert!(rule.message.is_some() || rule.message_expression.is_some(), "{kind} {version} {path}");
+            assert!(
+                !matches!(program, Program::Broken(_)),
+                "{kind} {version} {path}: {}: {program:?}",
+                rule.rule
+            );
+            assert!(
+                examples.contains_key(&rule.rule),
+                "{kind} {version} {path}: no example for {}",
+                rule.rule
+            );
+            assert!(
+                rule.message.is_some() || rule.message_expression.is_some(),
+                "{kind} {version} {path}"
+            );
             used.insert(rule.rule.clone());
             count += 1;
         }
@@ -63,7 +74,10 @@ fn every_rule_tells_good_values_from_bad_ones() {
 #[test]
 fn only_rules_that_lack_a_field_fail_to_evaluate() {
     let failing = examples().into_iter().flat_map(|(rule, examples)| {
-        let failed = examples.violated.into_iter().filter(move |value| matches!(verdict(&rule, value), Verdict::Failed(_)));
+        let failed = examples
+            .violated
+            .into_iter()
+            .filter(move |value| matches!(verdict(&rule, value), Verdict::Failed(_)));
         failed.collect::<Vec<_>>()
     });
     // The API server fails there too: `size(self.certificateRefs)` of a listener that has none.
@@ -72,7 +86,14 @@ fn only_rules_that_lack_a_field_fail_to_evaluate() {
 
 #[test]
 fn broken_rule_is_never_taken_for_satisfied() {
-    for rule in ["self ==", "self.nothing == 1", "unknown(self)", "1 + 1", "matches('a', '(')", "duration('1 day') > duration('1s')"] {
+    for rule in [
+        "self ==",
+        "self.nothing == 1",
+        "unknown(self)",
+        "1 + 1",
+        "matches('a', '(')",
+        "duration('1 day') > duration('1s')",
+    ] {
         assert!(matches!(verdict(rule, &json!({})), Verdict::Failed(_)), "{rule}");
     }
 }
@@ -81,20 +102,45 @@ fn broken_rule_is_never_taken_for_satisfied() {
 fn message_expression_comes_before_the_message() {
     let rule = json!({ "rule": "self.a == 1", "message": "plain", "messageExpression": "'a is ' + string(self.a)" });
     let rule: Rule = serde_json::from_value(rule).unwrap();
-    assert_eq!(check(&[rule], &json!({ "a": 2 })).next(), Some(Verdict::Violated("a is 2".to_owned())));
+    assert_eq!(
+        check(&[rule], &json!({ "a": 2 })).next(),
+        Some(Verdict::Violated("a is 2".to_owned()))
+    );
 }
 
 #[test]
 fn names_that_are_words_of_cel_can_be_reached() {
-    assert_eq!(verdict("self.__namespace__ == 'x' && has(self.__import__)", &json!({ "namespace": "x", "import": 1 })), Verdict::Satisfied);
+    assert_eq!(
+        verdict(
+            "self.__namespace__ == 'x' && has(self.__import__)",
+            &json!({ "namespace": "x", "import": 1 })
+        ),
+        Verdict::Satisfied
+    );
 }
 
 #[test]
 fn durations_read_as_go_reads_them() {
-    for (text, expected) in [("'1h30m'", "'90m'"), ("'1.5s'", "'1500ms'"), ("'0'", "'0s'"), ("'-1s'", "'-1000ms'"), ("'1µs'", "'1000ns'")] {
-        assert_eq!(verdict(&format!("duration({text}) == duration({expected})"), &json!({})), Verdict::Satisfied, "{text}");
+    for (text, expected) in [
+        ("'1h30m'", "'90m'"),
+        ("'1.5s'", "'1500ms'"),
+        ("'0'", "'0s'"),
+        ("'-1s'", "'-1000ms'"),
+        ("'1µs'", "'1000ns'"),
+    ] {
+        assert_eq!(
+            verdict(&format!("duration({text}) == duration({expected})"), &json!({})),
+            Verdict::Satisfied,
+            "{text}"
+        );
     }
     for text in ["", "1", "h", "1x", "9999999999h", "1.s.s", "--1s"] {
-        assert!(matches!(verdict(&format!("duration('{text}') > duration('0s')"), &json!({})), Verdict::Failed(_)), "{text}");
+        assert!(
+            matches!(
+                verdict(&format!("duration('{text}') > duration('0s')"), &json!({})),
+                Verdict::Failed(_)
+            ),
+            "{text}"
+        );
     }
 }
