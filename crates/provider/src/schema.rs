@@ -8,7 +8,7 @@
 use std::sync::LazyLock;
 
 use sealway_api::{Kind, NAMESPACE_NAME_LABEL};
-use sealway_core::{Cause, Severity};
+use sealway_core::Cause;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -128,7 +128,10 @@ impl KindSchema {
 impl Finding {
     /// Whether an API server would not have taken the object, and we do not either.
     pub(crate) fn refuses(&self) -> bool {
-        self.cause.severity() == Severity::Error && !matches!(self.cause, Cause::UnknownValue { .. })
+        !matches!(
+            self.cause,
+            Cause::SupersededVersion { .. } | Cause::UnknownField { .. } | Cause::UnknownValue { .. }
+        )
     }
 }
 

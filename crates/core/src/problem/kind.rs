@@ -35,8 +35,9 @@ impl Cause {
             | Self::UnknownVersion { .. }
             | Self::Invalid { .. }
             | Self::UnknownValue { .. }
-            | Self::DuplicateObject { .. }
-            | Self::LastGoodKept => 0,
+            | Self::DuplicateObject { .. } => 0,
+            // Follows from a broken document.
+            Self::LastGoodKept => 1,
             Self::ForeignController { .. } | Self::ClassNotFound { .. } => 1,
             Self::SelectorMatchesNothing { .. } | Self::SelectorMissing => 2,
             Self::ParentNotFound { .. }

@@ -57,7 +57,7 @@ fn article_is_read_whole_with_no_object_refused() {
     let gateway = ObjectRef::new(Kind::Gateway, "gateway-system", "tls-gateway");
     let port = loaded.sources.locate(&gateway, "spec.listeners[1].port").unwrap();
     assert_eq!(loaded.sources.excerpt(&port).unwrap().line.trim(), "port: 8443");
-    assert!(port.to_string().ends_with("testdata/article/gateway.yaml:28:13"), "{port}");
+    assert!(port.to_string().ends_with("testdata/article/gateway.yaml:33:13"), "{port}");
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn secret_appears_in_no_message_and_no_debug_output() {
 fn ten_thousand_routes_are_read_in_seconds() {
     let route = |number: usize| {
         format!(
-            "---\napiVersion: gateway.networking.k8s.io/v1\nkind: TLSRoute\nmetadata:\n  name: route-{number}\n  namespace: n\nspec:\n  \
+            "---\napiVersion: gateway.networking.k8s.io/v1\nkind: TLSRoute\nmetadata:\n  name: route-{number}\n  namespace: ns\nspec:\n  \
              parentRefs:\n  - name: gateway\n    sectionName: tls\n  hostnames:\n  - host-{number}.example.com\n  rules:\n  - backendRefs:\n    \
              - name: service-{number}\n      port: 443\n"
         )

@@ -216,8 +216,9 @@ fn directories<'path>(paths: impl Iterator<Item = &'path Path>) -> BTreeMap<Path
     found
 }
 
-/// Adds a directory, those below it, and where links in it lead. Links may lead in circles, under a new path each time: a directory is
-/// walked once, whatever it is called.
+/// Adds a directory, those below it, and where links in it lead.
+///
+/// Links may lead in circles, under a new path each time: a directory is walked once, whatever it is called.
 fn add_below(directory: &Path, found: &mut BTreeMap<PathBuf, Identity>, walked: &mut BTreeSet<PathBuf>) {
     let Ok(canonical) = fs::canonicalize(directory) else { return };
     if !walked.insert(canonical) {
@@ -250,6 +251,11 @@ fn follow(path: &Path, found: &mut BTreeMap<PathBuf, Identity>) -> PathBuf {
     let mut resolved = PathBuf::new();
     let mut links = 0;
     while let Some(component) = rest.pop_front() {
+        // No link is left in `resolved`, so going up is dropping its last part.
+        if component == ".." && resolved.file_name().is_some() {
+            resolved.pop();
+            continue;
+        }
         let next = resolved.join(&component);
         match fs::read_link(&next) {
             Ok(target) if links < LINK_LIMIT => {

@@ -249,7 +249,7 @@ fn refusals_name_field_value_and_meaning() {
         (
             "/metadata/annotations",
             json!({ "a": true }),
-            "metadata.annotations.a: Invalid value: true: must be of type string: boolean",
+            "metadata.annotations.a: Invalid value: true: must be of type string: boolean; write it in quotes",
         ),
     ];
     for (pointer, value, expected) in cases {

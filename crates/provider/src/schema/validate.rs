@@ -57,7 +57,13 @@ impl Check {
         }
         if let Some(wanted) = type_violation(schema, value) {
             self.blocked = true;
-            self.invalid(value, &format!("must be of type {wanted}: {}", type_name(value)));
+            // `on`, `no`, `n` and `010` mean no text to YAML.
+            let quote = if wanted == "string" && !value.is_object() && !value.is_array() {
+                "; write it in quotes"
+            } else {
+                ""
+            };
+            self.invalid(value, &format!("must be of type {wanted}: {}{quote}", type_name(value)));
             return;
         }
         match value {

@@ -42,8 +42,8 @@ fn lines_and_columns_count_characters_from_one() {
 #[test]
 fn field_is_located_and_its_absence_falls_back_to_the_parent() {
     let sources =
-        sources("---\nkind: Service\napiVersion: v1\nmetadata: {name: ü, namespace: n}\nspec:\n  ports:\n  - port: 1\n");
-    let service = ObjectRef::new(Kind::Service, "n", "ü");
+        sources("---\nkind: Service\napiVersion: v1\nmetadata: {name: ü, namespace: ns}\nspec:\n  ports:\n  - port: 1\n");
+    let service = ObjectRef::new(Kind::Service, "ns", "ü");
     let locate = |path| {
         sources
             .locate(&service, path)
@@ -54,12 +54,12 @@ fn field_is_located_and_its_absence_falls_back_to_the_parent() {
     assert_eq!(locate("spec.ports[7]"), Some((6, 3)));
     assert_eq!(locate("metadata.namespace"), Some((4, 32)));
     assert_eq!(locate(""), Some((2, 1)));
-    assert_eq!(sources.locate(&ObjectRef::new(Kind::Service, "n", "other"), ""), None);
+    assert_eq!(sources.locate(&ObjectRef::new(Kind::Service, "ns", "other"), ""), None);
 }
 
 #[test]
 fn excerpt_underlines_the_token() {
-    let sources = sources("kind: Service # c\nmetadata: {\"name\": \"a b\", x: [1, 22]}\n");
+    let sources = sources("kind: Service # c\nmetadata: {\"name\": \"a b\", list: [1, 22]}\n");
     let excerpt = |line, column| {
         let Excerpt { line, column, length } = sources.excerpt(&place(line, column)).unwrap();
         line.chars().skip(column - 1).take(length).collect::<String>()
@@ -68,7 +68,7 @@ fn excerpt_underlines_the_token() {
     assert_eq!(excerpt(1, 7), "Service");
     assert_eq!(excerpt(2, 12), "\"name\"");
     assert_eq!(excerpt(2, 20), "\"a b\"");
-    assert_eq!(excerpt(2, 35), "22");
+    assert_eq!(excerpt(2, 37), "22");
     assert_eq!(sources.excerpt(&place(2, 900)).unwrap().length, 1);
     assert_eq!(sources.excerpt(&place(99, 1)), None);
 }

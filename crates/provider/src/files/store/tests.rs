@@ -5,7 +5,9 @@ use super::{FileRead, PathRead, Store};
 use crate::files::Loaded;
 
 fn service(name: &str, port: &str) -> String {
-    format!("---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: n}}\nspec: {{ports: [{{port: {port}}}]}}\n")
+    format!(
+        "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: ns}}\nspec: {{ports: [{{port: {port}}}]}}\n"
+    )
 }
 
 /// One PATH that is a directory with these files.
@@ -32,11 +34,11 @@ fn names(loaded: &Loaded) -> Vec<&str> {
 }
 
 fn port(loaded: &Loaded, name: &str) -> u16 {
-    loaded.resources.services[&ObjectKey::new("n", name)].spec.ports[0].port
+    loaded.resources.services[&ObjectKey::new("ns", name)].spec.ports[0].port
 }
 
 fn generation(loaded: &Loaded, name: &str) -> i64 {
-    loaded.resources.services[&ObjectKey::new("n", name)].metadata.generation
+    loaded.resources.services[&ObjectKey::new("ns", name)].metadata.generation
 }
 
 fn codes(loaded: &Loaded) -> Vec<&'static str> {
@@ -55,7 +57,7 @@ fn object_that_becomes_invalid_keeps_its_last_good_form() {
         .iter()
         .find(|problem| problem.cause == Cause::LastGoodKept)
         .unwrap();
-    assert_eq!(kept.object, Some(ObjectRef::new(Kind::Service, "n", "a")));
+    assert_eq!(kept.object, Some(ObjectRef::new(Kind::Service, "ns", "a")));
     assert_eq!(kept.location.as_ref().unwrap().to_string(), "d/a.yaml:2:1");
     let mended = store.apply(vec![directory(&[("a.yaml", &(service("a", "4") + &service("b", "3")))])]);
     assert_eq!((port(&mended, "a"), codes(&mended)), (4, vec![]));
@@ -77,7 +79,7 @@ fn object_whose_document_is_no_yaml_keeps_its_last_good_form() {
     assert!(
         broken
             .sources
-            .locate(&ObjectRef::new(Kind::Service, "n", "a"), "spec")
+            .locate(&ObjectRef::new(Kind::Service, "ns", "a"), "spec")
             .is_some()
     );
     // Moved elsewhere: the broken document cannot be it.
@@ -149,7 +151,7 @@ fn same_object_with_other_content_is_used_nowhere() {
 #[test]
 fn same_object_with_equal_content_is_used_with_a_note() {
     let text = service("a", "1");
-    let reordered = "apiVersion: v1\nspec:\n  ports:\n  - protocol: TCP\n    port: 0x1\nkind: Service\nmetadata:\n  namespace: n\n  name: a\n";
+    let reordered = "apiVersion: v1\nspec:\n  ports:\n  - protocol: TCP\n    port: 0x1\nkind: Service\nmetadata:\n  namespace: ns\n  name: a\n";
     let loaded = Store::default().apply(vec![directory(&[("a.yaml", &text), ("b.yaml", reordered)])]);
     assert_eq!((names(&loaded), codes(&loaded)), (vec!["a"], vec!["repeated-object"]));
 }
@@ -173,8 +175,8 @@ fn unchanged_objects_keep_their_allocation() {
     let first = store.apply(vec![directory(&[("a.yaml", &(service("a", "1") + &service("b", "1")))])]);
     let second = store.apply(vec![directory(&[("a.yaml", &(service("a", "1") + &service("b", "2")))])]);
     let third = store.apply(vec![directory(&[("a.yaml", &(service("a", "9") + &service("b", "2")))])]);
-    let a = ObjectKey::new("n", "a");
-    let b = ObjectKey::new("n", "b");
+    let a = ObjectKey::new("ns", "a");
+    let b = ObjectKey::new("ns", "b");
     assert!(std::sync::Arc::ptr_eq(
         &first.resources.services[&a],
         &second.resources.services[&a]
@@ -187,14 +189,14 @@ fn unchanged_objects_keep_their_allocation() {
 
 #[test]
 fn lists_give_their_items_with_their_own_places() {
-    let text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata: {name: a, namespace: n}\n  spec: {ports: [{port: 1}]}\n\
-                - apiVersion: v1\n  kind: Service\n  metadata: {name: b, namespace: n}\n  spec: {ports: [{port: 70000}]}\n- {}\n";
+    let text = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Service\n  metadata: {name: a, namespace: ns}\n  spec: {ports: [{port: 1}]}\n\
+                - apiVersion: v1\n  kind: Service\n  metadata: {name: b, namespace: ns}\n  spec: {ports: [{port: 70000}]}\n- {}\n";
     let loaded = Store::default().apply(vec![directory(&[("a.yaml", text)])]);
     assert_eq!(
         (names(&loaded), codes(&loaded)),
         (vec!["a"], vec!["not-an-object", "invalid"])
     );
-    assert_eq!(loaded.problems[1].location.as_ref().unwrap().to_string(), "d/a.yaml:11:24");
+    assert_eq!(loaded.problems[1].location.as_ref().unwrap().to_string(), "d/a.yaml:11:25");
     let typed = text.replace("kind: List", "kind: ServiceList");
     assert_eq!(names(&Store::default().apply(vec![directory(&[("a.yaml", &typed)])])), ["a"]);
 }
