@@ -59,7 +59,9 @@ fn conflict(one: &ListenerWork<'_>, all: &[ListenerWork<'_>]) -> Option<(Cause, 
     if !protocol.is_empty() {
         return Some((Cause::ProtocolConflict { port, others: protocol }, "protocol"));
     }
-    let same = rivals(&|family, two| family == family_of_one && two.hostname == one.hostname);
+    // TCP and UDP have no names: a hostname there is ignored (apis/v1/gateway_types.go, Hostname).
+    let nameless = matches!(family_of_one, Family::Tcp | Family::Udp);
+    let same = rivals(&|family, two| family == family_of_one && (nameless || two.hostname == one.hostname));
     if same.is_empty() {
         return None;
     }
