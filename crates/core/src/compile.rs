@@ -3,6 +3,7 @@
 //! Job: [`Compiler::compile`]. Input: resources and observed facts. Output: [`Compiled`]. Invariant: total and deterministic; what the
 //! compiler remembers between calls changes only which `Arc`s are shared, never what they hold.
 
+mod admission;
 mod attach;
 mod backends;
 mod certificates;
@@ -12,6 +13,7 @@ mod grants;
 mod listeners;
 mod ports;
 mod references;
+mod routes;
 mod snapshots;
 mod statuses;
 mod values;

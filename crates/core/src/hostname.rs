@@ -41,6 +41,18 @@ impl HostnamePattern {
         }
     }
 
+    /// Whether every name that `other` covers is covered by this one.
+    #[must_use]
+    pub fn includes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) => true,
+            (_, Self::Any) => false,
+            (pattern, Self::Exact(name)) => pattern.covers(name),
+            (Self::Exact(_), Self::Wildcard(_)) => false,
+            (Self::Wildcard(one), Self::Wildcard(two)) => one == two || is_under(two, one),
+        }
+    }
+
     /// Whether any name is covered by both.
     #[must_use]
     pub fn intersects(&self, other: &Self) -> bool {
@@ -67,9 +79,13 @@ impl fmt::Display for HostnamePattern {
     }
 }
 
+/// As in manifests; every name is `*`.
 impl Serialize for HostnamePattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match self {
+            Self::Any => serializer.serialize_str("*"),
+            pattern => serializer.collect_str(pattern),
+        }
     }
 }
 
@@ -121,6 +137,16 @@ impl<T> NameIndex<T> {
     #[must_use]
     pub fn find(&self, name: Option<&str>) -> Option<&T> {
         name.and_then(|name| self.find_named(name)).or(self.any.as_ref())
+    }
+
+    /// The holder that gets the names of `pattern`, save those that a still narrower claim takes out.
+    pub(crate) fn most_specific(&self, pattern: &HostnamePattern) -> Option<&T> {
+        match pattern {
+            HostnamePattern::Any => self.any.as_ref(),
+            HostnamePattern::Exact(name) => self.find(Some(name)),
+            // No claim is narrower than a wildcard and holds a label `*`.
+            HostnamePattern::Wildcard(suffix) => self.find(Some(&format!("*.{suffix}"))),
+        }
     }
 
     fn find_named(&self, name: &str) -> Option<&T> {
@@ -186,6 +212,18 @@ mod tests {
         assert!(!pattern("*.example.com").intersects(&pattern("example.com")));
         assert!(!pattern("*.example.com").intersects(&pattern("*.example.org")));
         assert!(HostnamePattern::Any.intersects(&pattern("a.b")));
+    }
+
+    #[test]
+    fn a_pattern_includes_what_it_covers_wholly() {
+        let pattern = |text| HostnamePattern::parse(Some(text));
+        assert!(pattern("*.com").includes(&pattern("*.example.com")));
+        assert!(pattern("*.com").includes(&pattern("*.com")));
+        assert!(pattern("*.com").includes(&pattern("a.com")));
+        assert!(!pattern("*.example.com").includes(&pattern("*.com")));
+        assert!(!pattern("a.com").includes(&pattern("*.a.com")));
+        assert!(!pattern("*.com").includes(&HostnamePattern::Any));
+        assert!(HostnamePattern::Any.includes(&HostnamePattern::Any));
     }
 
     #[test]

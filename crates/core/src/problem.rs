@@ -10,8 +10,13 @@ use sealway_api::{ObjectKey, ObjectRef, Reason};
 use serde::Serialize;
 use serde::ser::SerializeStruct;
 
+use crate::hostname::HostnamePattern;
+
+mod hint;
+mod kind;
+mod message;
 mod reason;
-mod text;
+pub(crate) mod text;
 
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,12 +56,12 @@ impl Problem {
     /// Order for people: root causes before what follows from them, then by object and field.
     pub fn sort(problems: &mut [Self]) {
         problems.sort_by(|one, two| {
-            (one.cause.rank(), &one.object, &one.location, &one.field, one.cause.message()).cmp(&(
+            (one.cause.rank(), &one.object, &one.location, &one.field, &one.cause).cmp(&(
                 two.cause.rank(),
                 &two.object,
                 &two.location,
                 &two.field,
-                two.cause.message(),
+                &two.cause,
             ))
         });
     }
@@ -131,11 +136,11 @@ impl fmt::Display for Severity {
     }
 }
 
-/// What is wrong. Found while reading first, then by the compiler; message and hint are in `problem/text.rs`.
+/// What is wrong. Found while reading first, then by the compiler; words are in `problem/message.rs` and `problem/hint.rs`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(
     missing_docs,
-    reason = "a variant's name is its sentence; its words stand in `problem/text.rs`"
+    reason = "a variant's name is its sentence; its words stand in `problem/message.rs`"
 )]
 pub enum Cause {
     // Reading.
@@ -195,6 +200,9 @@ pub enum Cause {
     ForeignController {
         controller: String,
     },
+    ClassParametersIgnored {
+        kind: String,
+    },
     ParametersNotSupported {
         kind: String,
     },
@@ -222,6 +230,7 @@ pub enum Cause {
     },
     TlsModeUnsupported {
         mode: String,
+        protocol: String,
     },
     TlsMissing,
     RouteKindUnsupported {
@@ -278,15 +287,22 @@ pub enum Cause {
     SelectorMissing,
     SelectorMatchesNothing {
         selector: String,
+        /// As `kubectl label` takes them.
+        labels: Option<String>,
+        /// Of the routes that name the Gateway.
+        namespaces: Vec<String>,
     },
 
     // References.
     RefNotPermitted {
         from: ObjectRef,
         to: ObjectRef,
+        /// A grant that all but permits it.
+        nearest: Option<String>,
     },
 
     // Routes.
+    NoParents,
     ParentNotFound {
         parent: ObjectRef,
         elsewhere: Vec<ObjectKey>,
@@ -303,7 +319,10 @@ pub enum Cause {
     NamespaceNotAllowed {
         gateway: ObjectKey,
         listener: String,
+        namespace: String,
         rule: String,
+        /// As `kubectl label` takes them.
+        labels: Option<String>,
     },
     KindNotAllowed {
         gateway: ObjectKey,
@@ -314,11 +333,17 @@ pub enum Cause {
         gateway: ObjectKey,
         listener: String,
         protocol: String,
+        kind: String,
+    },
+    ListenerUnsupported {
+        gateway: ObjectKey,
+        listener: String,
+        reason: Reason,
     },
     NoMatchingHostname {
         gateway: ObjectKey,
         hostnames: Vec<String>,
-        listeners: Vec<String>,
+        listeners: Vec<(String, HostnamePattern)>,
     },
     HostnameIgnored {
         hostname: String,
@@ -332,9 +357,17 @@ pub enum Cause {
     RulesShadowed {
         count: usize,
     },
-    ListenerNotAccepted {
+    HostnameUnreachable {
+        hostname: String,
         gateway: ObjectKey,
         listener: String,
+        other: String,
+        claims: HostnamePattern,
+    },
+    /// The route is accepted; without a listener, the whole Gateway is not.
+    ParentNotServed {
+        gateway: ObjectKey,
+        listener: Option<String>,
         reason: Reason,
     },
     NotServedYet {
@@ -348,6 +381,7 @@ pub enum Cause {
     },
     BackendNotFound {
         service: ObjectKey,
+        port: u16,
     },
     BackendPortMissing,
     BackendPortNotFound {
@@ -384,7 +418,10 @@ pub enum Cause {
     },
     MountMissing {
         reference: ObjectRef,
+        /// An object of that name and the other kind.
         instead: Option<ObjectRef>,
+        /// A BackendTLSPolicy that takes the Secret's name for that of a ConfigMap.
+        policy: Option<ObjectKey>,
     },
     SelectorAbsent,
 }

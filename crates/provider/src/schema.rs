@@ -8,7 +8,7 @@
 use std::sync::LazyLock;
 
 use sealway_api::{Kind, NAMESPACE_NAME_LABEL};
-use sealway_core::Cause;
+use sealway_core::{Cause, Severity};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

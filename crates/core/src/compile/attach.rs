@@ -1,4 +1,4 @@
-//! Pass 5: routes to listeners.
+//! Pass 5, second half: routes to listeners.
 //!
 //! Job: for every parent reference of ours, decide whether the route attaches, claim its names on the listeners that take it, and
 //! write its status. Input: Gateways with examined listeners. Output: route statuses; `attached` and `routes` of the listeners.
@@ -7,16 +7,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use sealway_api::{
-    FromNamespaces, GATEWAY_GROUP, Kind, L4RouteRule, NamespaceRule, ObjectKey, ObjectMeta, ObjectRef, ParentRef,
-    RouteParentStatus, RouteStatus,
-};
+use sealway_api::{GATEWAY_GROUP, Kind, ObjectKey, ObjectRef, ParentRef, RouteParentStatus, RouteStatus};
 
+use super::admission::{self, Closeness, Refusal};
+use super::routes::{self, Route, Rules};
+use super::statuses;
 use super::world::{GatewayWork, ListenerWork, Stage, World};
-use super::{backends, listeners, statuses, values};
 use crate::hostname::HostnamePattern;
 use crate::problem::Cause;
 use crate::snapshot::Forward;
+
+/// How a route stands with one parent.
+pub(super) enum Outcome {
+    /// At least one listener took it; with a cause, none of those is served itself.
+    Attached(Option<Cause>),
+    /// A listener took it, but this version does not serve such routes.
+    NotYet(Cause),
+    /// No listener took it; the reason of the one that came closest.
+    Refused(Cause),
+}
 
 /// Attaches routes of every kind.
 pub(super) fn attach(world: &mut World<'_>, gateways: &mut [GatewayWork<'_>]) -> BTreeMap<ObjectRef, RouteStatus> {
@@ -26,181 +35,79 @@ pub(super) fn attach(world: &mut World<'_>, gateways: &mut [GatewayWork<'_>]) ->
         .map(|(position, gateway)| (gateway.key.clone(), position))
         .collect();
     let mut statuses = BTreeMap::new();
-    for route in in_order(world) {
-        let object = &route.object;
-        let forward = forward(world, &route, index.keys());
-        let mut parents = Vec::new();
-        let mut served = BTreeSet::new();
-        for (position, parent) in route.parents.iter().enumerate() {
-            let field = format!("spec.parentRefs[{position}]");
-            let Some(gateway) = parent_gateway(world, &route, parent, &field, &index) else {
+    for route in routes::in_order(world) {
+        let ours = parents(world, &route, &index);
+        if ours.is_empty() {
+            continue;
+        }
+        let traffic = routes::traffic(world, &route);
+        let mut taken = Taken::default();
+        let mut parents = Vec::with_capacity(ours.len());
+        for parent in &ours {
+            let Some(gateway) = gateways.get_mut(parent.gateway) else {
                 continue;
             };
-            let Some(gateway) = gateways.get_mut(gateway) else { continue };
-            let outcome = attach_to(
-                world,
-                &route,
-                parent,
-                &field,
-                gateway,
-                forward.as_ref().map(|(forward, _)| forward),
-                &mut served,
-            );
-            let unresolved = forward.as_ref().and_then(|(_, unresolved)| unresolved.as_ref());
-            let conditions = statuses::route(route.metadata.generation, &outcome, unresolved);
+            let outcome = attach_to(world, &route, parent, gateway, traffic.forward.as_ref(), &mut taken);
             parents.push(RouteParentStatus {
-                parent_ref: parent.clone(),
+                parent_ref: parent.reference.clone(),
                 controller_name: world.settings.controller_name().to_owned(),
-                conditions,
+                conditions: statuses::route(route.metadata.generation, &outcome, traffic.unresolved.as_ref()),
             });
         }
-        if !parents.is_empty() {
-            report_ignored(world, &route, &served);
-            statuses.insert(object.clone(), RouteStatus { parents });
+        for (gateway, listener) in &taken.counted {
+            let listeners = gateways.get_mut(*gateway).map(|gateway| &mut gateway.listeners);
+            if let Some(work) = listeners.and_then(|listeners| listeners.get_mut(*listener)) {
+                work.attached += 1;
+            }
         }
+        report_ignored(world, &route, &taken);
+        report_unreachable(world, &route, gateways, &taken);
+        statuses.insert(route.object, RouteStatus { parents });
     }
     statuses
 }
 
-/// What all kinds of routes have in common.
-struct Route<'a> {
-    object: ObjectRef,
-    metadata: &'a ObjectMeta,
-    parents: &'a [ParentRef],
-    hostnames: &'a [String],
-    /// For kinds that carry traffic in this version.
-    rules: Option<&'a [L4RouteRule]>,
+/// A parent reference that is ours.
+struct Parent<'a> {
+    reference: &'a ParentRef,
+    field: String,
+    /// Position among the Gateways.
+    gateway: usize,
 }
 
-/// How a route stands with one parent.
-pub(super) enum Outcome {
-    /// At least one listener took it.
-    Attached,
-    /// A listener took it, but this version does not serve such routes.
-    NotYet(Cause),
-    /// No listener took it; the reason of the one that came closest.
-    Refused(Cause),
+/// What a route has got, over all its parents.
+#[derive(Default)]
+struct Taken<'a> {
+    /// Hostnames that some listener took.
+    hostnames: BTreeSet<&'a str>,
+    /// Gateway and listener, by position, that took it: served by this version or not.
+    listeners: BTreeSet<(usize, usize)>,
+    /// Those of them that count it. A route that says something else than Accepted=True must not be counted, and two references to
+    /// one listener are one route (apis/v1/gateway_types.go, AttachedRoutes).
+    counted: BTreeSet<(usize, usize)>,
 }
 
-fn in_order<'a>(world: &World<'a>) -> Vec<Route<'a>> {
-    let resources = world.resources;
-    let route = |kind, key, metadata, parents, hostnames, rules| Route {
-        object: ObjectRef::of(kind, key),
-        metadata,
-        parents,
-        hostnames,
-        rules,
-    };
-    let mut routes: Vec<Route<'a>> = Vec::new();
-    routes.extend(resources.tls_routes.iter().map(|(key, object)| {
-        route(
-            Kind::TlsRoute,
-            key,
-            &object.metadata,
-            &object.spec.parent_refs,
-            &object.spec.hostnames,
-            Some(&*object.spec.rules),
-        )
-    }));
-    routes.extend(resources.http_routes.iter().map(|(key, object)| {
-        route(
-            Kind::HttpRoute,
-            key,
-            &object.metadata,
-            &object.spec.parent_refs,
-            &object.spec.hostnames,
-            None,
-        )
-    }));
-    routes.extend(resources.grpc_routes.iter().map(|(key, object)| {
-        route(
-            Kind::GrpcRoute,
-            key,
-            &object.metadata,
-            &object.spec.parent_refs,
-            &object.spec.hostnames,
-            None,
-        )
-    }));
-    routes.extend(
-        resources
-            .tcp_routes
-            .iter()
-            .map(|(key, object)| route(Kind::TcpRoute, key, &object.metadata, &object.spec.parent_refs, &[], None)),
-    );
-    routes.extend(
-        resources
-            .udp_routes
-            .iter()
-            .map(|(key, object)| route(Kind::UdpRoute, key, &object.metadata, &object.spec.parent_refs, &[], None)),
-    );
-    // Objects without a time are equally old, and older than any that has one: they stand in manifests, not in a cluster.
-    routes.sort_by(|one, two| {
-        (one.metadata.creation_timestamp, &one.object.key).cmp(&(two.metadata.creation_timestamp, &two.object.key))
-    });
-    routes
-}
-
-/// The route's forwarding, and the first reference of it that leads nowhere. `None` for kinds that carry no traffic yet, and for
-/// routes without a parent of ours: they are somebody else's.
-fn forward<'k>(
-    world: &mut World<'_>,
-    route: &Route<'_>,
-    mut ours: impl Iterator<Item = &'k ObjectKey>,
-) -> Option<(Arc<Forward>, Option<Cause>)> {
-    let rules = route.rules?;
-    let is_parent = |key: &ObjectKey| route.parents.iter().any(|parent| parent_key(route, parent) == *key);
-    if !ours.any(is_parent) {
-        return None;
+/// The parent references that are ours, each once. Those that are nobody's are reported; those of another controller are not.
+fn parents<'a>(world: &mut World<'_>, route: &Route<'a>, index: &BTreeMap<ObjectKey, usize>) -> Vec<Parent<'a>> {
+    if route.parents.is_empty() {
+        world.report(&route.object, "spec", Cause::NoParents);
     }
-    let annotations = &route.metadata.annotations;
-    let timeout = |world: &mut World<'_>, key: &str| {
-        values::duration(annotations, key).unwrap_or_else(|cause| {
-            world.report(&route.object, format!("metadata.annotations[{key}]"), cause);
-            None
-        })
-    };
-    let connect_timeout = timeout(world, values::CONNECT_TIMEOUT).filter(|timeout| !timeout.is_zero());
-    let idle_timeout = timeout(world, values::IDLE_TIMEOUT).unwrap_or(values::DEFAULT_IDLE_TIMEOUT);
-    if rules.len() > 1 {
-        world.report(
-            &route.object,
-            "spec.rules[1]",
-            Cause::RulesShadowed { count: rules.len() - 1 },
-        );
+    let mut ours: Vec<Parent<'a>> = Vec::new();
+    for (position, reference) in route.parents.iter().enumerate() {
+        let field = format!("spec.parentRefs[{position}]");
+        if let Some(gateway) = parent_gateway(world, route, reference, &field, index)
+            && ours.iter().all(|other| other.reference != reference)
+        {
+            ours.push(Parent {
+                reference,
+                field,
+                gateway,
+            });
+        }
     }
-    let references = rules.first().map_or(&[][..], |rule| &rule.backend_refs);
-    let mut unresolved = None;
-    let mut backends = Vec::new();
-    for (position, reference) in references.iter().enumerate() {
-        let field = format!("spec.rules[0].backendRefs[{position}]");
-        let (backend, cause) = backends::resolve(world, &route.object, &field, reference);
-        backends.push(backend);
-        unresolved = unresolved.or(cause);
-    }
-    if references.is_empty() {
-        world.report(&route.object, "spec.rules[0]", Cause::NoBackends);
-    } else if references.iter().all(|reference| reference.weight == 0) {
-        world.report(&route.object, "spec.rules[0].backendRefs", Cause::AllWeightsZero);
-    }
-    let forward = Forward {
-        route: route.object.clone(),
-        connect_timeout: connect_timeout.unwrap_or(values::DEFAULT_CONNECT_TIMEOUT),
-        // Zero switches the timeout off (GEP-2257).
-        idle_timeout: Some(idle_timeout).filter(|timeout| !timeout.is_zero()),
-        backends,
-    };
-    Some((Arc::new(forward), unresolved))
+    ours
 }
 
-fn parent_key(route: &Route<'_>, parent: &ParentRef) -> ObjectKey {
-    ObjectKey::new(
-        parent.namespace.as_deref().unwrap_or(&route.object.key.namespace),
-        &parent.name,
-    )
-}
-
-/// Position of the parent among our Gateways; `None` when it is not one of ours, which is reported only if it is nobody's.
 fn parent_gateway(
     world: &mut World<'_>,
     route: &Route<'_>,
@@ -208,229 +115,168 @@ fn parent_gateway(
     field: &str,
     index: &BTreeMap<ObjectKey, usize>,
 ) -> Option<usize> {
-    let key = parent_key(route, parent);
+    let key = route.parent_key(parent);
     let kind = Kind::from(parent.kind.as_str());
-    if parent.group != GATEWAY_GROUP || kind != Kind::Gateway {
-        // Services are parents for meshes, and ListenerSets report for themselves.
-        if !matches!(kind, Kind::Service | Kind::ListenerSet) {
-            world.report(
-                &route.object,
-                format!("{field}.kind"),
-                Cause::ParentKindUnsupported {
-                    kind: parent.kind.clone(),
-                },
-            );
-        }
-        return None;
-    }
-    if let Some(position) = index.get(&key) {
-        return Some(*position);
-    }
-    if !world.resources.gateways.contains_key(&key) {
-        let elsewhere = world
-            .resources
-            .gateways
-            .keys()
-            .filter(|other| other.name == key.name)
-            .cloned()
-            .collect();
-        let part = if parent.namespace.is_some() { "namespace" } else { "name" };
-        world.report(
-            &route.object,
-            format!("{field}.{part}"),
+    let cause = match (parent.group.as_str(), &kind) {
+        (GATEWAY_GROUP, Kind::Gateway) => {
+            if let Some(position) = index.get(&key) {
+                return Some(*position);
+            }
+            if world.resources.gateways.contains_key(&key) {
+                return None;
+            }
+            let namesakes = world.resources.gateways.keys().filter(|other| other.name == key.name);
             Cause::ParentNotFound {
-                parent: ObjectRef::of(Kind::Gateway, &key),
-                elsewhere,
-            },
-        );
-    }
+                elsewhere: namesakes.cloned().collect(),
+                parent: ObjectRef { kind, key },
+            }
+        }
+        (GATEWAY_GROUP, Kind::ListenerSet) if world.resources.listener_sets.contains_key(&key) => Cause::NotServedYet {
+            what: "ListenerSets as parents".to_owned(),
+        },
+        (GATEWAY_GROUP, Kind::ListenerSet) => Cause::ParentNotFound {
+            elsewhere: Vec::new(),
+            parent: ObjectRef { kind, key },
+        },
+        // Services are parents for meshes.
+        ("", Kind::Service) => return None,
+        _ => {
+            let kind = parent.kind.clone();
+            world.report(&route.object, format!("{field}.kind"), Cause::ParentKindUnsupported { kind });
+            return None;
+        }
+    };
+    let part = if parent.namespace.is_some() { "namespace" } else { "name" };
+    world.report(&route.object, format!("{field}.{part}"), cause);
     None
 }
 
 /// Tries every listener that the reference means.
-fn attach_to(
+fn attach_to<'a>(
     world: &mut World<'_>,
-    route: &Route<'_>,
-    parent: &ParentRef,
-    field: &str,
+    route: &Route<'a>,
+    parent: &Parent<'_>,
     gateway: &mut GatewayWork<'_>,
     forward: Option<&Arc<Forward>>,
-    served: &mut BTreeSet<String>,
+    taken: &mut Taken<'a>,
 ) -> Outcome {
-    let gateway_key = gateway.key.clone();
-    let meant = |work: &ListenerWork<'_>| {
-        parent
-            .section_name
-            .as_ref()
-            .is_none_or(|section| *section == work.listener.name)
-            && parent.port.is_none_or(|port| port == work.port())
-    };
-    if !gateway.listeners.iter().any(meant) {
-        let there = gateway
-            .listeners
-            .iter()
-            .map(|work| format!("{} ({})", work.listener.name, work.port()))
-            .collect();
-        let cause = Cause::SectionNotFound {
-            gateway: gateway_key,
-            section: parent.section_name.clone(),
-            port: parent.port,
-            there,
+    let Parent { reference, field, .. } = parent;
+    let mut closest: Option<Refusal> = None;
+    let mut attached: Vec<usize> = Vec::new();
+    let meant = |(_, work): &(usize, &ListenerWork<'_>)| work.is_meant_by(reference);
+    for (position, work) in gateway.listeners.iter().enumerate().filter(meant) {
+        match admission::refusal(world, route, gateway, work) {
+            None => attached.push(position),
+            Some(refusal) => closest = Some(closer(closest, refusal)),
+        }
+    }
+    if attached.is_empty() {
+        let (at, cause) = match closest {
+            None => no_section(parent, gateway),
+            Some(refusal) if refusal.closeness == Closeness::Hostname => ("spec.hostnames".to_owned(), refusal.cause),
+            Some(refusal) => (field.clone(), refusal.cause),
         };
-        let part = if parent.section_name.is_some() {
-            ".sectionName"
-        } else {
-            ".port"
-        };
-        world.report(&route.object, format!("{field}{part}"), cause.clone());
+        world.report(&route.object, at, cause.clone());
         return Outcome::Refused(cause);
     }
 
-    let mut closest: Option<(u8, Cause)> = None;
-    let mut attached = false;
-    let mut carried = false;
+    let outcome = unserved(route, gateway, &attached);
+    if let Outcome::Attached(Some(cause)) = &outcome {
+        world.report(&route.object, field.clone(), cause.clone());
+    }
     let mut shadows = Vec::new();
-    for work in gateway.listeners.iter_mut().filter(|work| meant(work)) {
-        match refusal(world, route, &gateway_key, work) {
-            Some(refusal) => {
-                if closest.as_ref().is_none_or(|(rank, _)| refusal.0 > *rank) {
-                    closest = Some(refusal);
-                }
-            }
-            None => {
-                work.attached += 1;
-                served.extend(
-                    route
-                        .hostnames
-                        .iter()
-                        .filter(|name| work.hostname.intersects(&pattern(name)))
-                        .cloned(),
-                );
-                if let Some(cause) = &work.refused {
-                    let reason = cause.reason();
-                    let cause = Cause::ListenerNotAccepted {
-                        gateway: gateway_key.clone(),
-                        listener: work.listener.name.clone(),
-                        reason,
-                    };
-                    if closest.as_ref().is_none_or(|(rank, _)| *rank < LISTENER_REFUSED) {
-                        closest = Some((LISTENER_REFUSED, cause));
-                    }
-                    continue;
-                }
-                attached = true;
-                carried |= work.stage == Stage::Served;
-                if let Some(forward) = forward {
-                    claim(route, &gateway_key, work, forward, &mut shadows);
-                }
-            }
+    let key = gateway.key.clone();
+    for position in attached {
+        let Some(work) = gateway.listeners.get_mut(position) else {
+            continue;
+        };
+        let served = route.hostnames.iter().filter(|name| work.hostname.intersects(&pattern(name)));
+        taken.hostnames.extend(served.map(String::as_str));
+        taken.listeners.insert((parent.gateway, position));
+        if matches!(outcome, Outcome::Attached(_)) {
+            taken.counted.insert((parent.gateway, position));
+        }
+        if let Some(forward) = forward {
+            claim(route, &key, work, forward, &mut shadows);
         }
     }
     for (field, cause) in shadows {
         world.report(&route.object, field, cause);
     }
-    match (attached, closest) {
-        (true, _) if !carried => Outcome::NotYet(Cause::NotServedYet {
-            what: format!("A {} on such a listener", route.object.kind),
-        }),
-        (true, _) | (false, None) => Outcome::Attached,
-        (false, Some((_, cause))) => {
-            let part = match &cause {
-                Cause::NoMatchingHostname { .. } => "spec.hostnames".to_owned(),
-                _ => field.to_owned(),
-            };
-            world.report(&route.object, part, cause.clone());
-            Outcome::Refused(cause)
-        }
-    }
+    outcome
 }
 
-// How close a listener came to taking the route; the closest refusal is the one that is told.
-const WRONG_PROTOCOL: u8 = 0;
-const KIND_REFUSED: u8 = 1;
-const NAMESPACE_REFUSED: u8 = 2;
-const HOSTNAME_REFUSED: u8 = 3;
-const LISTENER_REFUSED: u8 = 4;
-
-/// Why a listener does not take the route, if it does not.
-fn refusal(world: &World<'_>, route: &Route<'_>, gateway: &ObjectKey, work: &ListenerWork<'_>) -> Option<(u8, Cause)> {
-    let listener = work.listener.name.clone();
-    let kind = &route.object.kind;
-    if !work
-        .kinds
-        .iter()
-        .any(|allowed| allowed.group == kind.group() && allowed.kind == kind.as_str())
-    {
-        let protocol_fits = listeners::fits(&work.listener.protocol, kind);
-        return Some(if protocol_fits {
-            (
-                KIND_REFUSED,
-                Cause::KindNotAllowed {
-                    gateway: gateway.clone(),
-                    listener,
-                    kind: kind.to_string(),
-                },
-            )
-        } else {
-            let protocol = work.listener.protocol.to_string();
-            (
-                WRONG_PROTOCOL,
-                Cause::ListenerCannotHaveRoute {
-                    gateway: gateway.clone(),
-                    listener,
-                    protocol,
-                },
-            )
-        });
+/// Attached; unless what took it serves nothing. The specification counts a route on a refused listener ("Listener or Route status does
+/// not impact successful attachment"), and counts accepted routes only: so such a route is accepted, and its message says the rest.
+fn unserved(route: &Route<'_>, gateway: &GatewayWork<'_>, attached: &[usize]) -> Outcome {
+    if let Some(cause) = &gateway.refused {
+        return Outcome::Attached(Some(Cause::ParentNotServed {
+            gateway: gateway.key.clone(),
+            listener: None,
+            reason: cause.reason(),
+        }));
     }
-    let rule = work
-        .listener
-        .allowed_routes
-        .as_ref()
-        .and_then(|allowed| allowed.namespaces.as_ref());
-    if let Err(rule) = namespace_allowed(world, rule, &work.owner.key.namespace, &route.object.key.namespace) {
-        return Some((
-            NAMESPACE_REFUSED,
-            Cause::NamespaceNotAllowed {
-                gateway: gateway.clone(),
-                listener,
-                rule,
-            },
-        ));
+    let mut refused = None;
+    let mut waits = false;
+    for work in attached.iter().filter_map(|position| gateway.listeners.get(*position)) {
+        match (&work.refused, work.stage) {
+            (None, Stage::Served) => return Outcome::Attached(None),
+            (None, Stage::NotYet) => waits = true,
+            (Some(cause), _) => {
+                refused.get_or_insert_with(|| Cause::ParentNotServed {
+                    gateway: gateway.key.clone(),
+                    listener: Some(work.listener.name.clone()),
+                    reason: cause.reason(),
+                });
+            }
+        }
     }
-    let meets = route.hostnames.is_empty() || route.hostnames.iter().any(|name| work.hostname.intersects(&pattern(name)));
-    (!meets).then(|| {
-        let listeners = vec![format!("listener `{listener}`: {}", work.hostname)];
-        (
-            HOSTNAME_REFUSED,
-            Cause::NoMatchingHostname {
-                gateway: gateway.clone(),
-                hostnames: route.hostnames.to_vec(),
-                listeners,
-            },
-        )
-    })
+    if waits { not_yet(route) } else { Outcome::Attached(refused) }
 }
 
-/// Whether a listener takes routes of a namespace; if not, the rule in words.
-fn namespace_allowed(world: &World<'_>, rule: Option<&NamespaceRule>, own: &str, other: &str) -> Result<(), String> {
-    let same = || {
-        if own == other {
-            Ok(())
-        } else {
-            Err(format!("from: Same, that is `{own}`"))
-        }
+fn not_yet(route: &Route<'_>) -> Outcome {
+    let what = match &route.object.kind {
+        Kind::TlsRoute => "TLSRoutes on listeners that end TLS".to_owned(),
+        kind => format!("{kind}s"),
     };
-    match rule.and_then(|rule| rule.from.as_ref()) {
-        None | Some(FromNamespaces::Same) => same(),
-        Some(FromNamespaces::All) => Ok(()),
-        Some(FromNamespaces::Selector) => match rule.and_then(|rule| rule.selector.as_ref()) {
-            Some(selector) if selector.matches(&world.resources.namespace_labels(other)) => Ok(()),
-            Some(selector) => Err(format!("it needs the label {}", listeners::selector_text(selector))),
-            None => Err("from: Selector without a selector".to_owned()),
-        },
-        Some(from @ (FromNamespaces::None | FromNamespaces::Other(_))) => Err(format!("from: {from}")),
+    Outcome::NotYet(Cause::NotServedYet { what })
+}
+
+/// The reference means no listener of the Gateway.
+fn no_section(parent: &Parent<'_>, gateway: &GatewayWork<'_>) -> (String, Cause) {
+    let there = gateway
+        .listeners
+        .iter()
+        .map(|work| format!("{} ({})", work.listener.name, work.port()))
+        .collect();
+    let Parent { reference, field, .. } = parent;
+    let cause = Cause::SectionNotFound {
+        gateway: gateway.key.clone(),
+        section: reference.section_name.clone(),
+        port: reference.port,
+        there,
+    };
+    let part = match (&reference.section_name, reference.port) {
+        (Some(_), _) => ".sectionName",
+        (None, Some(_)) => ".port",
+        (None, None) => "",
+    };
+    (format!("{field}{part}"), cause)
+}
+
+/// The refusal that came closer; refusals for their hostname are told together.
+fn closer(one: Option<Refusal>, two: Refusal) -> Refusal {
+    let Some(mut one) = one else { return two };
+    if one.closeness != two.closeness {
+        return if one.closeness < two.closeness { two } else { one };
     }
+    if one.closeness == Closeness::Hostname
+        && let (Cause::NoMatchingHostname { listeners, .. }, Cause::NoMatchingHostname { listeners: more, .. }) =
+            (&mut one.cause, two.cause)
+    {
+        listeners.extend(more);
+    }
+    one
 }
 
 fn pattern(hostname: &str) -> HostnamePattern {
@@ -445,40 +291,86 @@ fn claim(
     forward: &Arc<Forward>,
     shadows: &mut Vec<(String, Cause)>,
 ) {
-    let claims: Vec<(String, HostnamePattern)> = if route.hostnames.is_empty() {
-        vec![("spec.hostnames".to_owned(), HostnamePattern::Any)]
-    } else {
-        let named = route.hostnames.iter().enumerate();
-        named
-            .map(|(position, name)| (format!("spec.hostnames[{position}]"), pattern(name)))
-            .collect()
+    let mut enter = |position: Option<usize>, pattern: HostnamePattern| {
+        // The same route by two parent references, or with a name twice, shadows nobody.
+        if let Err(holder) = work.routes.claim(&pattern, Arc::clone(forward))
+            && holder.route != route.object
+        {
+            let cause = Cause::Shadowed {
+                hostname: pattern.to_string(),
+                by: holder.route.clone(),
+                gateway: gateway.clone(),
+                listener: work.listener.name.clone(),
+            };
+            let field = position.map_or_else(|| "spec".to_owned(), |position| format!("spec.hostnames[{position}]"));
+            shadows.push((field, cause));
+        }
     };
-    for (field, pattern) in claims.into_iter().filter(|(_, pattern)| work.hostname.intersects(pattern)) {
-        let listener = work.listener.name.clone();
-        if let Err(holder) = work.routes.claim(&pattern, Arc::clone(forward)) {
-            // The same route by two parent references, or with a name twice, shadows nobody.
-            if holder.route != route.object {
-                let cause = Cause::Shadowed {
-                    hostname: pattern.to_string(),
-                    by: holder.route.clone(),
-                    gateway: gateway.clone(),
-                    listener,
-                };
-                shadows.push((field, cause));
-            }
+    if route.hostnames.is_empty() {
+        enter(None, HostnamePattern::Any);
+    }
+    for (position, name) in route.hostnames.iter().enumerate() {
+        let pattern = pattern(name);
+        if work.hostname.intersects(&pattern) {
+            enter(Some(position), pattern);
         }
     }
 }
 
 /// Hostnames that no listener took, of a route that attached somewhere.
-fn report_ignored(world: &mut World<'_>, route: &Route<'_>, served: &BTreeSet<String>) {
-    if served.is_empty() {
+fn report_ignored(world: &mut World<'_>, route: &Route<'_>, taken: &Taken<'_>) {
+    if taken.hostnames.is_empty() {
         return;
     }
-    for (position, hostname) in route.hostnames.iter().enumerate().filter(|(_, name)| !served.contains(*name)) {
-        let cause = Cause::HostnameIgnored {
-            hostname: hostname.clone(),
+    for (position, hostname) in route.hostnames.iter().enumerate() {
+        if !taken.hostnames.contains(hostname.as_str()) {
+            let hostname = hostname.clone();
+            world.report(
+                &route.object,
+                format!("spec.hostnames[{position}]"),
+                Cause::HostnameIgnored { hostname },
+            );
+        }
+    }
+}
+
+/// Hostnames whose connections all go to another, more specific listener, to which the route is not attached.
+fn report_unreachable(world: &mut World<'_>, route: &Route<'_>, gateways: &[GatewayWork<'_>], taken: &Taken<'_>) {
+    if !matches!(route.rules, Rules::Tls(_)) {
+        return;
+    }
+    for (gateway_position, position) in &taken.listeners {
+        let Some(gateway) = gateways.get(*gateway_position) else {
+            continue;
         };
-        world.report(&route.object, format!("spec.hostnames[{position}]"), cause);
+        let Some(work) = gateway.listeners.get(*position) else {
+            continue;
+        };
+        let Some(names) = gateway.names.get(&work.port()) else {
+            continue;
+        };
+        for (index, hostname) in route.hostnames.iter().enumerate() {
+            let pattern = pattern(hostname);
+            if !work.hostname.includes(&pattern) {
+                continue;
+            }
+            let Some(winner) = names.most_specific(&pattern).copied() else {
+                continue;
+            };
+            let Some(other) = gateway.listeners.get(winner) else {
+                continue;
+            };
+            if winner == *position || taken.listeners.contains(&(*gateway_position, winner)) {
+                continue;
+            }
+            let cause = Cause::HostnameUnreachable {
+                hostname: hostname.clone(),
+                gateway: gateway.key.clone(),
+                listener: work.listener.name.clone(),
+                other: other.listener.name.clone(),
+                claims: other.hostname.clone(),
+            };
+            world.report(&route.object, format!("spec.hostnames[{index}]"), cause);
+        }
     }
 }

@@ -35,8 +35,8 @@ pub(super) fn resolve(
         Ok(backend) => (weighted(Target::Backend(Arc::new(backend))), None),
         Err(Missing::Endpoints(fault)) => (weighted(Target::Refuse(fault)), None),
         Err(Missing::Reference(fault, part, cause)) => {
-            world.report(route, format!("{field}{part}"), cause.clone());
-            (weighted(Target::Refuse(fault)), Some(cause))
+            world.report(route, format!("{field}{part}"), (*cause).clone());
+            (weighted(Target::Refuse(fault)), Some(*cause))
         }
     }
 }
@@ -45,7 +45,13 @@ enum Missing {
     /// The reference is good; there is just nobody.
     Endpoints(BackendFault),
     /// The reference is wrong, in this part of it.
-    Reference(BackendFault, &'static str, Cause),
+    Reference(BackendFault, &'static str, Box<Cause>),
+}
+
+impl Missing {
+    fn reference(fault: BackendFault, part: &'static str, cause: Cause) -> Self {
+        Self::Reference(fault, part, Box::new(cause))
+    }
 }
 
 fn find(
@@ -60,24 +66,23 @@ fn find(
             group: reference.group.clone(),
             kind: reference.kind.clone(),
         };
-        return Err(Missing::Reference(BackendFault::InvalidKind, ".kind", cause));
+        return Err(Missing::reference(BackendFault::InvalidKind, ".kind", cause));
     }
     let to = ObjectRef::of(Kind::Service, key);
     if !world.grants.permit(route, &to) {
-        let cause = Cause::RefNotPermitted { from: route.clone(), to };
-        return Err(Missing::Reference(BackendFault::NotPermitted, ".namespace", cause));
+        let nearest = world.grants.nearest(route, &to);
+        let cause = Cause::RefNotPermitted {
+            from: route.clone(),
+            to,
+            nearest,
+        };
+        return Err(Missing::reference(BackendFault::NotPermitted, ".namespace", cause));
     }
     let Some(port) = reference.port else {
-        return Err(Missing::Reference(BackendFault::NoSuchPort, "", Cause::BackendPortMissing));
+        return Err(Missing::reference(BackendFault::NoSuchPort, "", Cause::BackendPortMissing));
     };
     let service = world.resources.services.get(key).map(|service| &**service);
-    let service_port = service.and_then(|service| {
-        service
-            .spec
-            .ports
-            .iter()
-            .find(|candidate| candidate.port == port && is_tcp(candidate))
-    });
+    let service_port = service.and_then(|service| service.spec.ports.iter().find(|entry| entry.port == port && is_tcp(entry)));
     let mut proxy_protocol = None;
     if let Some(service) = service {
         proxy_protocol = values::proxy_protocol(&service.metadata.annotations).unwrap_or_else(|cause| {
@@ -92,34 +97,18 @@ fn find(
         proxy_protocol,
     };
 
-    let overrides: Vec<BackendAddress> = world
-        .settings
-        .endpoints
-        .iter()
-        .filter(|entry| entry.service == *key)
-        .filter(|entry| match &entry.port {
-            PortSelector::Number(number) => *number == port,
-            PortSelector::Name(name) => service_port.is_some_and(|service_port| service_port.name == *name),
-        })
-        .map(|entry| entry.address.clone())
-        .collect();
-    if !overrides.is_empty() {
-        let addresses = resolve_addresses(world, key, overrides)?;
-        return Ok(backend(addresses));
+    let given = given_endpoints(world, key, port, service_port);
+    if !given.is_empty() {
+        return Ok(backend(resolve_addresses(world, &to, "spec", given)?));
     }
-
     let Some(service) = service else {
-        return Err(Missing::Reference(
-            BackendFault::NotFound,
-            ".name",
-            Cause::BackendNotFound { service: key.clone() },
-        ));
+        return Err(no_service(world, key, port));
     };
     if service.spec.kind.as_deref() == Some("ExternalName") {
         // Such a Service needs no ports: the route's port is the port to connect to.
         let host = service.spec.external_name.as_deref().unwrap_or_default();
         let address = external(host, port);
-        return Ok(backend(resolve_addresses(world, key, vec![address])?));
+        return Ok(backend(resolve_addresses(world, &to, "spec.externalName", vec![address])?));
     }
     let Some(service_port) = service_port else {
         let there = service.spec.ports.iter().map(port_text).collect();
@@ -128,14 +117,14 @@ fn find(
             port,
             there,
         };
-        return Err(Missing::Reference(BackendFault::NoSuchPort, ".port", cause));
+        return Err(Missing::reference(BackendFault::NoSuchPort, ".port", cause));
     };
     let slices = world.slices.get(key).cloned().unwrap_or_default();
     let found = endpoints(world, &slices, service, service_port);
     let addresses = if found.is_empty() {
         Vec::new()
     } else {
-        resolve_addresses(world, key, found)?
+        resolve_addresses(world, &to, "spec", found)?
     };
     if addresses.is_empty() {
         // Plain manifests have no EndpointSlices: that is worth a word only to who wants to send traffic there.
@@ -150,6 +139,32 @@ fn find(
         return Err(Missing::Endpoints(BackendFault::NoEndpoints));
     }
     Ok(backend(addresses))
+}
+
+/// Endpoints of the command line, which replace the Service's own.
+fn given_endpoints(world: &World<'_>, key: &ObjectKey, port: u16, service_port: Option<&ServicePort>) -> Vec<BackendAddress> {
+    let entries = world.settings.endpoints.iter().filter(|entry| entry.service == *key);
+    let of_port = entries.filter(|entry| match &entry.port {
+        PortSelector::Number(number) => *number == port,
+        PortSelector::Name(name) => service_port.is_some_and(|service_port| service_port.name == *name),
+    });
+    of_port.map(|entry| entry.address.clone()).collect()
+}
+
+/// No manifest; but the command line may have made the Service, with other ports.
+fn no_service(world: &World<'_>, key: &ObjectKey, port: u16) -> Missing {
+    let made = world.settings.endpoints.iter().filter(|entry| entry.service == *key);
+    let there: Vec<String> = made.map(|entry| entry.port.to_string()).collect();
+    let service = key.clone();
+    if there.is_empty() {
+        Missing::reference(BackendFault::NotFound, ".name", Cause::BackendNotFound { service, port })
+    } else {
+        Missing::reference(
+            BackendFault::NoSuchPort,
+            ".port",
+            Cause::BackendPortNotFound { service, port, there },
+        )
+    }
 }
 
 fn is_tcp(port: &ServicePort) -> bool {
@@ -172,7 +187,9 @@ fn external(host: &str, port: u16) -> BackendAddress {
     }
 }
 
-/// Addresses of the endpoints that may take connections, names unresolved.
+/// Addresses of the endpoints that may take connections, names unresolved. As kube-proxy has it (pkg/proxy/endpointslicecache.go and
+/// topology.go): absent `ready` and `serving` mean yes, absent `terminating` means no; serving but terminating endpoints are used only
+/// when none is ready.
 fn endpoints(world: &mut World<'_>, slices: &[&EndpointSlice], service: &Service, port: &ServicePort) -> Vec<BackendAddress> {
     let mut ready = Vec::new();
     let mut terminating = Vec::new();
@@ -192,7 +209,7 @@ fn endpoints(world: &mut World<'_>, slices: &[&EndpointSlice], service: &Service
         for (position, endpoint) in slice.endpoints.iter().enumerate() {
             let conditions = &endpoint.conditions;
             let is_ready = conditions.ready.unwrap_or(true) || service.spec.publish_not_ready_addresses;
-            let is_leaving = conditions.serving.unwrap_or(is_ready) && conditions.terminating.unwrap_or(false);
+            let is_leaving = conditions.serving.unwrap_or(true) && conditions.terminating.unwrap_or(false);
             let (true, Some(text)) = (is_ready || is_leaving, endpoint.addresses.first()) else {
                 continue;
             };
@@ -225,26 +242,33 @@ fn address(kind: &EndpointAddressType, text: &str, port: u16) -> Option<BackendA
 }
 
 /// Names become addresses by what was observed; a name is also put on the list of those to resolve.
-fn resolve_addresses(world: &mut World<'_>, service: &ObjectKey, found: Vec<BackendAddress>) -> Result<Vec<SocketAddr>, Missing> {
+fn resolve_addresses(
+    world: &mut World<'_>,
+    service: &ObjectRef,
+    field: &str,
+    found: Vec<BackendAddress>,
+) -> Result<Vec<SocketAddr>, Missing> {
     let mut addresses = Vec::new();
     for address in found {
-        match address {
-            BackendAddress::Socket(socket) => addresses.push(socket),
-            BackendAddress::Name(name, port) => {
-                match world.observed.names.get(&name) {
-                    Some(known) if !known.is_empty() => addresses.extend(known.iter().map(|ip| SocketAddr::new(*ip, port))),
-                    // Asked, and there is no answer.
-                    Some(_) => {
-                        let cause = Cause::BackendNameUnresolved {
-                            service: service.clone(),
-                            name: name.clone(),
-                        };
-                        world.report(&ObjectRef::of(Kind::Service, service), "spec", cause);
-                    }
-                    None => {}
-                }
-                world.names.insert(name);
+        let (name, port) = match address {
+            BackendAddress::Socket(socket) => {
+                addresses.push(socket);
+                continue;
             }
+            BackendAddress::Name(name, port) => (name, port),
+        };
+        let known = world.observed.names.get(&name);
+        addresses.extend(known.into_iter().flatten().map(|ip| SocketAddr::new(*ip, port)));
+        // Asked, and there is no answer; or there is nothing to ask for.
+        if name.is_empty() || known.is_some_and(Vec::is_empty) {
+            let cause = Cause::BackendNameUnresolved {
+                service: service.key.clone(),
+                name: name.clone(),
+            };
+            world.report(service, field, cause);
+        }
+        if !name.is_empty() {
+            world.names.insert(name);
         }
     }
     addresses.sort_unstable();

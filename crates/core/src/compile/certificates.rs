@@ -32,9 +32,11 @@ pub(super) fn check(world: &mut World<'_>, work: &mut ListenerWork<'_>) {
         let secret = ObjectKey::new(namespace, &reference.name);
         let to = ObjectRef::of(Kind::Secret, &secret);
         if !world.grants.permit(&work.owner, &to) {
+            let nearest = world.grants.nearest(&work.owner, &to);
             let cause = Cause::RefNotPermitted {
                 from: work.owner.clone(),
                 to,
+                nearest,
             };
             refuse(world, work, &format!("{field}.namespace"), cause);
             continue;

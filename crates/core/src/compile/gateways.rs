@@ -25,9 +25,10 @@ pub(super) fn classes(world: &mut World<'_>) -> BTreeMap<String, GatewayClassSta
             let controller = class.spec.controller_name.clone();
             world.report(&object, "spec.controllerName", Cause::ForeignController { controller });
         }
-        // A parameters reference that cannot be honoured makes the class invalid (apis/v1/gatewayclass_types.go, InvalidParameters).
+        // Parameters that cannot be honoured make the class invalid (apis/v1/gatewayclass_types.go, InvalidParameters). Its Gateways go on
+        // being served: what becomes of a class is not to reach Gateways that exist (same file, "limit the blast radius").
         let refused = class.spec.parameters_ref.as_ref().map(|reference| {
-            let cause = Cause::ParametersNotSupported {
+            let cause = Cause::ClassParametersIgnored {
                 kind: reference.kind.clone(),
             };
             world.report(&object, "spec.parametersRef", cause.clone());
@@ -63,6 +64,14 @@ fn is_ours(world: &World<'_>, class: &GatewayClass) -> bool {
     }
 }
 
+/// Whether a Gateway is there and its class is ours.
+pub(super) fn is_served(world: &World<'_>, key: &ObjectKey) -> bool {
+    let class_of = |gateway: &Gateway| ObjectKey::new("", &gateway.spec.gateway_class_name);
+    let gateway = world.resources.gateways.get(key);
+    let class = gateway.and_then(|gateway| world.resources.gateway_classes.get(&class_of(gateway)));
+    class.is_some_and(|class| is_ours(world, class))
+}
+
 /// Gateways of ours, oldest first, then by namespace and name: the order in which they get ports.
 pub(super) fn collect<'a>(world: &mut World<'a>) -> Vec<GatewayWork<'a>> {
     let mut gateways = Vec::new();
@@ -91,23 +100,30 @@ pub(super) fn collect<'a>(world: &mut World<'a>) -> Vec<GatewayWork<'a>> {
 fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> GatewayWork<'a> {
     let mut refused = None;
     let mut addresses = Vec::new();
+    let mut any_address = gateway.spec.addresses.is_empty();
     for (position, address) in gateway.spec.addresses.iter().enumerate() {
         let field = format!("spec.addresses[{position}]");
-        let cause = match &address.kind {
+        let (part, cause) = match &address.kind {
             // Without a value: any address of that type (feature GatewayAddressEmpty).
-            AddressType::IpAddress if address.value.is_empty() => continue,
+            AddressType::IpAddress if address.value.is_empty() => {
+                any_address = true;
+                continue;
+            }
             AddressType::IpAddress => match address.value.parse::<IpAddr>() {
                 Ok(address) => {
                     addresses.push(address);
                     continue;
                 }
-                Err(_) => Cause::AddressInvalid {
-                    value: address.value.clone(),
-                },
+                Err(_) => (
+                    ".value",
+                    Cause::AddressInvalid {
+                        value: address.value.clone(),
+                    },
+                ),
             },
-            kind => Cause::AddressTypeUnsupported { kind: kind.to_string() },
+            kind => (".type", Cause::AddressTypeUnsupported { kind: kind.to_string() }),
         };
-        world.report(&object, field, cause.clone());
+        world.report(&object, format!("{field}{part}"), cause.clone());
         refused.get_or_insert(cause);
     }
     if let Some(reference) = gateway
@@ -122,8 +138,8 @@ fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> G
         world.report(&object, "spec.infrastructure.parametersRef", cause.clone());
         refused.get_or_insert(cause);
     }
-    if addresses.is_empty() {
-        addresses = default_addresses(&world.settings.placement, &object.key);
+    if any_address {
+        addresses.extend(default_addresses(&world.settings.placement, &object.key));
     }
     addresses.sort_unstable();
     addresses.dedup();
@@ -145,6 +161,7 @@ fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> G
         unusable_address: None,
         bound: Vec::new(),
         listeners: Vec::new(),
+        names: BTreeMap::new(),
     }
 }
 

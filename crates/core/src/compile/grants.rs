@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sealway_api::{ObjectRef, ReferenceGrant, Resources};
+use sealway_api::{GrantFrom, GrantTo, ObjectRef, ReferenceGrant, Resources};
 
 /// Who may refer to what across namespaces. Without a grant: nobody (GEP-709).
 pub(super) struct Grants<'a> {
@@ -21,22 +21,47 @@ impl<'a> Grants<'a> {
     /// Whether `from` may refer to `to`: always inside a namespace, else only by a grant in the namespace of `to`.
     pub(super) fn permit(&self, from: &ObjectRef, to: &ObjectRef) -> bool {
         from.key.namespace == to.key.namespace
-            || self.by_namespace.get(to.key.namespace.as_str()).is_some_and(|grants| {
-                grants.iter().any(|grant| {
-                    let from_fits = grant.spec.from.iter().any(|entry| {
-                        entry.group == from.kind.group()
-                            && entry.kind == from.kind.as_str()
-                            && entry.namespace == from.key.namespace
-                    });
-                    let to_fits = grant.spec.to.iter().any(|entry| {
-                        // An empty name is how some clients write "every one".
-                        let name = entry.name.as_deref().filter(|name| !name.is_empty());
-                        entry.group == to.kind.group()
-                            && entry.kind == to.kind.as_str()
-                            && name.is_none_or(|name| name == to.key.name)
-                    });
-                    from_fits && to_fits
-                })
+            || self.candidates(to).iter().any(|grant| {
+                grant.spec.from.iter().any(|entry| from_misfit(entry, from).is_none())
+                    && grant.spec.to.iter().any(|entry| to_misfit(entry, to).is_none())
             })
     }
+
+    /// A grant that one entry keeps from permitting the reference, and what is wrong with that entry.
+    pub(super) fn nearest(&self, from: &ObjectRef, to: &ObjectRef) -> Option<String> {
+        self.candidates(to).iter().find_map(|grant| {
+            let from_fits = grant.spec.from.iter().any(|entry| from_misfit(entry, from).is_none());
+            let to_fits = grant.spec.to.iter().any(|entry| to_misfit(entry, to).is_none());
+            let misfit = match (from_fits, to_fits) {
+                (false, true) => grant.spec.from.iter().find_map(|entry| from_misfit(entry, from)),
+                (true, false) => grant.spec.to.iter().find_map(|entry| to_misfit(entry, to)),
+                _ => None,
+            };
+            misfit.map(|misfit| format!("ReferenceGrant {} has {misfit}", grant.metadata.key()))
+        })
+    }
+
+    fn candidates(&self, to: &ObjectRef) -> &[&'a ReferenceGrant] {
+        self.by_namespace
+            .get(to.key.namespace.as_str())
+            .map_or(&[], |grants| grants.as_slice())
+    }
+}
+
+fn from_misfit(entry: &GrantFrom, from: &ObjectRef) -> Option<String> {
+    misfit("from", "group", &entry.group, from.kind.group())
+        .or_else(|| misfit("from", "kind", &entry.kind, from.kind.as_str()))
+        .or_else(|| misfit("from", "namespace", &entry.namespace, &from.key.namespace))
+}
+
+fn to_misfit(entry: &GrantTo, to: &ObjectRef) -> Option<String> {
+    // An empty name is how some clients write "every one".
+    let name = entry.name.as_deref().filter(|name| !name.is_empty());
+    misfit("to", "group", &entry.group, to.kind.group())
+        .or_else(|| misfit("to", "kind", &entry.kind, to.kind.as_str()))
+        .or_else(|| name.and_then(|name| misfit("to", "name", name, &to.key.name)))
+}
+
+fn misfit(part: &str, field: &str, written: &str, needed: &str) -> Option<String> {
+    (written != needed).then(|| format!("{part}.{field} {written:?}, not {needed:?}"))
 }

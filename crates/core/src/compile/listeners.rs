@@ -1,9 +1,13 @@
 //! Pass 2: each listener by itself: protocol, kinds of routes, TLS settings, selector; and names that overlap on a port.
 
-use sealway_api::{FromNamespaces, Kind, Listener, Namespace, Protocol, RouteGroupKind, TlsMode};
+use std::collections::BTreeSet;
 
-use super::certificates;
+use sealway_api::{
+    FromNamespaces, Kind, LabelOperator, LabelSelector, Listener, NAMESPACE_NAME_LABEL, Protocol, RouteGroupKind, TlsMode,
+};
+
 use super::world::{Binding, GatewayWork, ListenerWork, Stage, World};
+use super::{certificates, routes};
 use crate::hostname::{HostnamePattern, NameIndex};
 use crate::problem::Cause;
 use crate::snapshot::Transport;
@@ -38,6 +42,15 @@ pub(super) fn examine<'a>(world: &mut World<'a>, gateway: &mut GatewayWork<'a>) 
         selector(world, &work);
         gateway.listeners.push(work);
     }
+    for (position, work) in gateway
+        .listeners
+        .iter()
+        .enumerate()
+        .filter(|(_, work)| speaks_tls(work.listener))
+    {
+        // Of two claims on one name both listeners are refused, so it does not matter which one is found.
+        let _ = gateway.names.entry(work.port()).or_default().claim(&work.hostname, position);
+    }
     overlaps(&mut gateway.listeners);
 }
 
@@ -50,7 +63,13 @@ fn protocol(world: &mut World<'_>, work: &mut ListenerWork<'_>) {
             None
         }
         (Protocol::Https | Protocol::Tls, TlsMode::Terminate) | (Protocol::Http, _) => None,
-        (Protocol::Tls | Protocol::Https, mode) => Some(("tls.mode", Cause::TlsModeUnsupported { mode: mode.to_string() })),
+        (protocol @ (Protocol::Tls | Protocol::Https), mode) => Some((
+            "tls.mode",
+            Cause::TlsModeUnsupported {
+                mode: mode.to_string(),
+                protocol: protocol.to_string(),
+            },
+        )),
         (protocol, _) => Some((
             "protocol",
             Cause::ProtocolUnsupported {
@@ -150,38 +169,36 @@ fn selector(world: &mut World<'_>, work: &ListenerWork<'_>) {
         );
         return;
     };
-    // Namespaces exist even without a manifest; whoever holds an object of ours is one.
-    let mut names: Vec<&str> = world
-        .resources
-        .namespaces
-        .values()
-        .map(|namespace: &std::sync::Arc<Namespace>| &*namespace.metadata.name)
-        .collect();
-    names.extend(route_namespaces(world));
-    if !names
-        .into_iter()
-        .any(|name| selector.matches(&world.resources.namespace_labels(name)))
-    {
-        world.report(
-            &work.owner,
-            field,
-            Cause::SelectorMatchesNothing {
-                selector: selector_text(selector),
-            },
-        );
+    if !world.selects_any(selector) {
+        let cause = Cause::SelectorMatchesNothing {
+            selector: selector_text(selector),
+            labels: labels_to_set(selector),
+            namespaces: knocking(world, work),
+        };
+        world.report(&work.owner, field, cause);
     }
 }
 
-fn route_namespaces<'a>(world: &World<'a>) -> impl Iterator<Item = &'a str> + use<'a> {
-    let resources = world.resources;
-    let of = |key: &'a sealway_api::ObjectKey| key.namespace.as_str();
-    (resources.tls_routes.keys().map(of))
-        .chain(resources.http_routes.keys().map(of))
-        .chain(resources.grpc_routes.keys().map(of))
+/// Namespaces of the routes that would attach to a listener.
+fn knocking(world: &World<'_>, work: &ListenerWork<'_>) -> Vec<String> {
+    let routes = routes::in_order(world);
+    let knocks = |route: &&routes::Route<'_>| {
+        fits(&work.listener.protocol, &route.object.kind)
+            && route
+                .parents
+                .iter()
+                .any(|parent| route.parent_key(parent) == work.owner.key && work.is_meant_by(parent))
+    };
+    let namespaces: BTreeSet<&String> = routes
+        .iter()
+        .filter(knocks)
+        .map(|route| &route.object.key.namespace)
+        .collect();
+    namespaces.into_iter().cloned().collect()
 }
 
 /// A selector as kubectl writes it.
-pub(super) fn selector_text(selector: &sealway_api::LabelSelector) -> String {
+pub(super) fn selector_text(selector: &LabelSelector) -> String {
     let labels = selector.match_labels.iter().map(|(key, value)| format!("{key}={value}"));
     let expressions = selector.match_expressions.iter().map(|requirement| {
         let values = requirement.values.join(",");
@@ -192,6 +209,24 @@ pub(super) fn selector_text(selector: &sealway_api::LabelSelector) -> String {
     });
     let text = labels.chain(expressions).collect::<Vec<_>>().join(",");
     if text.is_empty() { "every namespace".to_owned() } else { text }
+}
+
+/// Labels that would make a namespace selected, as `kubectl label` takes them; `None` where labels that may be set cannot do it.
+pub(super) fn labels_to_set(selector: &LabelSelector) -> Option<String> {
+    let mut labels: Vec<String> = Vec::new();
+    for (key, value) in &selector.match_labels {
+        labels.push(format!("{key}={value}"));
+    }
+    for requirement in &selector.match_expressions {
+        match (&requirement.operator, requirement.values.first()) {
+            (LabelOperator::In, Some(value)) => labels.push(format!("{}={value}", requirement.key)),
+            (LabelOperator::Exists, _) => labels.push(format!("{}=true", requirement.key)),
+            _ => return None,
+        }
+    }
+    // The name's label is Kubernetes' own.
+    let is_free = labels.iter().all(|label| !label.starts_with(NAMESPACE_NAME_LABEL));
+    (is_free && !labels.is_empty()).then(|| labels.join(" "))
 }
 
 /// OverlappingTLSConfig: every HTTPS or TLS listener of a port whose names another one covers too (apis/v1/gateway_types.go).

@@ -8,8 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use sealway_api::ObjectKey;
 
-use super::world::{Binding, GatewayWork, ListenerWork, Stage, World};
-use crate::problem::Cause;
+use super::world::{Binding, GatewayWork, ListenerWork, World};
+use crate::problem::{Cause, Problem};
 use crate::settings::{BindFailure, Placement, PortState, Ports, SocketKey};
 use crate::snapshot::Transport;
 
@@ -84,81 +84,74 @@ fn same_address(one: IpAddr, two: IpAddr) -> bool {
         IpAddr::V6(wide) => wide.is_unspecified(),
         IpAddr::V4(wide) => wide.is_unspecified() && (narrow.is_ipv4() || narrow.is_unspecified()),
     };
+    let (one, two) = (one.to_canonical(), two.to_canonical());
     one == two || includes(one, two) || includes(two, one)
 }
 
+/// What became of the sockets: each listener's binding, the Gateway's bound addresses, and an address that the machine has not.
 fn observe(world: &mut World<'_>, gateway: &mut GatewayWork<'_>, offset: u16) {
-    let Ports::Reported(states) = &world.observed.ports else {
-        gateway.bound.clone_from(&gateway.addresses);
-        return;
+    let states = match &world.observed.ports {
+        Ports::Reported(states) => states,
+        Ports::Assumed => {
+            if gateway.listeners.iter().any(ListenerWork::serves) {
+                gateway.bound.clone_from(&gateway.addresses);
+            }
+            return;
+        }
     };
     let mut bound = BTreeSet::new();
-    let mut unusable = None;
+    let mut found = Vec::new();
     for work in gateway.listeners.iter_mut().filter(|work| work.serves()) {
         let port = work.port().saturating_add(offset);
         for address in &gateway.addresses {
             let socket = SocketAddr::new(*address, port);
-            match states.get(&SocketKey {
+            let key = SocketKey {
                 transport: work.transport,
                 address: socket,
-            }) {
+            };
+            match states.get(&key) {
                 Some(PortState::Bound) => {
                     bound.insert(*address);
                 }
-                None => {
-                    if work.binding == Binding::Bound {
-                        work.binding = Binding::Pending;
-                    }
-                }
-                Some(PortState::Failed(BindFailure::NoSuchAddress)) => {
-                    unusable.get_or_insert((*address, format!("{}.port", work.field)));
-                    work.binding = Binding::Failed(Cause::AddressNotUsable {
-                        value: address.to_string(),
-                    });
-                }
                 Some(PortState::Failed(failure)) => {
-                    let cause = match failure {
-                        BindFailure::InUse => Cause::PortInUse { socket },
-                        BindFailure::NotPermitted => Cause::PortNotPermitted { socket },
-                        BindFailure::NoSuchAddress => Cause::AddressNotUsable {
-                            value: address.to_string(),
-                        },
-                        BindFailure::Other(error) => Cause::PortFailed {
-                            socket,
-                            error: error.clone(),
-                        },
-                    };
-                    world.problems.push(crate::Problem::new(
-                        work.owner.clone(),
-                        format!("{}.port", work.field),
-                        cause.clone(),
-                    ));
+                    let cause = failed(socket, failure);
+                    if work.binding != Binding::Failed(cause.clone()) {
+                        found.push((*address, format!("{}.port", work.field), cause.clone()));
+                    }
                     work.binding = Binding::Failed(cause);
                 }
+                None if work.binding == Binding::Bound => work.binding = Binding::Pending,
+                None => {}
             }
         }
     }
-    if let Some((address, listener_port)) = unusable {
-        let cause = Cause::AddressNotUsable {
-            value: address.to_string(),
-        };
-        let position = gateway
-            .gateway
-            .spec
-            .addresses
-            .iter()
-            .position(|wanted| wanted.value == address.to_string());
-        let field = position.map_or(listener_port, |position| format!("spec.addresses[{position}].value"));
-        world.report(&gateway.object, field, cause.clone());
-        gateway.unusable_address = Some(cause);
-    }
     gateway.bound = bound.into_iter().collect();
-    debug_assert!(
-        gateway
-            .listeners
-            .iter()
-            .all(|work| work.stage == Stage::Served || work.binding == Binding::Bound)
-    );
+    for (address, listener_port, cause) in found {
+        let wanted = &gateway.gateway.spec.addresses;
+        let position = wanted.iter().position(|wanted| wanted.value.parse() == Ok(address));
+        let field = match (&cause, position) {
+            (Cause::AddressNotUsable { .. }, Some(position)) => format!("spec.addresses[{position}].value"),
+            _ => listener_port,
+        };
+        if matches!(cause, Cause::AddressNotUsable { .. }) {
+            gateway.unusable_address.get_or_insert_with(|| cause.clone());
+        }
+        world.problems.push(Problem::new(gateway.object.clone(), field, cause));
+    }
+}
+
+fn failed(socket: SocketAddr, failure: &BindFailure) -> Cause {
+    match failure {
+        BindFailure::InUse => Cause::PortInUse { socket },
+        BindFailure::NotPermitted => Cause::PortNotPermitted { socket },
+        BindFailure::NoSuchAddress => Cause::AddressNotUsable {
+            value: socket.ip().to_string(),
+        },
+        BindFailure::Other(error) => Cause::PortFailed {
+            socket,
+            error: error.clone(),
+        },
+    }
 }
 
 #[cfg(test)]
@@ -171,6 +164,7 @@ mod tests {
         assert!(same_address(address("0.0.0.0"), address("127.0.0.1")));
         assert!(same_address(address("::"), address("127.0.0.1")));
         assert!(same_address(address("::"), address("0.0.0.0")));
+        assert!(same_address(address("::ffff:127.0.0.1"), address("127.0.0.1")));
         assert!(!same_address(address("0.0.0.0"), address("::1")));
         assert!(!same_address(address("127.0.0.1"), address("127.0.0.2")));
     }

@@ -1,12 +1,12 @@
 //! Conditions, from what the passes found.
 
 use sealway_api::{
-    AddressType, Condition, ConditionStatus, ConditionType, GatewayAddress, GatewayStatus, ListenerStatus, Reason,
+    AddressType, Condition, ConditionStatus, ConditionType, GatewayAddress, GatewayStatus, ListenerStatus, Protocol, Reason,
 };
 
 use super::attach::Outcome;
 use super::world::{Binding, GatewayWork, ListenerWork, Stage};
-use crate::problem::Cause;
+use crate::problem::{Cause, text};
 
 /// Status of a Gateway and its listeners.
 pub(super) fn gateway(work: &GatewayWork<'_>) -> GatewayStatus {
@@ -208,7 +208,7 @@ fn listener_status(gateway: &GatewayWork<'_>, work: &ListenerWork<'_>, generatio
     if !work.overlaps.is_empty() {
         let message = format!(
             "Names of this listener are covered by {} too: a client that reuses a connection for another name may reach the wrong one",
-            work.overlaps.join(", ")
+            text::some_of(&work.overlaps)
         );
         conditions.push(at(
             ConditionType::OverlappingTlsConfig,
@@ -238,7 +238,10 @@ fn listener_ready(work: &ListenerWork<'_>) -> Result<(), (ConditionStatus, Reaso
         return Err((ConditionStatus::False, Reason::Invalid, cause.message()));
     }
     if work.stage == Stage::NotYet {
-        let what = format!("A listener of protocol {}", work.listener.protocol);
+        let what = match &work.listener.protocol {
+            Protocol::Tls => "Listeners of protocol TLS that end it".to_owned(),
+            protocol => format!("Listeners of protocol {protocol}"),
+        };
         return Err((
             ConditionStatus::False,
             Reason::Pending,
@@ -259,7 +262,11 @@ fn listener_ready(work: &ListenerWork<'_>) -> Result<(), (ConditionStatus, Reaso
 /// Conditions of a route at one parent.
 pub(super) fn route(generation: i64, outcome: &Outcome, unresolved: Option<&Cause>) -> Vec<Condition> {
     let accepted = match outcome {
-        Outcome::Attached => (ConditionStatus::True, Reason::Accepted, "The route is accepted".to_owned()),
+        Outcome::Attached(None) => (ConditionStatus::True, Reason::Accepted, "The route is accepted".to_owned()),
+        Outcome::Attached(Some(cause)) => {
+            let message = format!("The route is accepted, but not served: {}", cause.sentence());
+            (ConditionStatus::True, Reason::Accepted, message)
+        }
         Outcome::NotYet(cause) => (ConditionStatus::Unknown, Reason::Pending, cause.sentence()),
         Outcome::Refused(cause) => (ConditionStatus::False, cause.reason(), cause.sentence()),
     };
@@ -277,7 +284,10 @@ pub(super) fn route(generation: i64, outcome: &Outcome, unresolved: Option<&Caus
     ]
 }
 
-fn condition(kind: ConditionType, status: ConditionStatus, reason: Reason, message: String, generation: i64) -> Condition {
+fn condition(kind: ConditionType, status: ConditionStatus, reason: Reason, mut message: String, generation: i64) -> Condition {
+    if message.len() > MAXIMUM_MESSAGE {
+        message.truncate(message.floor_char_boundary(MAXIMUM_MESSAGE));
+    }
     Condition {
         kind,
         status,
@@ -286,3 +296,6 @@ fn condition(kind: ConditionType, status: ConditionStatus, reason: Reason, messa
         observed_generation: generation,
     }
 }
+
+/// Longest message of a condition that an API server takes, in bytes (metav1.Condition, maxLength).
+const MAXIMUM_MESSAGE: usize = 32_768;

@@ -69,14 +69,14 @@ fn parsed<T>(
     }
 }
 
-/// GEP-2257: up to four units `h`, `m`, `s`, `ms`, each at most once and falling, up to five digits each.
+/// GEP-2257: one to four components of one to five digits and a unit `h`, `m`, `s` or `ms`, in any order; repeated units add up.
 fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = 0_u64;
-    let mut last = u64::MAX;
+    let mut components = 0;
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        if digits == 0 || digits > 5 {
+        if !(1..=5).contains(&digits) || components == 4 {
             return None;
         }
         let (number, tail) = rest.split_at(digits);
@@ -89,14 +89,11 @@ fn parse_duration(text: &str) -> Option<Duration> {
             "ms" => 1,
             _ => return None,
         };
-        if milliseconds >= last {
-            return None;
-        }
-        last = milliseconds;
         total += number.parse::<u64>().ok()? * milliseconds;
+        components += 1;
         rest = tail;
     }
-    (!text.is_empty()).then(|| Duration::from_millis(total))
+    (components > 0).then(|| Duration::from_millis(total))
 }
 
 #[cfg(test)]
@@ -108,7 +105,9 @@ mod tests {
         assert_eq!(parse_duration("1h30m"), Some(Duration::from_secs(5400)));
         assert_eq!(parse_duration("10s500ms"), Some(Duration::from_millis(10_500)));
         assert_eq!(parse_duration("0s"), Some(Duration::ZERO));
-        for wrong in ["", "10", "1.5h", "10s10s", "5m1h", "100000s", "-1s", "1d"] {
+        assert_eq!(parse_duration("1h2h20m10m"), Some(Duration::from_secs(3 * 3600 + 1800)));
+        assert_eq!(parse_duration("30m1h"), Some(Duration::from_secs(5400)));
+        for wrong in ["", "0", "10", "1.5h", "1s1s1s1s1s", "100000s", "-1s", "1d", "1 s", "h"] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
         }
     }

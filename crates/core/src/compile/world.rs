@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use sealway_api::{EndpointSlice, Gateway, Listener, ObjectKey, ObjectRef, Resources, RouteGroupKind, SERVICE_NAME_LABEL};
+use sealway_api::{
+    EndpointSlice, Gateway, LabelSelector, Listener, ObjectKey, ObjectRef, ParentRef, Resources, RouteGroupKind,
+    SERVICE_NAME_LABEL,
+};
 
 use super::grants::Grants;
 use crate::hostname::{HostnamePattern, NameIndex};
@@ -21,6 +24,8 @@ pub(super) struct World<'a> {
     pub(super) grants: Grants<'a>,
     /// EndpointSlices by the Service that they belong to.
     pub(super) slices: BTreeMap<ObjectKey, Vec<&'a EndpointSlice>>,
+    /// Labels of every namespace that has a manifest, or that holds a Gateway or a route: it exists even without one.
+    namespaces: BTreeMap<&'a str, BTreeMap<String, String>>,
     pub(super) problems: Vec<Problem>,
     pub(super) names: BTreeSet<String>,
 }
@@ -39,6 +44,7 @@ impl<'a> World<'a> {
             observed,
             grants: Grants::new(resources),
             slices,
+            namespaces: namespaces(resources),
             problems: Vec::new(),
             names: BTreeSet::new(),
         }
@@ -48,6 +54,30 @@ impl<'a> World<'a> {
     pub(super) fn report(&mut self, object: &ObjectRef, field: impl Into<String>, cause: Cause) {
         self.problems.push(Problem::new(object.clone(), field, cause));
     }
+
+    /// Whether a selector selects a namespace that exists.
+    pub(super) fn selects(&self, selector: &LabelSelector, namespace: &str) -> bool {
+        self.namespaces.get(namespace).is_some_and(|labels| selector.matches(labels))
+    }
+
+    /// Whether a selector selects any namespace.
+    pub(super) fn selects_any(&self, selector: &LabelSelector) -> bool {
+        self.namespaces.values().any(|labels| selector.matches(labels))
+    }
+}
+
+fn namespaces(resources: &Resources) -> BTreeMap<&str, BTreeMap<String, String>> {
+    let written = resources.namespaces.keys().map(|key| &*key.name);
+    let implied = (resources.gateways.keys())
+        .chain(resources.tls_routes.keys())
+        .chain(resources.http_routes.keys())
+        .chain(resources.grpc_routes.keys())
+        .map(|key| &*key.namespace);
+    let names: BTreeSet<&str> = written.chain(implied).collect();
+    names
+        .into_iter()
+        .map(|name| (name, resources.namespace_labels(name)))
+        .collect()
 }
 
 /// A Gateway of ours on its way through the passes.
@@ -65,6 +95,8 @@ pub(super) struct GatewayWork<'a> {
     /// Addresses that are bound.
     pub(super) bound: Vec<IpAddr>,
     pub(super) listeners: Vec<ListenerWork<'a>>,
+    /// Positions in `listeners` by the hostname that each claims, for every port where a ClientHello is read.
+    pub(super) names: BTreeMap<u16, NameIndex<usize>>,
 }
 
 /// A listener on its way through the passes; ListenerSets will add theirs behind the Gateway's own, by precedence.
@@ -98,6 +130,12 @@ pub(super) struct ListenerWork<'a> {
 impl ListenerWork<'_> {
     pub(super) fn port(&self) -> u16 {
         self.listener.port
+    }
+
+    /// Whether a reference to the Gateway means this listener.
+    pub(super) fn is_meant_by(&self, reference: &ParentRef) -> bool {
+        let section = reference.section_name.as_deref().filter(|section| !section.is_empty());
+        section.is_none_or(|section| section == self.listener.name) && reference.port.is_none_or(|port| port == self.port())
     }
 
     /// Whether connections reach its routes.

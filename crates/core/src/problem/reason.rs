@@ -9,8 +9,8 @@ impl Cause {
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
-            Self::ParametersNotSupported { .. } => Reason::InvalidParameters,
-            Self::AddressTypeUnsupported { .. } | Self::AddressInvalid { .. } => Reason::UnsupportedAddress,
+            Self::ClassParametersIgnored { .. } | Self::ParametersNotSupported { .. } => Reason::InvalidParameters,
+            Self::AddressTypeUnsupported { .. } => Reason::UnsupportedAddress,
             Self::AddressNotUsable { .. } => Reason::AddressNotUsable,
             Self::ProtocolUnsupported { .. } => Reason::UnsupportedProtocol,
             Self::TlsModeUnsupported { .. } | Self::SelectorMissing => Reason::UnsupportedValue,
@@ -30,12 +30,13 @@ impl Cause {
             | Self::CertificateSecretMissing { .. }
             | Self::CertificateSecretInvalid { .. } => Reason::InvalidCertificateRef,
             Self::RefNotPermitted { .. } => Reason::RefNotPermitted,
-            Self::SectionNotFound { .. } | Self::ListenerNotAccepted { .. } => Reason::NoMatchingParent,
+            Self::SectionNotFound { .. } => Reason::NoMatchingParent,
             // The specification's text says UnsupportedValue for a listener of the wrong protocol, its test
             // TLSRouteInvalidNoMatchingListener asks for NotAllowedByListeners: the test wins.
-            Self::NamespaceNotAllowed { .. } | Self::KindNotAllowed { .. } | Self::ListenerCannotHaveRoute { .. } => {
-                Reason::NotAllowedByListeners
-            }
+            Self::NamespaceNotAllowed { .. }
+            | Self::KindNotAllowed { .. }
+            | Self::ListenerCannotHaveRoute { .. }
+            | Self::ListenerUnsupported { .. } => Reason::NotAllowedByListeners,
             Self::NoMatchingHostname { .. } => Reason::NoMatchingListenerHostname,
             Self::BackendKindUnsupported { .. } => Reason::InvalidKind,
             Self::BackendNotFound { .. } | Self::BackendPortMissing | Self::BackendPortNotFound { .. } => Reason::BackendNotFound,

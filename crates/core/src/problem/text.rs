@@ -1,4 +1,4 @@
-//! Severity, code, rank, message and hint of every [`Cause`].
+//! Lists in messages.
 
 use sealway_api::Kind;
 
@@ -445,13 +445,17 @@ fn quoted(names: &[String]) -> String {
     if names.is_empty() {
         return "nothing".to_owned();
     }
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    some_of(&names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>())
 }
 
-fn of_group(group: &str) -> String {
-    if group.is_empty() {
-        String::new()
-    } else {
-        format!(" of group {group}")
+/// The first few, and how many more there are: a message is to be read.
+pub(crate) fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    match names.get(SHOWN..) {
+        Some(rest) if !rest.is_empty() => {
+            let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>();
+            format!("{} and {} more", shown.join(", "), rest.len())
+        }
+        _ => names.join(", "),
     }
 }

@@ -1,0 +1,157 @@
+//! Pass 5, first half: routes of every kind, the order in which they take names, and where their backends are.
+//!
+//! Input: the routes. Output: [`Route`]s, oldest first, then by namespace and name; for each that is ours its [`Traffic`].
+
+use std::sync::Arc;
+
+use sealway_api::{BackendRef, HttpRouteRule, Kind, L4RouteRule, ObjectKey, ObjectMeta, ObjectRef, ParentRef};
+
+use super::world::World;
+use super::{backends, values};
+use crate::problem::Cause;
+use crate::snapshot::Forward;
+
+/// What all kinds of routes have in common.
+pub(super) struct Route<'a> {
+    pub(super) object: ObjectRef,
+    pub(super) metadata: &'a ObjectMeta,
+    pub(super) parents: &'a [ParentRef],
+    pub(super) hostnames: &'a [String],
+    pub(super) rules: Rules<'a>,
+}
+
+/// Rules, by how far this version is with them.
+#[derive(Clone, Copy)]
+pub(super) enum Rules<'a> {
+    /// Of TLSRoutes: the first one serves.
+    Tls(&'a [L4RouteRule]),
+    /// Of HTTPRoutes and GRPCRoutes: their references are checked, they carry no requests yet.
+    Http(&'a [HttpRouteRule]),
+    /// Of TCPRoutes and UDPRoutes: no listener takes them yet.
+    Unread,
+}
+
+/// Where a route sends what falls to it.
+pub(super) struct Traffic {
+    /// `None` for kinds that carry no traffic in this version.
+    pub(super) forward: Option<Arc<Forward>>,
+    /// The first reference that leads nowhere.
+    pub(super) unresolved: Option<Cause>,
+}
+
+impl Route<'_> {
+    /// The object that a parent reference means.
+    pub(super) fn parent_key(&self, parent: &ParentRef) -> ObjectKey {
+        ObjectKey::new(
+            parent.namespace.as_deref().unwrap_or(&self.object.key.namespace),
+            &parent.name,
+        )
+    }
+}
+
+/// Every route, oldest first, then by namespace and name. Objects without a time are equally old, and older than any that has one:
+/// they stand in manifests, not in a cluster.
+pub(super) fn in_order<'a>(world: &World<'a>) -> Vec<Route<'a>> {
+    let mut routes: Vec<Route<'a>> = Vec::new();
+    macro_rules! take {
+        ($field:ident, $kind:ident, |$spec:ident| $hostnames:expr, $rules:expr) => {
+            routes.extend(world.resources.$field.iter().map(|(key, object)| {
+                let $spec = &object.spec;
+                Route {
+                    object: ObjectRef::of(Kind::$kind, key),
+                    metadata: &object.metadata,
+                    parents: &$spec.parent_refs,
+                    hostnames: $hostnames,
+                    rules: $rules,
+                }
+            }));
+        };
+    }
+    take!(tls_routes, TlsRoute, |spec| &spec.hostnames, Rules::Tls(&spec.rules));
+    take!(http_routes, HttpRoute, |spec| &spec.hostnames, Rules::Http(&spec.rules));
+    take!(grpc_routes, GrpcRoute, |spec| &spec.hostnames, Rules::Http(&spec.rules));
+    take!(tcp_routes, TcpRoute, |spec| &[], Rules::Unread);
+    take!(udp_routes, UdpRoute, |spec| &[], Rules::Unread);
+    routes.sort_by(|one, two| {
+        (one.metadata.creation_timestamp, &one.object.key).cmp(&(two.metadata.creation_timestamp, &two.object.key))
+    });
+    routes
+}
+
+/// Resolves the backends of a route that is ours.
+pub(super) fn traffic(world: &mut World<'_>, route: &Route<'_>) -> Traffic {
+    match route.rules {
+        Rules::Tls(rules) => forward(world, route, rules),
+        Rules::Http(rules) => {
+            let mut unresolved = None;
+            for (position, rule) in rules.iter().enumerate() {
+                let (_, cause) = resolve(
+                    world,
+                    route,
+                    &format!("spec.rules[{position}].backendRefs"),
+                    &rule.backend_refs,
+                );
+                unresolved = unresolved.or(cause);
+            }
+            Traffic {
+                forward: None,
+                unresolved,
+            }
+        }
+        Rules::Unread => Traffic {
+            forward: None,
+            unresolved: None,
+        },
+    }
+}
+
+fn forward(world: &mut World<'_>, route: &Route<'_>, rules: &[L4RouteRule]) -> Traffic {
+    let annotations = &route.metadata.annotations;
+    let timeout = |world: &mut World<'_>, key: &str| {
+        values::duration(annotations, key).unwrap_or_else(|cause| {
+            world.report(&route.object, format!("metadata.annotations[{key}]"), cause);
+            None
+        })
+    };
+    let connect_timeout = timeout(world, values::CONNECT_TIMEOUT).filter(|timeout| !timeout.is_zero());
+    let idle_timeout = timeout(world, values::IDLE_TIMEOUT).unwrap_or(values::DEFAULT_IDLE_TIMEOUT);
+    if rules.len() > 1 {
+        let count = rules.len() - 1;
+        world.report(&route.object, "spec.rules[1]", Cause::RulesShadowed { count });
+    }
+    let references = rules.first().map_or(&[][..], |rule| &rule.backend_refs);
+    let (backends, unresolved) = resolve(world, route, "spec.rules[0].backendRefs", references);
+    if references.is_empty() {
+        let field = if rules.is_empty() { "spec" } else { "spec.rules[0]" };
+        world.report(&route.object, field, Cause::NoBackends);
+    } else if references.iter().all(|reference| reference.weight == 0) {
+        world.report(&route.object, "spec.rules[0].backendRefs", Cause::AllWeightsZero);
+    }
+    let forward = Forward {
+        route: route.object.clone(),
+        connect_timeout: connect_timeout.unwrap_or(values::DEFAULT_CONNECT_TIMEOUT),
+        // Zero switches the timeout off, as it does for HTTPRoute's timeouts (apis/v1/httproute_types.go).
+        idle_timeout: Some(idle_timeout).filter(|timeout| !timeout.is_zero()),
+        backends,
+    };
+    Traffic {
+        forward: Some(Arc::new(forward)),
+        unresolved,
+    }
+}
+
+fn resolve(
+    world: &mut World<'_>,
+    route: &Route<'_>,
+    field: &str,
+    references: &[BackendRef],
+) -> (Vec<crate::snapshot::WeightedBackend>, Option<Cause>) {
+    let mut unresolved = None;
+    let mut resolved = Vec::with_capacity(references.len());
+    for (position, reference) in references.iter().enumerate() {
+        let (backend, cause) = backends::resolve(world, &route.object, &format!("{field}[{position}]"), reference);
+        resolved.push(backend);
+        unresolved = unresolved.or(cause);
+    }
+    (resolved, unresolved)
+}
