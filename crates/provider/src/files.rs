@@ -83,3 +83,16 @@ impl Loader {
         self.store.apply(read::read(&self.inputs))
     }
 }
+
+impl Loaded {
+    /// What texts hold that are in no file, each under a name of its own.
+    #[must_use]
+    pub fn from_texts(texts: impl IntoIterator<Item = (String, String)>) -> Self {
+        let file = |(name, text)| store::FileRead { name, text: Ok(text) };
+        let files = Ok(texts.into_iter().map(file).collect());
+        Store::default().apply(vec![store::PathRead {
+            path: String::new(),
+            files,
+        }])
+    }
+}

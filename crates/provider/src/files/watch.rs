@@ -6,7 +6,7 @@
 //! Invariant: a change is seen at the next interval at the latest.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -199,10 +199,11 @@ type Identity = (u64, u64);
 /// every symbolic link on the way.
 fn directories<'path>(paths: impl Iterator<Item = &'path Path>) -> BTreeMap<PathBuf, Identity> {
     let mut found = BTreeMap::new();
+    let mut walked = BTreeSet::new();
     for path in paths {
         let target = follow(path, &mut found);
         match fs::metadata(&target) {
-            Ok(metadata) if metadata.is_dir() => add_below(&target, &mut found),
+            Ok(metadata) if metadata.is_dir() => add_below(&target, &mut found, &mut walked),
             Ok(_) => add(&parent(&target), &mut found),
             // Not there at the moment: it will appear in the nearest directory that is.
             Err(_) => {
@@ -215,9 +216,11 @@ fn directories<'path>(paths: impl Iterator<Item = &'path Path>) -> BTreeMap<Path
     found
 }
 
-/// Adds a directory, those below it, and where links in it lead.
-fn add_below(directory: &Path, found: &mut BTreeMap<PathBuf, Identity>) {
-    if found.contains_key(directory) {
+/// Adds a directory, those below it, and where links in it lead. Links may lead in circles, under a new path each time: a directory is
+/// walked once, whatever it is called.
+fn add_below(directory: &Path, found: &mut BTreeMap<PathBuf, Identity>, walked: &mut BTreeSet<PathBuf>) {
+    let Ok(canonical) = fs::canonicalize(directory) else { return };
+    if !walked.insert(canonical) {
         return;
     }
     add(directory, found);
@@ -227,11 +230,11 @@ fn add_below(directory: &Path, found: &mut BTreeMap<PathBuf, Identity>) {
             continue;
         }
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() => add_below(&path, found),
+            Ok(kind) if kind.is_dir() => add_below(&path, found, walked),
             Ok(kind) if kind.is_symlink() => {
                 let target = follow(&path, found);
                 if target.is_dir() {
-                    add_below(&target, found);
+                    add_below(&target, found, walked);
                 } else {
                     add(&parent(&target), found);
                 }
