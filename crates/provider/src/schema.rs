@@ -8,7 +8,7 @@
 use std::sync::LazyLock;
 
 use sealway_api::{Kind, NAMESPACE_NAME_LABEL};
-use sealway_core::Cause;
+use sealway_core::{Cause, Severity};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -128,10 +128,7 @@ impl KindSchema {
 impl Finding {
     /// Whether an API server would not have taken the object, and we do not either.
     pub(crate) fn refuses(&self) -> bool {
-        !matches!(
-            self.cause,
-            Cause::SupersededVersion { .. } | Cause::UnknownField { .. } | Cause::UnknownValue { .. }
-        )
+        self.cause.severity() == Severity::Error && !matches!(self.cause, Cause::UnknownValue { .. })
     }
 }
 

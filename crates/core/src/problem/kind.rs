@@ -36,9 +36,8 @@ impl Cause {
             | Self::Invalid { .. }
             | Self::UnknownValue { .. }
             | Self::DuplicateObject { .. } => 0,
-            // Follows from a broken document.
-            Self::LastGoodKept => 1,
-            Self::ForeignController { .. } | Self::ClassNotFound { .. } => 1,
+            // The first follows from a broken document.
+            Self::LastGoodKept | Self::ForeignController { .. } | Self::ClassNotFound { .. } => 1,
             Self::SelectorMatchesNothing { .. } | Self::SelectorMissing => 2,
             Self::ParentNotFound { .. }
             | Self::IssuerNotFound { .. }

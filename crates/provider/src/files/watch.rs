@@ -216,9 +216,8 @@ fn directories<'path>(paths: impl Iterator<Item = &'path Path>) -> BTreeMap<Path
     found
 }
 
-/// Adds a directory, those below it, and where links in it lead.
-///
-/// Links may lead in circles, under a new path each time: a directory is walked once, whatever it is called.
+/// Adds a directory, those below it, and where links in it lead. Links may lead in circles, under a new path each time: a directory is
+/// walked once, whatever it is called.
 fn add_below(directory: &Path, found: &mut BTreeMap<PathBuf, Identity>, walked: &mut BTreeSet<PathBuf>) {
     let Ok(canonical) = fs::canonicalize(directory) else { return };
     if !walked.insert(canonical) {
