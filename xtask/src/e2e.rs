@@ -19,6 +19,7 @@ mod live;
 mod openssl;
 mod postgres;
 mod process;
+mod readme;
 
 use context::Context;
 pub(crate) use idle::{backend as idle_backend, clients as idle_clients};
@@ -85,6 +86,7 @@ async fn scenarios(arguments: &[&str]) -> anyhow::Result<ExitCode> {
         .record("psql and libpq 18 reach the sample database", postgres::sample_database(at))
         .await;
 
+    report.record("README is true", readme::session(at)).await;
     report.record("demo --once passes every row", example::demo_once(at)).await;
     report
         .record("examples/article with demo --backends", example::article_with_backends(at))

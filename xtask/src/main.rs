@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
 
+mod crds;
 mod e2e;
 mod edges;
 mod fuzz_smoke;
@@ -18,6 +19,7 @@ fn main() -> anyhow::Result<ExitCode> {
         // The load test starts these in processes of their own.
         ["e2e-idle-backend", rest @ ..] => return e2e::idle_backend(rest),
         ["e2e-idle-clients", rest @ ..] => return e2e::idle_clients(rest),
+        ["crds", ..] => crds::run(arguments.get(1..).unwrap_or_default()),
         ["edges"] => edges::run(),
         ["golden"] => golden::run(),
         ["fuzz-smoke", rest @ ..] => fuzz_smoke::run(rest),
@@ -49,6 +51,8 @@ fn finish(command: &mut Command) -> anyhow::Result<()> {
 }
 
 const USAGE: &str = "usage: cargo xtask COMMAND
+  crds GATEWAY_API CERT_MANAGER TRUST_MANAGER
+                                rewrite the embedded CustomResourceDefinitions from these sources
   e2e [--debug] [WORD...]       real clients through the real binary; scenarios whose names hold a word
   edges                         prove which packages may use which
   golden                        rewrite the expected outcomes of compile

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use sealway_api::{ObjectRef, Reason};
 
 use crate::hostname::HostnamePattern;
+use crate::problem::text;
 use crate::snapshot::{Forward, Target, TlsListener, TlsPlan};
 
 /// Receives the steps of a lookup.
@@ -163,11 +164,8 @@ impl fmt::Display for Step {
             if claims.is_empty() {
                 return "none".to_owned();
             }
-            claims
-                .iter()
-                .map(|(who, pattern)| format!("{who} [{pattern}]"))
-                .collect::<Vec<_>>()
-                .join(", ")
+            let claims: Vec<String> = claims.iter().map(|(who, pattern)| format!("{who} [{pattern}]")).collect();
+            text::some_of(&claims)
         }
         match self {
             Self::NameMalformed => write!(formatter, "server name: malformed"),
@@ -180,7 +178,7 @@ impl fmt::Display for Step {
                 if others.is_empty() {
                     Ok(())
                 } else {
-                    write!(formatter, "; less specific: {}", list(others))
+                    write!(formatter, "; also covered by: {}", list(others))
                 }
             }
             Self::ListenerRefuses { listener, reason } => write!(formatter, "listener {listener} refuses: {reason}"),
@@ -200,9 +198,14 @@ impl fmt::Display for Step {
                 if !others.is_empty() {
                     write!(formatter, "; less specific: {}", list(others))?;
                 }
-                write!(formatter, "; backends: {}", backends.join(", "))
+                let backends = if backends.is_empty() {
+                    "none".to_owned()
+                } else {
+                    backends.join(", ")
+                };
+                write!(formatter, "; backends: {backends}")
             }
-            Self::NoWeight { route } => write!(formatter, "{route}: all weights are 0"),
+            Self::NoWeight { route } => write!(formatter, "{route}: no backend has a weight above 0"),
         }
     }
 }

@@ -79,9 +79,13 @@ impl fmt::Display for HostnamePattern {
     }
 }
 
+/// As in manifests; every name is `*`.
 impl Serialize for HostnamePattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        match self {
+            Self::Any => serializer.serialize_str("*"),
+            pattern => serializer.collect_str(pattern),
+        }
     }
 }
 

@@ -12,6 +12,9 @@ use serde::ser::SerializeStruct;
 
 use crate::hostname::HostnamePattern;
 
+mod hint;
+mod kind;
+mod message;
 mod reason;
 pub(crate) mod text;
 
@@ -133,11 +136,11 @@ impl fmt::Display for Severity {
     }
 }
 
-/// What is wrong. Found while reading first, then by the compiler; message and hint are in `problem/text.rs`.
+/// What is wrong. Found while reading first, then by the compiler; words are in `problem/message.rs` and `problem/hint.rs`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(
     missing_docs,
-    reason = "a variant's name is its sentence; its words stand in `problem/text.rs`"
+    reason = "a variant's name is its sentence; its words stand in `problem/message.rs`"
 )]
 pub enum Cause {
     // Reading.
@@ -378,6 +381,7 @@ pub enum Cause {
     },
     BackendNotFound {
         service: ObjectKey,
+        port: u16,
     },
     BackendPortMissing,
     BackendPortNotFound {
@@ -414,7 +418,10 @@ pub enum Cause {
     },
     MountMissing {
         reference: ObjectRef,
+        /// An object of that name and the other kind.
         instead: Option<ObjectRef>,
+        /// A BackendTLSPolicy that takes the Secret's name for that of a ConfigMap.
+        policy: Option<ObjectKey>,
     },
     SelectorAbsent,
 }

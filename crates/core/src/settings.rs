@@ -1,6 +1,7 @@
 //! What is fixed for the process ([`Settings`]) and what the world answers ([`Observed`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use sealway_api::{ObjectKey, Timestamp};
@@ -98,6 +99,15 @@ pub enum PortSelector {
     Number(u16),
     /// The port's name.
     Name(String),
+}
+
+impl fmt::Display for PortSelector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(formatter, "{number}"),
+            Self::Name(name) => formatter.write_str(name),
+        }
+    }
 }
 
 /// Host and port, where the host may have to be resolved.

@@ -55,6 +55,26 @@ fn as_text<S: Serializer>(key: &ObjectKey, serializer: S) -> Result<S::Ok, S::Er
     serializer.collect_str(key)
 }
 
+/// As GEP-2257 writes durations: `1h30m`.
+fn as_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut rest = duration.as_millis();
+    let mut text = String::new();
+    for (unit, milliseconds) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
+        if rest >= milliseconds {
+            text.push_str(&format!("{}{unit}", rest / milliseconds));
+            rest %= milliseconds;
+        }
+    }
+    serializer.serialize_str(if text.is_empty() { "0s" } else { &text })
+}
+
+fn as_optional_duration<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => as_duration(duration, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// Transport of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -176,8 +196,10 @@ pub struct Forward {
     /// The route.
     pub route: ObjectRef,
     /// How long one connection to an endpoint may take to come about.
+    #[serde(serialize_with = "as_duration")]
     pub connect_timeout: Duration,
     /// How long a connection may be silent in both directions; `None`: for ever.
+    #[serde(serialize_with = "as_optional_duration")]
     pub idle_timeout: Option<Duration>,
     /// In the order of the route; those of weight 0 included.
     pub backends: Vec<WeightedBackend>,

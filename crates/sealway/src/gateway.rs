@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use prometheus_client::registry::Registry;
-use sealway_core::{Compiler, Settings};
+use sealway_core::Settings;
 use sealway_provider::files::Loaded;
 use sealway_proxy::{Config, Metrics, Proxy};
 use tokio::net::TcpListener;
@@ -72,7 +72,7 @@ impl Gateway {
         if let Some(socket) = sockets.health {
             tasks.spawn(admin::serve(socket, admin::health_router(sources)));
         }
-        let reconciler = Reconciler::new(Compiler::new(settings), Arc::clone(&proxy), metrics, view.clone());
+        let reconciler = Reconciler::new(settings, Arc::clone(&proxy), metrics, view.clone());
         tasks.spawn(reconciler.run(loads));
         Self { proxy, view, tasks }
     }

@@ -5,11 +5,12 @@
 //! and a load that failed leaves everything as it was.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sealway_api::{ObjectRef, Timestamp};
-use sealway_core::{Compiled, Compiler, Observed, Ports, Severity, Snapshot, SocketKey};
+use sealway_core::{Compiled, Compiler, Observed, Ports, Settings, Severity, Snapshot, SocketKey};
 use sealway_provider::files::Loaded;
 use sealway_proxy::{Metrics, Proxy, Reload};
 use serde_json::Value;
@@ -24,6 +25,7 @@ use crate::view::{Phase, View};
 
 /// Turns loads into what is served and shown.
 pub(crate) struct Reconciler {
+    settings: Settings,
     compiler: Compiler,
     proxy: Arc<Proxy>,
     metrics: Metrics,
@@ -35,9 +37,10 @@ pub(crate) struct Reconciler {
 
 impl Reconciler {
     /// A loop that has seen nothing yet.
-    pub(crate) fn new(compiler: Compiler, proxy: Arc<Proxy>, metrics: Metrics, view: watch::Sender<Arc<View>>) -> Self {
+    pub(crate) fn new(settings: Settings, proxy: Arc<Proxy>, metrics: Metrics, view: watch::Sender<Arc<View>>) -> Self {
         Self {
-            compiler,
+            compiler: Compiler::new(settings.clone()),
+            settings,
             proxy,
             metrics,
             names: Names::start(),
@@ -59,12 +62,15 @@ impl Reconciler {
                 ports: Ports::Reported(ports.borrow_and_update().clone()),
                 names: self.names.answers(),
             };
-            let compiled = self.compiler.compile(&load.resources, &observed);
-            let wake_at = compiled.wake_at;
-            self.apply(compiled, &load, &observed);
+            let compiled = self.compile(&load, &observed);
+            let wake_at = compiled.as_ref().and_then(|compiled| compiled.wake_at);
+            let result = if compiled.is_some() { result(&load) } else { Reload::Failure };
+            if let Some(compiled) = compiled {
+                self.apply(compiled, &load, &observed);
+            }
             if std::mem::take(&mut is_new) {
                 self.metrics.config_propagated(noticed.elapsed());
-                self.metrics.config_reloaded(result(&load));
+                self.metrics.config_reloaded(result);
             }
             tokio::select! {
                 changed = loads.changed() => {
@@ -80,6 +86,16 @@ impl Reconciler {
                 () = alarm(wake_at) => {}
             }
         }
+    }
+
+    /// The compiler never panics. Should it, then that is a defect of ours, and no reason to end connections or to start over with nothing.
+    fn compile(&mut self, load: &Loaded, observed: &Observed) -> Option<Compiled> {
+        let compiled = catch_unwind(AssertUnwindSafe(|| self.compiler.compile(&load.resources, observed)));
+        if compiled.is_err() {
+            tracing::error!("defect: the compiler panicked; what was served goes on. Please report it with the manifests");
+            self.compiler = Compiler::new(self.settings.clone());
+        }
+        compiled.ok()
     }
 
     /// Publishes first: what is served must not wait for what is said.

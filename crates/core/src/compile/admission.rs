@@ -73,7 +73,7 @@ fn wrong_kind(route: &Route<'_>, gateway: &GatewayWork<'_>, work: &ListenerWork<
         }
     };
     Some(Refusal {
-        closeness: Closeness::Protocol,
+        closeness: if unserved { Closeness::Kind } else { Closeness::Protocol },
         cause,
     })
 }

@@ -132,7 +132,7 @@ fn parent_gateway(
             }
         }
         (GATEWAY_GROUP, Kind::ListenerSet) if world.resources.listener_sets.contains_key(&key) => Cause::NotServedYet {
-            what: "A ListenerSet as parent".to_owned(),
+            what: "ListenerSets as parents".to_owned(),
         },
         (GATEWAY_GROUP, Kind::ListenerSet) => Cause::ParentNotFound {
             elsewhere: Vec::new(),
@@ -161,13 +161,10 @@ fn attach_to<'a>(
     taken: &mut Taken<'a>,
 ) -> Outcome {
     let Parent { reference, field, .. } = parent;
-    let meant = |work: &ListenerWork<'_>| {
-        let section = reference.section_name.as_deref().filter(|section| !section.is_empty());
-        section.is_none_or(|section| section == work.listener.name) && reference.port.is_none_or(|port| port == work.port())
-    };
     let mut closest: Option<Refusal> = None;
     let mut attached: Vec<usize> = Vec::new();
-    for (position, work) in gateway.listeners.iter().enumerate().filter(|(_, work)| meant(work)) {
+    let meant = |(_, work): &(usize, &ListenerWork<'_>)| work.is_meant_by(reference);
+    for (position, work) in gateway.listeners.iter().enumerate().filter(meant) {
         match admission::refusal(world, route, gateway, work) {
             None => attached.push(position),
             Some(refusal) => closest = Some(closer(closest, refusal)),
@@ -238,9 +235,11 @@ fn unserved(route: &Route<'_>, gateway: &GatewayWork<'_>, attached: &[usize]) ->
 }
 
 fn not_yet(route: &Route<'_>) -> Outcome {
-    Outcome::NotYet(Cause::NotServedYet {
-        what: format!("A {} on such a listener", route.object.kind),
-    })
+    let what = match &route.object.kind {
+        Kind::TlsRoute => "TLSRoutes on listeners that end TLS".to_owned(),
+        kind => format!("{kind}s"),
+    };
+    Outcome::NotYet(Cause::NotServedYet { what })
 }
 
 /// The reference means no listener of the Gateway.

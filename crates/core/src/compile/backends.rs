@@ -35,8 +35,8 @@ pub(super) fn resolve(
         Ok(backend) => (weighted(Target::Backend(Arc::new(backend))), None),
         Err(Missing::Endpoints(fault)) => (weighted(Target::Refuse(fault)), None),
         Err(Missing::Reference(fault, part, cause)) => {
-            world.report(route, format!("{field}{part}"), cause.clone());
-            (weighted(Target::Refuse(fault)), Some(cause))
+            world.report(route, format!("{field}{part}"), (*cause).clone());
+            (weighted(Target::Refuse(fault)), Some(*cause))
         }
     }
 }
@@ -45,7 +45,13 @@ enum Missing {
     /// The reference is good; there is just nobody.
     Endpoints(BackendFault),
     /// The reference is wrong, in this part of it.
-    Reference(BackendFault, &'static str, Cause),
+    Reference(BackendFault, &'static str, Box<Cause>),
+}
+
+impl Missing {
+    fn reference(fault: BackendFault, part: &'static str, cause: Cause) -> Self {
+        Self::Reference(fault, part, Box::new(cause))
+    }
 }
 
 fn find(
@@ -60,7 +66,7 @@ fn find(
             group: reference.group.clone(),
             kind: reference.kind.clone(),
         };
-        return Err(Missing::Reference(BackendFault::InvalidKind, ".kind", cause));
+        return Err(Missing::reference(BackendFault::InvalidKind, ".kind", cause));
     }
     let to = ObjectRef::of(Kind::Service, key);
     if !world.grants.permit(route, &to) {
@@ -70,19 +76,13 @@ fn find(
             to,
             nearest,
         };
-        return Err(Missing::Reference(BackendFault::NotPermitted, ".namespace", cause));
+        return Err(Missing::reference(BackendFault::NotPermitted, ".namespace", cause));
     }
     let Some(port) = reference.port else {
-        return Err(Missing::Reference(BackendFault::NoSuchPort, "", Cause::BackendPortMissing));
+        return Err(Missing::reference(BackendFault::NoSuchPort, "", Cause::BackendPortMissing));
     };
     let service = world.resources.services.get(key).map(|service| &**service);
-    let service_port = service.and_then(|service| {
-        service
-            .spec
-            .ports
-            .iter()
-            .find(|candidate| candidate.port == port && is_tcp(candidate))
-    });
+    let service_port = service.and_then(|service| service.spec.ports.iter().find(|entry| entry.port == port && is_tcp(entry)));
     let mut proxy_protocol = None;
     if let Some(service) = service {
         proxy_protocol = values::proxy_protocol(&service.metadata.annotations).unwrap_or_else(|cause| {
@@ -97,28 +97,12 @@ fn find(
         proxy_protocol,
     };
 
-    let overrides: Vec<BackendAddress> = world
-        .settings
-        .endpoints
-        .iter()
-        .filter(|entry| entry.service == *key)
-        .filter(|entry| match &entry.port {
-            PortSelector::Number(number) => *number == port,
-            PortSelector::Name(name) => service_port.is_some_and(|service_port| service_port.name == *name),
-        })
-        .map(|entry| entry.address.clone())
-        .collect();
-    if !overrides.is_empty() {
-        let addresses = resolve_addresses(world, &to, "spec", overrides)?;
-        return Ok(backend(addresses));
+    let given = given_endpoints(world, key, port, service_port);
+    if !given.is_empty() {
+        return Ok(backend(resolve_addresses(world, &to, "spec", given)?));
     }
-
     let Some(service) = service else {
-        return Err(Missing::Reference(
-            BackendFault::NotFound,
-            ".name",
-            Cause::BackendNotFound { service: key.clone() },
-        ));
+        return Err(no_service(world, key, port));
     };
     if service.spec.kind.as_deref() == Some("ExternalName") {
         // Such a Service needs no ports: the route's port is the port to connect to.
@@ -133,7 +117,7 @@ fn find(
             port,
             there,
         };
-        return Err(Missing::Reference(BackendFault::NoSuchPort, ".port", cause));
+        return Err(Missing::reference(BackendFault::NoSuchPort, ".port", cause));
     };
     let slices = world.slices.get(key).cloned().unwrap_or_default();
     let found = endpoints(world, &slices, service, service_port);
@@ -155,6 +139,32 @@ fn find(
         return Err(Missing::Endpoints(BackendFault::NoEndpoints));
     }
     Ok(backend(addresses))
+}
+
+/// Endpoints of the command line, which replace the Service's own.
+fn given_endpoints(world: &World<'_>, key: &ObjectKey, port: u16, service_port: Option<&ServicePort>) -> Vec<BackendAddress> {
+    let entries = world.settings.endpoints.iter().filter(|entry| entry.service == *key);
+    let of_port = entries.filter(|entry| match &entry.port {
+        PortSelector::Number(number) => *number == port,
+        PortSelector::Name(name) => service_port.is_some_and(|service_port| service_port.name == *name),
+    });
+    of_port.map(|entry| entry.address.clone()).collect()
+}
+
+/// No manifest; but the command line may have made the Service, with other ports.
+fn no_service(world: &World<'_>, key: &ObjectKey, port: u16) -> Missing {
+    let made = world.settings.endpoints.iter().filter(|entry| entry.service == *key);
+    let there: Vec<String> = made.map(|entry| entry.port.to_string()).collect();
+    let service = key.clone();
+    if there.is_empty() {
+        Missing::reference(BackendFault::NotFound, ".name", Cause::BackendNotFound { service, port })
+    } else {
+        Missing::reference(
+            BackendFault::NoSuchPort,
+            ".port",
+            Cause::BackendPortNotFound { service, port, there },
+        )
+    }
 }
 
 fn is_tcp(port: &ServicePort) -> bool {

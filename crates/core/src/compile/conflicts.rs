@@ -1,7 +1,7 @@
 //! Pass 3: listeners that cannot share a port.
 //!
-//! contract.md, "Addresses and ports": inside one Gateway (or one ListenerSet) all of them lose; between objects the better rank wins.
-//! Rule by rule: TCP beside HTTP, HTTPS or TLS, and HTTP beside HTTPS or TLS → ProtocolConflict; equal hostnames among HTTPS and TLS,
+//! Inside one Gateway (or one ListenerSet) all of them lose (apis/v1/gateway_types.go, "Handling indistinct Listeners"); between objects
+//! the better rank wins. Rule by rule: TCP beside HTTP, HTTPS or TLS, and HTTP beside HTTPS or TLS → ProtocolConflict; equal hostnames among HTTPS and TLS,
 //! or among HTTP → HostnameConflict; TCP twice or UDP twice → ListenerConflict.
 
 use sealway_api::Protocol;
@@ -59,7 +59,9 @@ fn conflict(one: &ListenerWork<'_>, all: &[ListenerWork<'_>]) -> Option<(Cause, 
     if !protocol.is_empty() {
         return Some((Cause::ProtocolConflict { port, others: protocol }, "protocol"));
     }
-    let same = rivals(&|family, two| family == family_of_one && two.hostname == one.hostname);
+    // TCP and UDP have no names: a hostname there is ignored (apis/v1/gateway_types.go, Hostname).
+    let nameless = matches!(family_of_one, Family::Tcp | Family::Udp);
+    let same = rivals(&|family, two| family == family_of_one && (nameless || two.hostname == one.hostname));
     if same.is_empty() {
         return None;
     }

@@ -63,5 +63,5 @@ fn to_misfit(entry: &GrantTo, to: &ObjectRef) -> Option<String> {
 }
 
 fn misfit(part: &str, field: &str, written: &str, needed: &str) -> Option<String> {
-    (written != needed).then(|| format!("{part}.{field} `{written}`, not `{needed}`"))
+    (written != needed).then(|| format!("{part}.{field} {written:?}, not {needed:?}"))
 }

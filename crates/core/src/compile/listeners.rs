@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 
 use sealway_api::{
-    FromNamespaces, Kind, LabelOperator, LabelSelector, Listener, NAMESPACE_NAME_LABEL, ObjectKey, Protocol, RouteGroupKind,
-    TlsMode,
+    FromNamespaces, Kind, LabelOperator, LabelSelector, Listener, NAMESPACE_NAME_LABEL, Protocol, RouteGroupKind, TlsMode,
 };
 
 use super::world::{Binding, GatewayWork, ListenerWork, Stage, World};
@@ -174,19 +173,27 @@ fn selector(world: &mut World<'_>, work: &ListenerWork<'_>) {
         let cause = Cause::SelectorMatchesNothing {
             selector: selector_text(selector),
             labels: labels_to_set(selector),
-            namespaces: knocking(world, &work.owner.key),
+            namespaces: knocking(world, work),
         };
         world.report(&work.owner, field, cause);
     }
 }
 
-/// Namespaces of the routes that name a Gateway as their parent.
-fn knocking(world: &World<'_>, gateway: &ObjectKey) -> Vec<String> {
+/// Namespaces of the routes that would attach to a listener.
+fn knocking(world: &World<'_>, work: &ListenerWork<'_>) -> Vec<String> {
     let routes = routes::in_order(world);
-    let of_gateway = routes
+    let knocks = |route: &&routes::Route<'_>| {
+        fits(&work.listener.protocol, &route.object.kind)
+            && route
+                .parents
+                .iter()
+                .any(|parent| route.parent_key(parent) == work.owner.key && work.is_meant_by(parent))
+    };
+    let namespaces: BTreeSet<&String> = routes
         .iter()
-        .filter(|route| route.parents.iter().any(|parent| route.parent_key(parent) == *gateway));
-    let namespaces: BTreeSet<&String> = of_gateway.map(|route| &route.object.key.namespace).collect();
+        .filter(knocks)
+        .map(|route| &route.object.key.namespace)
+        .collect();
     namespaces.into_iter().cloned().collect()
 }
 

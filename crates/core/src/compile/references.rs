@@ -26,7 +26,7 @@ fn listener_sets(world: &mut World<'_>) {
         let namespace = parent.namespace.as_deref().unwrap_or(&key.namespace);
         let gateway = ObjectKey::new(namespace, &parent.name);
         if gateways::is_served(world, &gateway) {
-            let what = "A ListenerSet".to_owned();
+            let what = "ListenerSets".to_owned();
             world.report(&ObjectRef::of(Kind::ListenerSet, key), "spec", Cause::NotServedYet { what });
         }
     }
@@ -145,10 +145,28 @@ fn deployments(world: &mut World<'_>) {
                 let other = ObjectRef::of(other_kind, &reference.key);
                 let instead = (exists(world.resources, &other)).then_some(other);
                 let field = format!("spec.template.spec.volumes[{position}].{part}");
-                world.report(&object, field, Cause::MountMissing { reference, instead });
+                let cause = Cause::MountMissing {
+                    policy: taken_for_config_map(world.resources, &reference),
+                    reference,
+                    instead,
+                };
+                world.report(&object, field, cause);
             }
         }
     }
+}
+
+/// A policy that takes the name of a Secret for that of a ConfigMap: of a CA, then, which needs no Secret.
+fn taken_for_config_map(resources: &Resources, reference: &ObjectRef) -> Option<ObjectKey> {
+    let mut policies = resources
+        .backend_tls_policies
+        .iter()
+        .filter(|_| reference.kind == Kind::Secret);
+    let (key, _) = policies.find(|(_, policy)| {
+        let mut authorities = policy.spec.validation.ca_certificate_refs.iter();
+        authorities.any(|ca| ca.name == reference.key.name && ca.kind.as_deref() == Some("ConfigMap"))
+    })?;
+    Some(key.clone())
 }
 
 /// Whether a Secret or ConfigMap is there, or something in the manifests will make it.

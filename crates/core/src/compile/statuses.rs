@@ -1,7 +1,7 @@
 //! Conditions, from what the passes found.
 
 use sealway_api::{
-    AddressType, Condition, ConditionStatus, ConditionType, GatewayAddress, GatewayStatus, ListenerStatus, Reason,
+    AddressType, Condition, ConditionStatus, ConditionType, GatewayAddress, GatewayStatus, ListenerStatus, Protocol, Reason,
 };
 
 use super::attach::Outcome;
@@ -238,7 +238,10 @@ fn listener_ready(work: &ListenerWork<'_>) -> Result<(), (ConditionStatus, Reaso
         return Err((ConditionStatus::False, Reason::Invalid, cause.message()));
     }
     if work.stage == Stage::NotYet {
-        let what = format!("A listener of protocol {}", work.listener.protocol);
+        let what = match &work.listener.protocol {
+            Protocol::Tls => "Listeners of protocol TLS that end it".to_owned(),
+            protocol => format!("Listeners of protocol {protocol}"),
+        };
         return Err((
             ConditionStatus::False,
             Reason::Pending,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use sealway_api::{
-    EndpointSlice, Gateway, LabelSelector, Listener, ObjectKey, ObjectRef, Resources, RouteGroupKind, SERVICE_NAME_LABEL,
+    EndpointSlice, Gateway, LabelSelector, Listener, ObjectKey, ObjectRef, ParentRef, Resources, RouteGroupKind,
+    SERVICE_NAME_LABEL,
 };
 
 use super::grants::Grants;
@@ -129,6 +130,12 @@ pub(super) struct ListenerWork<'a> {
 impl ListenerWork<'_> {
     pub(super) fn port(&self) -> u16 {
         self.listener.port
+    }
+
+    /// Whether a reference to the Gateway means this listener.
+    pub(super) fn is_meant_by(&self, reference: &ParentRef) -> bool {
+        let section = reference.section_name.as_deref().filter(|section| !section.is_empty());
+        section.is_none_or(|section| section == self.listener.name) && reference.port.is_none_or(|port| port == self.port())
     }
 
     /// Whether connections reach its routes.

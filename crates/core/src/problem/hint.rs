@@ -1,0 +1,186 @@
+//! What mends each [`Cause`]: the edit or the command.
+
+use sealway_api::Kind;
+
+use super::Cause;
+use super::text::quoted;
+use crate::hostname::HostnamePattern;
+
+impl Cause {
+    /// The edit or command that mends it; `None` where the message says it already.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::PathUnreadable { .. } => "check that the path exists and may be read".to_owned(),
+            Self::DuplicateKey { key, .. } => format!("keep one `{key}`"),
+            Self::NotAnObject { .. } => "every document needs `apiVersion`, `kind` and `metadata.name`".to_owned(),
+            Self::UnknownVersion { served, .. } => format!("use one of {}", quoted(served)),
+            Self::SupersededVersion { successor, .. } => format!("write `apiVersion: {successor}`"),
+            Self::UnknownValue { known, .. } => format!("use one of {}", quoted(known)),
+            Self::UnknownField {
+                nearest: Some(nearest), ..
+            } => format!("did you mean `{nearest}`?"),
+            Self::UnknownField { nearest: None, .. } => "remove it".to_owned(),
+            Self::DuplicateObject { .. } => "remove one of the two, or give it another name".to_owned(),
+            Self::LastGoodKept => "mend the document, or remove the object".to_owned(),
+            Self::ForeignController { .. } => {
+                format!(
+                    "write `controllerName: {}`, or pass --controller-name to serve only one",
+                    crate::settings::CONTROLLER_NAME
+                )
+            }
+            Self::ClassParametersIgnored { .. } | Self::ParametersNotSupported { .. } => "remove `parametersRef`".to_owned(),
+            Self::ClassNotFound { class } => format!("add a GatewayClass `{class}`, or correct `gatewayClassName`"),
+            Self::AddressTypeUnsupported { .. } => "use `type: IPAddress`".to_owned(),
+            Self::AddressInvalid { .. } => "write an IPv4 or IPv6 address without port".to_owned(),
+            Self::AddressNotUsable { .. } => "use an address of this machine, or remove `addresses` and pass --bind".to_owned(),
+            Self::ProtocolUnsupported { .. } => "use HTTP, HTTPS or TLS".to_owned(),
+            Self::TlsModeUnsupported { mode, protocol } if mode == "Passthrough" && protocol == "HTTPS" => {
+                "use `protocol: TLS` with a TLSRoute, or `mode: Terminate`".to_owned()
+            }
+            Self::TlsModeUnsupported { protocol, .. } if protocol == "HTTPS" => "use `mode: Terminate`".to_owned(),
+            Self::TlsModeUnsupported { .. } => "use `mode: Passthrough` or `mode: Terminate`".to_owned(),
+            Self::TlsMissing | Self::CertificateRefMissing => "add `tls.certificateRefs: [{name: SECRET}]`".to_owned(),
+            Self::RouteKindUnsupported { supported, .. } if supported.is_empty() => "remove it".to_owned(),
+            Self::RouteKindUnsupported { supported, .. } => format!("use {}", quoted(supported)),
+            Self::ProtocolConflict { .. } | Self::ListenerConflict { .. } => "move one of them to another port".to_owned(),
+            Self::HostnameConflict { .. } => "give each listener a hostname of its own, or merge them".to_owned(),
+            Self::PortTakenByGateway { .. } => {
+                "give the Gateway an address of its own (`--bind NS/GATEWAY=IP`) or another port".to_owned()
+            }
+            Self::PortReserved { .. } => "move --admin or --health to another port".to_owned(),
+            Self::PortOverflows { .. } => "use a smaller --port-offset".to_owned(),
+            Self::PortInUse { socket } => {
+                format!("find it with `ss -ltnp 'sport = :{}'`, or use --port-offset", socket.port())
+            }
+            Self::PortNotPermitted { socket } => format!(
+                "run with --port-offset 10000 (listener {0} is then served on {1}), or grant CAP_NET_BIND_SERVICE",
+                socket.port(),
+                u32::from(socket.port()) + 10_000
+            ),
+            Self::CertificateRefKind { .. } => "refer to a Secret of type kubernetes.io/tls".to_owned(),
+            Self::CertificateSecretMissing { secret, issuer: None } => format!(
+                "create it: `kubectl -n {} create secret tls {} --cert tls.crt --key tls.key`, or add a Certificate that issues it",
+                secret.namespace, secret.name
+            ),
+            Self::CertificateSecretMissing {
+                issuer: Some(issuer), ..
+            } => format!("wait for {issuer}, or look at its status"),
+            Self::CertificateSecretInvalid { .. } => "it needs PEM under `tls.crt` and `tls.key`".to_owned(),
+            Self::SelectorMissing => "add `selector.matchLabels`".to_owned(),
+            Self::SelectorMatchesNothing { labels, namespaces, .. } => match labels {
+                Some(labels) => {
+                    let names = if namespaces.is_empty() {
+                        "NAME".to_owned()
+                    } else {
+                        namespaces.join(" ")
+                    };
+                    format!(
+                        "label the routes' namespaces: `kubectl label namespace {names} {labels}`, or in each Namespace's manifest"
+                    )
+                }
+                None => "change the selector, or the labels of the routes' namespaces".to_owned(),
+            },
+            Self::RefNotPermitted { nearest: Some(_), .. } => "mend that entry, or add one that fits".to_owned(),
+            Self::RefNotPermitted { from, to, .. } => format!(
+                "add to namespace {} a ReferenceGrant with from: [{{group: {}, kind: {}, namespace: {}}}], to: [{{group: {:?}, kind: {}, name: {}}}]",
+                to.key.namespace,
+                from.kind.group(),
+                from.kind,
+                from.key.namespace,
+                to.kind.group(),
+                to.kind,
+                to.key.name
+            ),
+            Self::NoParents => "add `parentRefs`".to_owned(),
+            Self::ParentNotFound { parent, elsewhere } => match elsewhere.first() {
+                Some(key) => format!(
+                    "did you mean {key}? Then write `namespace: {}` in the parentRef",
+                    key.namespace
+                ),
+                None => format!("correct the parentRef, or add the {}", parent.kind),
+            },
+            Self::ParentKindUnsupported { .. } => "refer to a Gateway".to_owned(),
+            Self::SectionNotFound { there, .. } => format!("there are: {}", quoted(there)),
+            Self::NamespaceNotAllowed {
+                namespace,
+                labels: Some(labels),
+                ..
+            } => {
+                format!("label it: `kubectl label namespace {namespace} {labels}`, or in its Namespace manifest")
+            }
+            Self::NamespaceNotAllowed { .. } => "widen the listener's `allowedRoutes.namespaces`, or move the route".to_owned(),
+            Self::KindNotAllowed { kind, .. } => format!("add `{{kind: {kind}}}` to the listener's allowedRoutes.kinds"),
+            Self::ListenerUnsupported { .. } => "look at the listener's own problem".to_owned(),
+            Self::ListenerCannotHaveRoute { .. } => "attach the route to a listener of a fitting protocol".to_owned(),
+            Self::NoMatchingHostname {
+                hostnames, listeners, ..
+            } if listeners.iter().any(|(_, pattern)| is_apex(pattern, hostnames)) => {
+                "a wildcard does not cover the name that it hangs from: add a listener for that name".to_owned()
+            }
+            Self::NoMatchingHostname { .. } => {
+                "change the route's hostnames or the listener's hostname so that they meet".to_owned()
+            }
+            Self::HostnameIgnored { .. } => "remove it, or add a listener for it".to_owned(),
+            Self::Shadowed { .. } => "remove one of the two claims".to_owned(),
+            Self::RulesShadowed { .. } => "keep one rule, as v1 demands; use weights to share".to_owned(),
+            Self::HostnameUnreachable { .. } => {
+                "attach the route to that listener, or change one of the two hostnames".to_owned()
+            }
+            Self::ParentNotServed { listener: Some(_), .. } => "look at the listener's own problem".to_owned(),
+            Self::ParentNotServed { listener: None, .. } => "look at the Gateway's own problem".to_owned(),
+            Self::NoBackends => "add `backendRefs`".to_owned(),
+            Self::AllWeightsZero => "give one backend a weight above 0".to_owned(),
+            Self::BackendKindUnsupported { .. } => "refer to a Service".to_owned(),
+            Self::BackendNotFound { service, port } => {
+                format!("add the Service, correct the name, or pass `--endpoint {service}:{port}=HOST:PORT`")
+            }
+            Self::BackendPortMissing => "add `port`".to_owned(),
+            Self::BackendPortNotFound { there, .. } => format!("there are: {}", quoted(there)),
+            Self::NoReadyEndpoint { service, port, .. } => {
+                format!("look at the pods behind it, or pass `--endpoint {service}:{port}=HOST:PORT`")
+            }
+            Self::BackendNameUnresolved { name, .. } if name.is_empty() => "add `externalName`".to_owned(),
+            Self::BackendNameUnresolved { name, .. } => format!("check that `{name}` resolves on this machine"),
+            Self::PolicyTargetMissing { .. } | Self::CaRefMissing { .. } => "add it, or correct the name".to_owned(),
+            Self::IssuerNotFound { elsewhere, .. } => match elsewhere.first() {
+                Some(other) if other.kind == Kind::Issuer => {
+                    format!("{other} serves its own namespace only: make it a ClusterIssuer, or add an Issuer here")
+                }
+                Some(other) => format!("did you mean `kind: {}`, name {}?", other.kind, other.key.name),
+                None => "add the Issuer, or correct issuerRef".to_owned(),
+            },
+            Self::IssuerSecretMissing { secret } => {
+                format!(
+                    "create it (`tls.crt`, `tls.key` of the CA), or add a Certificate with isCA and secretName {}",
+                    secret.name
+                )
+            }
+            Self::MountMissing {
+                instead: Some(instead), ..
+            } if instead.kind == Kind::ConfigMap => {
+                format!("{instead} is there: mount it as `configMap`, not as `secret`")
+            }
+            Self::MountMissing {
+                instead: Some(instead), ..
+            } => format!("{instead} is there: mount that"),
+            Self::MountMissing { policy: Some(_), .. } => {
+                "if that one is meant, create the ConfigMap here and mount it as `configMap`; else create the Secret".to_owned()
+            }
+            Self::MountMissing { .. } => "create it, or correct the name".to_owned(),
+            Self::SelectorAbsent => "add `spec.selector.matchLabels` that fits the template's labels".to_owned(),
+            Self::Syntax { .. }
+            | Self::Invalid { .. }
+            | Self::RepeatedObject { .. }
+            | Self::NotServedYet { .. }
+            | Self::AnnotationInvalid { .. }
+            | Self::PortFailed { .. }
+            | Self::EndpointInvalid { .. } => return None,
+        };
+        Some(hint)
+    }
+}
+
+fn is_apex(listener: &HostnamePattern, hostnames: &[String]) -> bool {
+    matches!(listener, HostnamePattern::Wildcard(suffix) if hostnames.iter().any(|name| **name == **suffix))
+}

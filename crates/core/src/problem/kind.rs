@@ -1,0 +1,138 @@
+//! Severity, rank and code of every [`Cause`].
+
+use super::{Cause, Severity};
+
+impl Cause {
+    /// How bad it is.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::RepeatedObject { .. } | Self::SelectorAbsent | Self::HostnameIgnored { .. } => Severity::Note,
+            Self::SupersededVersion { .. }
+            | Self::UnknownField { .. }
+            | Self::LastGoodKept
+            | Self::ForeignController { .. }
+            | Self::ClassParametersIgnored { .. }
+            | Self::SelectorMatchesNothing { .. }
+            | Self::NoParents
+            | Self::Shadowed { .. }
+            | Self::RulesShadowed { .. }
+            | Self::HostnameUnreachable { .. }
+            | Self::AllWeightsZero
+            | Self::NoReadyEndpoint { .. } => Severity::Warning,
+            _ => Severity::Error,
+        }
+    }
+
+    /// Where it stands in a list: what others follow from comes first.
+    #[must_use]
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::PathUnreadable { .. }
+            | Self::Syntax { .. }
+            | Self::DuplicateKey { .. }
+            | Self::NotAnObject { .. }
+            | Self::UnknownVersion { .. }
+            | Self::Invalid { .. }
+            | Self::UnknownValue { .. }
+            | Self::DuplicateObject { .. } => 0,
+            // The first follows from a broken document.
+            Self::LastGoodKept | Self::ForeignController { .. } | Self::ClassNotFound { .. } => 1,
+            Self::SelectorMatchesNothing { .. } | Self::SelectorMissing => 2,
+            Self::ParentNotFound { .. }
+            | Self::IssuerNotFound { .. }
+            | Self::IssuerSecretMissing { .. }
+            | Self::CertificateSecretMissing { .. }
+            | Self::CertificateSecretInvalid { .. }
+            | Self::CaRefMissing { .. }
+            | Self::BackendNotFound { .. }
+            | Self::MountMissing { .. }
+            | Self::PolicyTargetMissing { .. } => 3,
+            // Follows from a selector that matches nothing, or from a missing grant.
+            Self::NamespaceNotAllowed { .. }
+            | Self::NoMatchingHostname { .. }
+            | Self::ListenerUnsupported { .. }
+            | Self::ParentNotServed { .. } => 5,
+            Self::SupersededVersion { .. } | Self::UnknownField { .. } => 6,
+            _ if self.severity() == Severity::Note => 7,
+            _ => 4,
+        }
+    }
+
+    /// Stable identifier, for scripts and for looking it up.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::PathUnreadable { .. } => "path-unreadable",
+            Self::Syntax { .. } => "syntax",
+            Self::DuplicateKey { .. } => "duplicate-key",
+            Self::NotAnObject { .. } => "not-an-object",
+            Self::UnknownVersion { .. } => "unknown-version",
+            Self::SupersededVersion { .. } => "superseded-version",
+            Self::Invalid { .. } => "invalid",
+            Self::UnknownValue { .. } => "unknown-value",
+            Self::UnknownField { .. } => "unknown-field",
+            Self::DuplicateObject { .. } => "duplicate-object",
+            Self::RepeatedObject { .. } => "repeated-object",
+            Self::LastGoodKept => "last-good-kept",
+            Self::ForeignController { .. } => "foreign-controller",
+            Self::ClassParametersIgnored { .. } => "class-parameters-ignored",
+            Self::ParametersNotSupported { .. } => "parameters-not-supported",
+            Self::ClassNotFound { .. } => "class-not-found",
+            Self::AddressTypeUnsupported { .. } => "address-type-unsupported",
+            Self::AddressInvalid { .. } => "address-invalid",
+            Self::AddressNotUsable { .. } => "address-not-usable",
+            Self::AnnotationInvalid { .. } => "annotation-invalid",
+            Self::ProtocolUnsupported { .. } => "protocol-unsupported",
+            Self::TlsModeUnsupported { .. } => "tls-mode-unsupported",
+            Self::TlsMissing => "tls-missing",
+            Self::RouteKindUnsupported { .. } => "route-kind-unsupported",
+            Self::ProtocolConflict { .. } => "protocol-conflict",
+            Self::HostnameConflict { .. } => "hostname-conflict",
+            Self::ListenerConflict { .. } => "listener-conflict",
+            Self::PortTakenByGateway { .. } => "port-taken-by-gateway",
+            Self::PortReserved { .. } => "port-reserved",
+            Self::PortOverflows { .. } => "port-overflows",
+            Self::PortInUse { .. } => "port-in-use",
+            Self::PortNotPermitted { .. } => "port-not-permitted",
+            Self::PortFailed { .. } => "port-failed",
+            Self::CertificateRefMissing => "certificate-ref-missing",
+            Self::CertificateRefKind { .. } => "certificate-ref-kind",
+            Self::CertificateSecretMissing { .. } => "certificate-secret-missing",
+            Self::CertificateSecretInvalid { .. } => "certificate-secret-invalid",
+            Self::SelectorMissing => "selector-missing",
+            Self::SelectorMatchesNothing { .. } => "selector-matches-nothing",
+            Self::RefNotPermitted { .. } => "ref-not-permitted",
+            Self::NoParents => "no-parents",
+            Self::ParentNotFound { .. } => "parent-not-found",
+            Self::ParentKindUnsupported { .. } => "parent-kind-unsupported",
+            Self::SectionNotFound { .. } => "section-not-found",
+            Self::NamespaceNotAllowed { .. } => "namespace-not-allowed",
+            Self::KindNotAllowed { .. } => "kind-not-allowed",
+            Self::ListenerCannotHaveRoute { .. } => "listener-cannot-have-route",
+            Self::ListenerUnsupported { .. } => "listener-unsupported",
+            Self::NoMatchingHostname { .. } => "no-matching-hostname",
+            Self::HostnameIgnored { .. } => "hostname-ignored",
+            Self::Shadowed { .. } => "shadowed",
+            Self::RulesShadowed { .. } => "rules-shadowed",
+            Self::HostnameUnreachable { .. } => "hostname-unreachable",
+            Self::ParentNotServed { .. } => "parent-not-served",
+            Self::NotServedYet { .. } => "not-served-yet",
+            Self::NoBackends => "no-backends",
+            Self::AllWeightsZero => "all-weights-zero",
+            Self::BackendKindUnsupported { .. } => "backend-kind-unsupported",
+            Self::BackendNotFound { .. } => "backend-not-found",
+            Self::BackendPortMissing => "backend-port-missing",
+            Self::BackendPortNotFound { .. } => "backend-port-not-found",
+            Self::NoReadyEndpoint { .. } => "no-ready-endpoint",
+            Self::BackendNameUnresolved { .. } => "backend-name-unresolved",
+            Self::EndpointInvalid { .. } => "endpoint-invalid",
+            Self::PolicyTargetMissing { .. } => "policy-target-missing",
+            Self::CaRefMissing { .. } => "ca-ref-missing",
+            Self::IssuerNotFound { .. } => "issuer-not-found",
+            Self::IssuerSecretMissing { .. } => "issuer-secret-missing",
+            Self::MountMissing { .. } => "mount-missing",
+            Self::SelectorAbsent => "selector-absent",
+        }
+    }
+}

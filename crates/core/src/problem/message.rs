@@ -1,0 +1,226 @@
+//! What each [`Cause`] says: the object and the field stand before it, so it names neither.
+
+use super::Cause;
+use super::text::{quoted, some_of};
+
+impl Cause {
+    /// What is wrong, in one sentence without a full stop.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::PathUnreadable { error } => format!("cannot be read: {error}; what was read from it before stays in force"),
+            Self::Syntax { detail } => format!("not valid YAML: {detail}"),
+            Self::DuplicateKey { key, first } => format!("key `{key}` stands here a second time; first at {first}"),
+            Self::NotAnObject { detail } => format!("not a Kubernetes object: {detail}"),
+            Self::UnknownVersion { version, .. } => format!("version `{version}` of this kind does not exist"),
+            Self::SupersededVersion { version, .. } => {
+                format!("`{version}` is no longer served by the standard channel of Gateway API v1.7")
+            }
+            Self::Invalid { detail } => detail.clone(),
+            Self::UnknownValue { value, known } => {
+                format!("value `{value}` is not one of {}", quoted(known))
+            }
+            Self::UnknownField { name, .. } => format!("unknown field `{name}`: an API server would drop it"),
+            Self::DuplicateObject { other } => format!("the same object stands at {other} with other content; neither is used"),
+            Self::RepeatedObject { other } => format!("the same object stands at {other} with the same content"),
+            Self::LastGoodKept => "the document is broken; what it said before stays in force".to_owned(),
+            Self::ForeignController { controller } => {
+                format!("names another controller, `{controller}`; served all the same")
+            }
+            Self::ClassParametersIgnored { kind } => {
+                format!("parameters of kind {kind} mean nothing to Sealway: its Gateways are served without them")
+            }
+            Self::ParametersNotSupported { kind } => format!("parameters of kind {kind} mean nothing to Sealway"),
+            Self::ClassNotFound { class } => format!("there is no GatewayClass `{class}`"),
+            Self::AddressTypeUnsupported { kind } => format!("addresses of type {kind} are not supported"),
+            Self::AddressInvalid { value } => format!("`{value}` is not an IP address"),
+            Self::AddressNotUsable { value } => format!("this machine cannot bind address {value}"),
+            Self::AnnotationInvalid { key, value, expected } => {
+                format!("annotation {key}: `{value}` is not {expected}; the annotation is ignored")
+            }
+            Self::ProtocolUnsupported { protocol } => format!("protocol {protocol} is not supported"),
+            Self::TlsModeUnsupported { mode, protocol } => {
+                format!("a listener of protocol {protocol} cannot have TLS mode {mode}")
+            }
+            Self::TlsMissing => "the listener ends TLS but has no `tls`: there is no certificate to serve".to_owned(),
+            Self::RouteKindUnsupported { kind, .. } => format!("a listener of this protocol cannot have routes of kind {kind}"),
+            Self::ProtocolConflict { port, others } => {
+                format!(
+                    "port {port} is also claimed by {} with a protocol that cannot share it; none of them is served",
+                    quoted(others)
+                )
+            }
+            Self::HostnameConflict { hostname, port, others } => {
+                format!(
+                    "{hostname} on port {port} is also claimed by {}; none of them is served",
+                    quoted(others)
+                )
+            }
+            Self::ListenerConflict { port, others } => {
+                format!(
+                    "port {port} is also claimed by {}; only one listener can have it",
+                    quoted(others)
+                )
+            }
+            Self::PortTakenByGateway { socket, gateway } => format!("{socket} is already used by Gateway {gateway}"),
+            Self::PortReserved { socket } => format!("{socket} is used by the gateway's own admin or health address"),
+            Self::PortOverflows { port, offset } => format!("port {port} plus offset {offset} is above 65535"),
+            Self::PortInUse { socket } => format!("{socket} is in use by another process"),
+            Self::PortNotPermitted { socket } => format!("this user may not bind {socket}: ports below 1024 need a privilege"),
+            Self::PortFailed { socket, error } => format!("{socket} cannot be bound: {error}"),
+            Self::CertificateRefMissing => "TLS ends here but there is no certificate: `certificateRefs` is empty".to_owned(),
+            Self::CertificateRefKind { group, kind } => format!("a certificate cannot come from kind {kind}{}", of_group(group)),
+            Self::CertificateSecretMissing { secret, issuer: None } => format!("Secret {secret} does not exist"),
+            Self::CertificateSecretMissing {
+                secret,
+                issuer: Some(issuer),
+            } => {
+                format!("Secret {secret} does not exist yet; {issuer} is to issue it")
+            }
+            Self::CertificateSecretInvalid { secret, detail } => format!("Secret {secret} is no certificate: {detail}"),
+            Self::SelectorMissing => "`from: Selector` without a selector admits no namespace".to_owned(),
+            Self::SelectorMatchesNothing { selector, .. } => {
+                format!("no Namespace carries the labels that this selects ({selector}): no route can attach")
+            }
+            Self::RefNotPermitted { from, to, nearest } => {
+                let nearest = nearest.as_ref().map(|grant| format!(" ({grant})")).unwrap_or_default();
+                format!(
+                    "{from} may not refer to {to}: no ReferenceGrant in namespace {} allows it{nearest}",
+                    to.key.namespace
+                )
+            }
+            Self::NoParents => "the route names no parent: it attaches to nothing".to_owned(),
+            Self::ParentNotFound { parent, .. } => format!("there is no {parent}"),
+            Self::ParentKindUnsupported { kind } => format!("a parent of kind {kind} is not supported"),
+            Self::SectionNotFound {
+                gateway, section, port, ..
+            } => match (section, port) {
+                (Some(section), Some(port)) => format!("Gateway {gateway} has no listener `{section}` on port {port}"),
+                (Some(section), None) => format!("Gateway {gateway} has no listener `{section}`"),
+                (None, Some(port)) => format!("Gateway {gateway} has no listener on port {port}"),
+                (None, None) => format!("Gateway {gateway} has no listeners"),
+            },
+            Self::NamespaceNotAllowed {
+                gateway,
+                listener,
+                namespace,
+                rule,
+                ..
+            } => {
+                format!("listener `{listener}` of Gateway {gateway} takes no routes from namespace `{namespace}` ({rule})")
+            }
+            Self::KindNotAllowed { gateway, listener, kind } => {
+                format!("listener `{listener}` of Gateway {gateway} does not allow routes of kind {kind}")
+            }
+            Self::ListenerCannotHaveRoute {
+                gateway,
+                listener,
+                protocol,
+                kind,
+            } => {
+                format!("listener `{listener}` of Gateway {gateway} speaks {protocol}, which takes no {kind}s")
+            }
+            Self::ListenerUnsupported {
+                gateway,
+                listener,
+                reason,
+            } => {
+                format!("listener `{listener}` of Gateway {gateway} is not served itself ({reason}): it takes no routes")
+            }
+            Self::NoMatchingHostname {
+                gateway,
+                hostnames,
+                listeners,
+            } => {
+                let served = listeners.iter().map(|(name, pattern)| format!("`{name}` serves {pattern}"));
+                format!(
+                    "no hostname of the route ({}) is served by Gateway {gateway} ({})",
+                    some_of(hostnames),
+                    some_of(&served.collect::<Vec<_>>())
+                )
+            }
+            Self::HostnameIgnored { hostname } => format!("no listener that the route attaches to serves `{hostname}`"),
+            Self::Shadowed {
+                hostname,
+                by,
+                gateway,
+                listener,
+            } => {
+                format!("{hostname} on listener `{listener}` of Gateway {gateway} goes to {by}, which comes first")
+            }
+            Self::RulesShadowed { count } => {
+                format!("the first rule takes every connection; {count} further rule(s) never serve")
+            }
+            Self::HostnameUnreachable {
+                hostname,
+                gateway,
+                listener,
+                other,
+                claims,
+            } => {
+                format!(
+                    "connections for `{hostname}` go to listener `{other}` ({claims}) of Gateway {gateway}, which is more specific than listener `{listener}` where this route is"
+                )
+            }
+            Self::ParentNotServed {
+                gateway,
+                listener: Some(listener),
+                reason,
+            } => {
+                format!("listener `{listener}` of Gateway {gateway} is not accepted itself ({reason})")
+            }
+            Self::ParentNotServed {
+                gateway,
+                listener: None,
+                reason,
+            } => {
+                format!("Gateway {gateway} is not accepted itself ({reason})")
+            }
+            Self::NotServedYet { what } => format!("{what} are read and checked, but this version does not serve them yet"),
+            Self::NoBackends => "the rule names no backend: every connection is refused".to_owned(),
+            Self::AllWeightsZero => "all weights are 0: every connection is refused".to_owned(),
+            Self::BackendKindUnsupported { group, kind } => format!("kind {kind}{} cannot be a backend", of_group(group)),
+            Self::BackendNotFound { service, .. } => format!("there is no Service {service}"),
+            Self::BackendPortMissing => "a Service as backend needs a port".to_owned(),
+            Self::BackendPortNotFound { service, port, .. } => format!("Service {service} has no port {port}"),
+            Self::NoReadyEndpoint {
+                service,
+                port,
+                slices: true,
+            } => format!("no endpoint of Service {service} port {port} is ready"),
+            Self::NoReadyEndpoint {
+                service,
+                port,
+                slices: false,
+            } => {
+                format!("Service {service} port {port} has no EndpointSlice: there is nothing to connect to")
+            }
+            Self::BackendNameUnresolved { service, name } if name.is_empty() => {
+                format!("Service {service} is of type ExternalName and names no `externalName`")
+            }
+            Self::BackendNameUnresolved { service, name } => {
+                format!("`{name}`, where Service {service} leads, has no address yet")
+            }
+            Self::EndpointInvalid { value } => format!("`{value}` is no address of the slice's type; the endpoint is left out"),
+            Self::PolicyTargetMissing { target } => format!("there is no {target}"),
+            Self::CaRefMissing { reference } => format!("there is no {reference}"),
+            Self::IssuerNotFound { issuer, .. } => format!("there is no {issuer}"),
+            Self::IssuerSecretMissing { secret } => format!("the CA's Secret {secret} does not exist"),
+            Self::MountMissing { reference, policy, .. } => {
+                let policy = policy
+                    .as_ref()
+                    .map(|key| format!("; BackendTLSPolicy {key} takes that name for a ConfigMap"));
+                format!("mounts {reference}, which does not exist{}", policy.unwrap_or_default())
+            }
+            Self::SelectorAbsent => "a Deployment must have a selector: an API server refuses it".to_owned(),
+        }
+    }
+}
+
+fn of_group(group: &str) -> String {
+    if group.is_empty() {
+        String::new()
+    } else {
+        format!(" of group {group}")
+    }
+}

@@ -1,0 +1,128 @@
+//! Every case under `testdata`: what the compiler makes of `input.yaml`, compared with the files beside it.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p sealway-core --test golden` writes them anew; the diff is then read against the specification.
+
+#[path = "support/case.rs"]
+mod case;
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use case::{Case, Lookup};
+use sealway_core::{Action, Compiled, Compiler, HelloFacts, Problem, Recording, Snapshot, Target, Transport};
+
+#[test]
+fn every_case_compiles_to_what_stands_beside_it() {
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let cases = case::cases();
+    assert!(cases.len() >= 48, "only {} cases were found", cases.len());
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let compiled = Compiler::new(case.settings.clone()).compile(&case.resources, &case.observed);
+        for (name, text) in files(case, &compiled) {
+            let file = case.directory.join(name);
+            if update {
+                write(&file, text.as_deref());
+            } else if std::fs::read_to_string(&file).ok() != text {
+                wrong.push(describe(&file, text.as_deref()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}\nUPDATE_GOLDEN=1 writes them anew.", wrong.join("\n"));
+}
+
+#[test]
+fn every_case_says_what_it_proves() {
+    for case in case::cases() {
+        let first = case.text.lines().next().unwrap_or_default();
+        let says = first
+            .strip_prefix("# ")
+            .is_some_and(|text| text.contains(": ") && text.len() > 30);
+        assert!(says, "{}: {first}", case.directory.display());
+    }
+}
+
+/// The files of a case; `None` where there is to be none.
+fn files(case: &Case, compiled: &Compiled) -> [(&'static str, Option<String>); 4] {
+    let snapshots = serde_json::to_string_pretty(&compiled.snapshots).expect("JSON") + "\n";
+    let statuses = serde_saphyr::to_string(&compiled.statuses).expect("YAML");
+    let problems: String = compiled.problems.iter().map(problem).collect();
+    let explanations: String = case.lookups.iter().map(|lookup| explain(lookup, compiled)).collect();
+    [
+        ("snapshot.json", Some(snapshots)),
+        ("status.yaml", Some(statuses)),
+        ("problems.txt", Some(problems)),
+        ("explain.txt", Some(explanations).filter(|text| !text.is_empty())),
+    ]
+}
+
+fn problem(problem: &Problem) -> String {
+    let cause = &problem.cause;
+    let mut text = format!("{}[{}] {problem}\n", cause.severity(), cause.code());
+    if let Some(hint) = cause.hint() {
+        writeln!(text, "    hint: {hint}").expect("text");
+    }
+    text
+}
+
+fn explain(lookup: &Lookup, compiled: &Compiled) -> String {
+    let mut text = format!("{} {}\n", lookup.port, lookup.name);
+    for snapshot in compiled.snapshots.values() {
+        writeln!(text, "  Gateway {}", snapshot.gateway).expect("text");
+        for line in answer(lookup, snapshot) {
+            writeln!(text, "    {line}").expect("text");
+        }
+    }
+    text
+}
+
+fn answer(lookup: &Lookup, snapshot: &Snapshot) -> Vec<String> {
+    let Some(plan) = snapshot.port(Transport::Tcp, lookup.port) else {
+        return vec!["the port is not open".to_owned()];
+    };
+    let hello = HelloFacts {
+        server_name: lookup.server_name(),
+        alpn: &[],
+        source: "192.0.2.9:40000".parse().expect("socket"),
+    };
+    let mut trace = Recording::default();
+    let action = plan.connection(Some(&hello), &mut trace);
+    let mut lines: Vec<String> = trace.0.iter().map(ToString::to_string).collect();
+    match action {
+        Action::Reject(rejection) => lines.push(format!("=> rejected: {}", rejection.reason.label())),
+        Action::Passthrough { forward, .. } => {
+            for backend in forward.backends.iter().filter(|backend| backend.weight > 0) {
+                let share = format!("{}/{}", backend.weight, forward.total_weight());
+                lines.push(match &backend.target {
+                    Target::Backend(target) => format!("=> {share} to {:?}", target.endpoints),
+                    Target::Refuse(fault) => format!("=> {share} refused: {}", fault.label()),
+                });
+            }
+        }
+    }
+    lines
+}
+
+fn write(file: &Path, text: Option<&str>) {
+    match text {
+        Some(text) => std::fs::write(file, text).expect("the case is writable"),
+        None if file.exists() => std::fs::remove_file(file).expect("the case is writable"),
+        None => {}
+    }
+}
+
+/// The first line that differs.
+fn describe(file: &Path, text: Option<&str>) -> String {
+    let there = std::fs::read_to_string(file).unwrap_or_default();
+    let now = text.unwrap_or_default();
+    let line = there.lines().zip(now.lines()).position(|(one, two)| one != two);
+    let line = line.unwrap_or_else(|| there.lines().count().min(now.lines().count()));
+    let at = |text: &str| text.lines().nth(line).unwrap_or("(nothing)").to_owned();
+    format!(
+        "{}:{}\n  there: {}\n  now:   {}",
+        file.display(),
+        line + 1,
+        at(&there),
+        at(now)
+    )
+}

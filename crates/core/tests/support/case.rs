@@ -1,0 +1,215 @@
+//! Golden cases: `testdata/<area>/<case>/input.yaml`, valid for `kubectl apply`, with everything else that decides in comments.
+//!
+//! The first line says which sentence of the specification the case proves. Then, each on a line of its own:
+//! `# settings: port-offset=N | bind=IP,… | gateway-bind=NS/NAME=IP,… | reserved=IP:PORT | controller=NAME | cluster`,
+//! `# endpoint: NS/SERVICE:PORT=HOST:PORT`, `# bound: ok|in-use|not-permitted|no-such-address IP:PORT` (any of these makes every other
+//! socket pending; `# bound: nothing` makes all of them so), `# name: HOST=IP,…` (none: asked without an answer),
+//! `# explain: PORT NAME` (`-` for no name, `!` for a malformed one).
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use sealway_api::{Kind, ObjectKey, Resource, Resources};
+use sealway_core::{
+    BackendAddress, BindFailure, Classes, EndpointOverride, Observed, Placement, PortSelector, PortState, Ports, ServerName,
+    Settings, SocketKey, Transport,
+};
+
+/// One case, read.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    /// Its directory.
+    pub(crate) directory: PathBuf,
+    /// `input.yaml` as it stands.
+    pub(crate) text: String,
+    /// Its objects.
+    pub(crate) resources: Resources,
+    /// From its comments.
+    pub(crate) settings: Settings,
+    /// From its comments.
+    pub(crate) observed: Observed,
+    /// From its comments.
+    pub(crate) lookups: Vec<Lookup>,
+}
+
+/// One `# explain:` line.
+#[derive(Clone, Debug)]
+pub(crate) struct Lookup {
+    /// The listener's port.
+    pub(crate) port: u16,
+    /// As written.
+    pub(crate) name: String,
+}
+
+impl Lookup {
+    /// What the peek would make of the name.
+    pub(crate) fn server_name(&self) -> ServerName<'_> {
+        match self.name.as_str() {
+            "-" => ServerName::Absent,
+            "!" => ServerName::Malformed,
+            name if name.parse::<IpAddr>().is_ok() => ServerName::Address(name),
+            name => ServerName::Name(name),
+        }
+    }
+}
+
+impl Case {
+    /// Reads one case; a case that cannot be read is a defect of the case.
+    pub(crate) fn read(directory: &Path) -> Self {
+        let file = directory.join("input.yaml");
+        let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let mut case = Self {
+            directory: directory.to_owned(),
+            resources: resources(&text, &file),
+            settings: Settings::default(),
+            observed: Observed::assumed(jiff::Timestamp::UNIX_EPOCH),
+            lookups: Vec::new(),
+            text,
+        };
+        for line in case.text.clone().lines().filter_map(|line| line.strip_prefix("# ")) {
+            let Some((word, value)) = line.split_once(": ") else {
+                continue;
+            };
+            case.directive(word, value.trim());
+        }
+        case
+    }
+
+    fn directive(&mut self, word: &str, value: &str) {
+        match word {
+            "settings" => setting(&mut self.settings, value),
+            "endpoint" => self.settings.endpoints.push(endpoint(value)),
+            "bound" => bound(&mut self.observed.ports, value),
+            "name" => {
+                let (name, addresses) = value.split_once('=').expect("HOST=IP,…");
+                self.observed.names.insert(name.to_owned(), list(addresses));
+            }
+            "explain" => {
+                let (port, name) = value.split_once(' ').expect("PORT NAME");
+                self.lookups.push(Lookup {
+                    port: parse(port),
+                    name: name.to_owned(),
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Every case, by area and name.
+pub(crate) fn cases() -> Vec<Case> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let mut cases = Vec::new();
+    for area in directories(&root) {
+        cases.extend(directories(&area).iter().map(|directory| Case::read(directory)));
+    }
+    cases
+}
+
+fn directories(parent: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(parent).unwrap_or_else(|error| panic!("{}: {error}", parent.display()));
+    let mut found: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("entry").path())
+        .filter(|path| path.is_dir())
+        .collect();
+    found.sort();
+    found
+}
+
+fn resources(text: &str, file: &Path) -> Resources {
+    let documents: Vec<serde_json::Value> =
+        serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    let mut resources = Resources::default();
+    for mut document in documents.into_iter().filter(|document| !document.is_null()) {
+        let kind = Kind::from(document["kind"].as_str().expect("kind"));
+        if !kind.is_cluster_scoped() && document["metadata"]["namespace"].is_null() {
+            document["metadata"]["namespace"] = "default".into();
+        }
+        match Resource::read(&kind, document) {
+            Some(Ok(resource)) => resources.insert(resource),
+            Some(Err(error)) => panic!("{}: {kind}: {error}", file.display()),
+            None => panic!("{}: {kind} is not read", file.display()),
+        }
+    }
+    resources
+}
+
+fn setting(settings: &mut Settings, value: &str) {
+    let (key, value) = value.split_once('=').unwrap_or((value, ""));
+    match (key, &mut settings.placement) {
+        ("port-offset", Placement::Standalone { port_offset, .. }) => *port_offset = parse(value),
+        ("bind", Placement::Standalone { binds, .. }) => *binds = list(value),
+        ("gateway-bind", Placement::Standalone { gateway_binds, .. }) => {
+            let (gateway, addresses) = value.split_once('=').expect("NS/NAME=IP");
+            gateway_binds.insert(key_of(gateway), list(addresses));
+        }
+        ("reserved", _) => {
+            settings.reserved.insert(parse(value));
+        }
+        ("controller", _) => settings.classes = Classes::Named(value.to_owned()),
+        ("cluster", placement) => *placement = Placement::Cluster,
+        (other, _) => panic!("no such setting: {other}"),
+    }
+}
+
+fn endpoint(value: &str) -> EndpointOverride {
+    let (service, address) = value.split_once('=').expect("NS/SERVICE:PORT=HOST:PORT");
+    let (service, port) = service.rsplit_once(':').expect("NS/SERVICE:PORT");
+    EndpointOverride {
+        service: key_of(service),
+        port: match port.parse() {
+            Ok(number) => PortSelector::Number(number),
+            Err(_) => PortSelector::Name(port.to_owned()),
+        },
+        address: match address.parse() {
+            Ok(socket) => BackendAddress::Socket(socket),
+            Err(_) => {
+                let (host, port) = address.rsplit_once(':').expect("HOST:PORT");
+                BackendAddress::Name(host.to_owned(), parse(port))
+            }
+        },
+    }
+}
+
+fn bound(ports: &mut Ports, value: &str) {
+    if matches!(ports, Ports::Assumed) {
+        *ports = Ports::Reported(BTreeMap::new());
+    }
+    let (Ports::Reported(states), Some((word, socket))) = (ports, value.split_once(' ')) else {
+        return;
+    };
+    let state = match word {
+        "ok" => PortState::Bound,
+        "in-use" => PortState::Failed(BindFailure::InUse),
+        "not-permitted" => PortState::Failed(BindFailure::NotPermitted),
+        "no-such-address" => PortState::Failed(BindFailure::NoSuchAddress),
+        "other" => PortState::Failed(BindFailure::Other("Too many open files (os error 24)".to_owned())),
+        other => panic!("no such state: {other}"),
+    };
+    let key = SocketKey {
+        transport: Transport::Tcp,
+        address: parse::<SocketAddr>(socket),
+    };
+    states.insert(key, state);
+}
+
+fn key_of(text: &str) -> ObjectKey {
+    let (namespace, name) = text.split_once('/').expect("NAMESPACE/NAME");
+    ObjectKey::new(namespace, name)
+}
+
+fn list<T: FromStr>(text: &str) -> Vec<T>
+where
+    T::Err: std::fmt::Debug,
+{
+    text.split(',').filter(|part| !part.is_empty()).map(parse).collect()
+}
+
+fn parse<T: FromStr>(text: &str) -> T
+where
+    T::Err: std::fmt::Debug,
+{
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error:?}"))
+}

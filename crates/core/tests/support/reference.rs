@@ -1,0 +1,174 @@
+//! A second matcher, naive and slow, written from the specification's words and from nothing of ours.
+//!
+//! It answers from the resources: which listener takes a server name, and which route of that listener. Only which listeners are
+//! accepted it takes from the statuses, save conflicts, which it finds by itself.
+
+use sealway_api::{FromNamespaces, Gateway, Listener, ObjectKey, ObjectRef, ParentRef, Protocol, Resources, TlsMode, TlsRoute};
+
+/// "the most specific to least specific Hostname values": exact, then wildcards with more dots, then none.
+pub(crate) fn listener<'a>(gateway: &'a Gateway, port: u16, name: Option<&str>) -> Option<&'a Listener> {
+    let claims = gateway.spec.listeners.iter().filter(|listener| {
+        listener.port == port && reads_hello(listener) && hostname_matches(listener.hostname.as_deref(), name)
+    });
+    claims.max_by_key(|listener| match listener.hostname.as_deref() {
+        None | Some("") => (0, 0),
+        Some(wildcard) if wildcard.starts_with("*.") => (1, wildcard.matches('.').count()),
+        Some(_) => (2, 0),
+    })
+}
+
+/// The first by: characters in a matching non-wildcard hostname, characters in a matching hostname, age, namespace/name.
+pub(crate) fn route<'a>(
+    resources: &'a Resources,
+    gateway: &Gateway,
+    listener: &Listener,
+    name: Option<&str>,
+) -> Option<(ObjectRef, &'a TlsRoute)> {
+    let mut candidates = Vec::new();
+    for (key, route) in &resources.tls_routes {
+        if !attaches(resources, route, gateway, listener) {
+            continue;
+        }
+        let hostnames: Vec<Option<&str>> = match route.spec.hostnames.as_slice() {
+            [] => vec![None],
+            some => some.iter().map(|hostname| Some(hostname.as_str())).collect(),
+        };
+        for hostname in hostnames {
+            if !hostname_matches(hostname, name) || !intersects(hostname, listener.hostname.as_deref()) {
+                continue;
+            }
+            let exact = hostname.filter(|hostname| !hostname.contains('*')).map_or(0, str::len);
+            let characters = hostname.map_or(0, str::len);
+            let order = (
+                std::cmp::Reverse(exact),
+                std::cmp::Reverse(characters),
+                route.metadata.creation_timestamp,
+                key,
+            );
+            candidates.push((order, route));
+        }
+    }
+    let (order, route) = candidates.into_iter().min_by(|one, two| one.0.cmp(&two.0))?;
+    Some((ObjectRef::new("TLSRoute".into(), &order.3.namespace, &order.3.name), &**route))
+}
+
+/// Whether a TLSRoute attaches to a listener, by any of its parent references.
+pub(crate) fn attaches(resources: &Resources, route: &TlsRoute, gateway: &Gateway, listener: &Listener) -> bool {
+    let namespace = route.metadata.namespace.as_deref().unwrap_or_default();
+    route
+        .spec
+        .parent_refs
+        .iter()
+        .any(|parent| means(parent, namespace, gateway, listener))
+        && takes(resources, gateway, listener, namespace)
+        && (route.spec.hostnames.is_empty()
+            || route
+                .spec
+                .hostnames
+                .iter()
+                .any(|hostname| intersects(Some(hostname), listener.hostname.as_deref())))
+}
+
+/// Whether a parent reference of a route in `namespace` names a Gateway.
+pub(crate) fn names(parent: &ParentRef, namespace: &str, gateway: &ObjectKey) -> bool {
+    parent.group == "gateway.networking.k8s.io"
+        && parent.kind == "Gateway"
+        && parent.name == gateway.name
+        && parent.namespace.as_deref().unwrap_or(namespace) == gateway.namespace
+}
+
+fn means(parent: &ParentRef, namespace: &str, gateway: &Gateway, listener: &Listener) -> bool {
+    names(parent, namespace, &gateway.metadata.key())
+        && parent.section_name.as_ref().is_none_or(|section| *section == listener.name)
+        && parent.port.is_none_or(|port| port == listener.port)
+}
+
+fn takes(resources: &Resources, gateway: &Gateway, listener: &Listener, namespace: &str) -> bool {
+    let allowed = listener.allowed_routes.clone().unwrap_or_default();
+    let kind_fits = allowed.kinds.is_empty() || allowed.kinds.iter().any(|kind| kind.kind == "TLSRoute");
+    let rule = allowed.namespaces.unwrap_or_default();
+    let namespace_fits = match rule.from.unwrap_or(FromNamespaces::Same) {
+        FromNamespaces::All => true,
+        FromNamespaces::Same => gateway.metadata.namespace.as_deref() == Some(namespace),
+        FromNamespaces::Selector => rule.selector.is_some_and(|selector| {
+            let written = resources.namespaces.get(&ObjectKey::new("", namespace));
+            let mut labels = written.map(|namespace| namespace.metadata.labels.clone()).unwrap_or_default();
+            labels.insert("kubernetes.io/metadata.name".to_owned(), namespace.to_owned());
+            selector.matches(&labels)
+        }),
+        FromNamespaces::None | FromNamespaces::Other(_) => false,
+    };
+    listener.protocol == Protocol::Tls && kind_fits && namespace_fits
+}
+
+/// "All the Listeners that share a port with the TCP Listener are not distinct"; HTTP beside TLS; equal hostnames in one family.
+pub(crate) fn conflicts(gateway: &Gateway, one: &Listener) -> bool {
+    gateway.spec.listeners.iter().any(|two| {
+        let (Some(first), Some(second)) = (family(one), family(two)) else {
+            return false;
+        };
+        let is_udp = |family: &str| family == "UDP";
+        one.name != two.name
+            && one.port == two.port
+            && is_udp(first) == is_udp(second)
+            && (first != second || matches!(first, "TCP" | "UDP") || one.hostname == two.hostname)
+    })
+}
+
+fn family(listener: &Listener) -> Option<&'static str> {
+    match listener.protocol.as_str() {
+        "HTTP" => Some("HTTP"),
+        "HTTPS" | "TLS" => Some("TLS"),
+        "TCP" => Some("TCP"),
+        "UDP" => Some("UDP"),
+        _ => None,
+    }
+}
+
+pub(crate) fn reads_hello(listener: &Listener) -> bool {
+    family(listener) == Some("TLS")
+}
+
+/// Whether this version serves such a listener, if it is accepted.
+pub(crate) fn is_passthrough(listener: &Listener) -> bool {
+    let mode = listener.tls.as_ref().and_then(|tls| tls.mode.clone());
+    listener.protocol == Protocol::Tls && mode == Some(TlsMode::Passthrough)
+}
+
+/// "a match for `*.example.com` would match both `test.example.com`, and `foo.test.example.com`, but not `example.com`".
+pub(crate) fn hostname_matches(hostname: Option<&str>, name: Option<&str>) -> bool {
+    match (hostname, name) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some(hostname), Some(name)) => match hostname.strip_prefix('*') {
+            Some(suffix) => name.len() > suffix.len() && name.ends_with(suffix),
+            None => name == hostname,
+        },
+    }
+}
+
+/// "there must be at least one intersecting hostname": some name that either of them suggests matches both.
+fn intersects(one: Option<&str>, two: Option<&str>) -> bool {
+    let mut names = names_around([one, two].into_iter().flatten());
+    names.push("nothing.at.all".to_owned());
+    names
+        .iter()
+        .any(|name| hostname_matches(one, Some(name)) && hostname_matches(two, Some(name)))
+}
+
+/// Names that tell every two hostnames of the resources apart.
+pub(crate) fn server_names(resources: &Resources) -> Vec<String> {
+    let listeners = resources.gateways.values().flat_map(|gateway| &gateway.spec.listeners);
+    let listeners = listeners.filter_map(|listener| listener.hostname.as_deref());
+    let routes = resources.tls_routes.values().flat_map(|route| &route.spec.hostnames);
+    let mut names = names_around(listeners.chain(routes.map(String::as_str)));
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn names_around<'a>(hostnames: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let bare = hostnames.map(|hostname| hostname.trim_start_matches("*.").to_owned());
+    bare.flat_map(|name| [format!("x.{name}"), format!("x.y.{name}"), name])
+        .collect()
+}

@@ -1,0 +1,391 @@
+//! Resources made of few names, so that they meet: the same ports, hostnames, namespaces and backends again and again.
+
+use std::net::{IpAddr, SocketAddr};
+
+use proptest::collection::vec;
+use proptest::option::{self, of};
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+use sealway_api::{Kind, ObjectKey, Resource, Resources};
+use sealway_core::{
+    BackendAddress, BindFailure, EndpointOverride, Observed, Placement, PortSelector, PortState, Ports, Settings, SocketKey,
+    Transport,
+};
+use serde_json::{Value, json};
+
+/// Everything that a compilation depends on.
+#[derive(Clone, Debug)]
+pub(crate) struct Input {
+    pub(crate) resources: Resources,
+    pub(crate) settings: Settings,
+    pub(crate) observed: Observed,
+}
+
+/// Stands in every Secret's key.
+pub(crate) const KEY_MARKER: &str = "MARKER-OF-A-PRIVATE-KEY";
+pub(crate) const PORTS: [u16; 3] = [443, 8443, 60_000];
+const HOSTNAMES: [&str; 7] = [
+    "*.com",
+    "example.com",
+    "*.example.com",
+    "a.example.com",
+    "*.a.example.com",
+    "b.a.example.com",
+    "other.test",
+];
+const NAMESPACES: [&str; 3] = ["infra", "apps", "back"];
+const GATEWAYS: [&str; 3] = ["east", "north", "west"];
+const SERVICES: [&str; 3] = ["app", "db", "far"];
+
+pub(crate) fn input() -> impl Strategy<Value = Input> {
+    (resources(), settings(), observed()).prop_map(|(resources, settings, observed)| Input {
+        resources,
+        settings,
+        observed,
+    })
+}
+
+/// Any resources, valid or not.
+pub(crate) fn resources() -> impl Strategy<Value = Resources> {
+    let parts = (
+        vec(gateway(), 1..4),
+        vec(route("TLSRoute"), 0..7),
+        vec(route("HTTPRoute"), 0..3),
+        vec(service(), 0..5),
+        vec(endpoint_slice(), 0..5),
+        vec(grant(), 0..4),
+        vec(namespace(), 0..3),
+        vec(secret(), 0..3),
+        select(vec!["sealway.dev/gateway-controller", "example.com/other"]),
+    );
+    parts.prop_map(
+        |(gateways, routes, http_routes, services, slices, grants, namespaces, secrets, controller)| {
+            let class = json!({"kind": "GatewayClass", "metadata": {"name": "sealway"}, "spec": {"controllerName": controller}});
+            read(
+                [gateways, routes, http_routes, services, slices, grants, namespaces, secrets]
+                    .concat()
+                    .into_iter()
+                    .chain([class]),
+            )
+        },
+    )
+}
+
+fn read(documents: impl IntoIterator<Item = Value>) -> Resources {
+    let mut resources = Resources::default();
+    for document in documents {
+        let kind = Kind::from(document["kind"].as_str().expect("kind"));
+        let resource = Resource::read(&kind, document.clone()).expect("a kind that is read");
+        resources.insert(resource.unwrap_or_else(|error| panic!("{error}: {document}")));
+    }
+    resources
+}
+
+fn metadata(names: &'static [&'static str]) -> impl Strategy<Value = Value> {
+    (select(names), select(&NAMESPACES[..]), of(0..3_u8), 0..4_i64).prop_map(|(name, namespace, second, generation)| {
+        let mut metadata = json!({"name": name, "namespace": namespace, "generation": generation});
+        if let Some(second) = second {
+            metadata["creationTimestamp"] = json!(format!("2026-01-01T00:00:0{second}Z"));
+        }
+        metadata
+    })
+}
+
+fn gateway() -> impl Strategy<Value = Value> {
+    let addresses = option::weighted(
+        0.3,
+        select(vec![
+            json!([{"value": "127.0.0.1"}]),
+            json!([{"value": "127.0.0.2"}, {"value": "::1"}]),
+            json!([{"value": "0.0.0.0"}]),
+            json!([{"value": "::"}]),
+            json!([{"type": "IPAddress"}]),
+            json!([{"type": "Hostname", "value": "a.example.com"}]),
+            json!([{"value": "nonsense"}]),
+        ]),
+    );
+    let class = prop_oneof![9 => Just("sealway"), 1 => Just("missing")];
+    let parameters = option::weighted(0.1, Just(json!({"parametersRef": {"group": "x", "kind": "Y", "name": "z"}})));
+    let proxies = option::weighted(0.2, select(vec!["10.0.0.0/8", "nonsense"]));
+    (
+        metadata(&GATEWAYS),
+        class,
+        vec(listener(), 1..6),
+        addresses,
+        parameters,
+        proxies,
+    )
+        .prop_map(|(mut metadata, class, mut listeners, addresses, parameters, proxies)| {
+            for (position, listener) in listeners.iter_mut().enumerate() {
+                listener["name"] = json!(format!("l{position}"));
+            }
+            if let Some(proxies) = proxies {
+                metadata["annotations"] = json!({"sealway.dev/accept-proxy-protocol": proxies});
+            }
+            let mut spec = json!({"gatewayClassName": class, "listeners": listeners});
+            if let Some(addresses) = addresses {
+                spec["addresses"] = addresses;
+            }
+            if let Some(parameters) = parameters {
+                spec["infrastructure"] = parameters;
+            }
+            json!({"kind": "Gateway", "metadata": metadata, "spec": spec})
+        })
+}
+
+fn listener() -> impl Strategy<Value = Value> {
+    let protocol =
+        prop_oneof![12 => Just("TLS"), 3 => Just("HTTPS"), 1 => Just("HTTP"), 1 => Just("TCP"), 1 => Just("UDP"), 1 => Just("X")];
+    let mode = prop_oneof![8 => Just("Passthrough"), 2 => Just("Terminate"), 1 => Just("Inspect")];
+    let namespaces = prop_oneof![
+        5 => Just(json!({"from": "All"})),
+        2 => Just(json!({"from": "Same"})),
+        2 => Just(json!({"from": "Selector", "selector": {"matchLabels": {"team": "one"}}})),
+        2 => Just(json!({"from": "Selector", "selector": {"matchExpressions": [
+            {"key": "team", "operator": "NotIn", "values": ["two"]}, {"key": "gone", "operator": "DoesNotExist"}]}})),
+        1 => Just(json!({"from": "Selector"})),
+        1 => Just(json!({"from": "None"})),
+    ];
+    let kinds = prop_oneof![
+        6 => Just(json!([])),
+        2 => Just(json!([{"kind": "TLSRoute"}])),
+        1 => Just(json!([{"kind": "TCPRoute"}, {"kind": "TLSRoute"}])),
+        1 => Just(json!([{"kind": "HTTPRoute"}])),
+    ];
+    let hostname = option::weighted(0.75, select(&HOSTNAMES[..]));
+    let certificate = select(vec![
+        json!([]),
+        json!([{"name": "web"}]),
+        json!([{"name": "web", "namespace": "back"}]),
+    ]);
+    (select(&PORTS[..]), protocol, mode, hostname, namespaces, kinds, certificate).prop_map(
+        |(port, protocol, mode, hostname, namespaces, kinds, certificate)| {
+            let mut listener =
+                json!({"port": port, "protocol": protocol, "allowedRoutes": {"namespaces": namespaces, "kinds": kinds}});
+            if matches!(protocol, "TLS" | "HTTPS") {
+                listener["tls"] = json!({"mode": mode, "certificateRefs": certificate});
+            }
+            if let Some(hostname) = hostname {
+                listener["hostname"] = json!(hostname);
+            }
+            listener
+        },
+    )
+}
+
+fn route(kind: &'static str) -> impl Strategy<Value = Value> {
+    let rule = vec(backend_ref(), 0..4).prop_map(|references| json!({"backendRefs": references}));
+    let timeout = option::weighted(0.2, select(vec!["5s", "0s", "soon"]));
+    (
+        metadata(&["r0", "r1", "r2", "r3"]),
+        vec(parent_ref(), 0..4),
+        vec(select(&HOSTNAMES[..]), 0..4),
+        vec(rule, 1..3),
+        timeout,
+    )
+        .prop_map(move |(mut metadata, parents, hostnames, rules, timeout)| {
+            if let Some(timeout) = timeout {
+                metadata["annotations"] = json!({"sealway.dev/idle-timeout": timeout});
+            }
+            let spec = json!({"parentRefs": parents, "hostnames": hostnames, "rules": rules});
+            json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": kind, "metadata": metadata, "spec": spec})
+        })
+}
+
+fn parent_ref() -> impl Strategy<Value = Value> {
+    let section = option::weighted(0.3, select(vec!["l0", "l1", "l2", "nowhere"]));
+    let kind = prop_oneof![12 => Just("Gateway"), 1 => Just("ListenerSet"), 1 => Just("Router")];
+    (
+        select(&GATEWAYS[..]),
+        of(select(&NAMESPACES[..])),
+        section,
+        option::weighted(0.2, select(&PORTS[..])),
+        kind,
+    )
+        .prop_map(|(name, namespace, section, port, kind)| {
+            let mut parent = json!({"kind": kind, "name": name});
+            if let Some(namespace) = namespace {
+                parent["namespace"] = json!(namespace);
+            }
+            if let Some(section) = section {
+                parent["sectionName"] = json!(section);
+            }
+            if let Some(port) = port {
+                parent["port"] = json!(port);
+            }
+            parent
+        })
+}
+
+fn backend_ref() -> impl Strategy<Value = Value> {
+    let kind = prop_oneof![12 => Just("Service"), 1 => Just("Thing")];
+    (
+        select(&SERVICES[..]),
+        of(select(&NAMESPACES[..])),
+        of(select(vec![443_u16, 5432, 1])),
+        of(0..4_u32),
+        kind,
+    )
+        .prop_map(|(name, namespace, port, weight, kind)| {
+            let mut reference = json!({"kind": kind, "name": name});
+            if let Some(namespace) = namespace {
+                reference["namespace"] = json!(namespace);
+            }
+            if let Some(port) = port {
+                reference["port"] = json!(port);
+            }
+            if let Some(weight) = weight {
+                reference["weight"] = json!(weight);
+            }
+            reference
+        })
+}
+
+fn service() -> impl Strategy<Value = Value> {
+    let spec = select(vec![
+        json!({"ports": [{"name": "tls", "port": 443}, {"name": "db", "port": 5432}]}),
+        json!({"ports": [{"port": 443}], "publishNotReadyAddresses": true}),
+        json!({"ports": [{"port": 443, "protocol": "UDP"}]}),
+        json!({"type": "ExternalName", "externalName": "far.example.org"}),
+        json!({"type": "ExternalName", "externalName": "192.0.2.1"}),
+    ]);
+    let proxy = option::weighted(0.2, select(vec!["v1", "v2", "v9"]));
+    (metadata(&SERVICES), spec, proxy).prop_map(|(mut metadata, spec, proxy)| {
+        if let Some(proxy) = proxy {
+            metadata["annotations"] = json!({"sealway.dev/proxy-protocol": proxy});
+        }
+        json!({"kind": "Service", "metadata": metadata, "spec": spec})
+    })
+}
+
+fn endpoint_slice() -> impl Strategy<Value = Value> {
+    let names: &'static [&'static str] = &["s0", "s1", "s2", "s3", "s4"];
+    let condition = || of(any::<bool>());
+    let endpoint = (0..6_u8, condition(), condition(), condition()).prop_map(|(last, ready, serving, terminating)| {
+        json!({"addresses": [format!("10.0.0.{last}")], "conditions": {"ready": ready, "serving": serving, "terminating": terminating}})
+    });
+    (metadata(names), select(&SERVICES[..]), vec(endpoint, 0..4)).prop_map(|(mut metadata, service, endpoints)| {
+        metadata["labels"] = json!({"kubernetes.io/service-name": service});
+        let ports = json!([{"name": "tls", "port": 8443}, {"name": "", "port": 8443}, {"name": "db", "port": 15432}]);
+        json!({"kind": "EndpointSlice", "metadata": metadata, "addressType": "IPv4", "endpoints": endpoints, "ports": ports})
+    })
+}
+
+fn grant() -> impl Strategy<Value = Value> {
+    let from = (select(vec!["TLSRoute", "HTTPRoute", "Gateway"]), select(&NAMESPACES[..]))
+        .prop_map(|(kind, namespace)| json!({"group": "gateway.networking.k8s.io", "kind": kind, "namespace": namespace}));
+    let to = (select(vec!["Service", "Secret"]), of(select(vec!["app", "db", "web"]))).prop_map(|(kind, name)| {
+        let mut to = json!({"group": "", "kind": kind});
+        if let Some(name) = name {
+            to["name"] = json!(name);
+        }
+        to
+    });
+    (metadata(&["g0", "g1", "g2"]), vec(from, 1..3), vec(to, 1..3)).prop_map(
+        |(metadata, from, to)| json!({"kind": "ReferenceGrant", "metadata": metadata, "spec": {"from": from, "to": to}}),
+    )
+}
+
+fn namespace() -> impl Strategy<Value = Value> {
+    (select(&NAMESPACES[..]), of(select(vec!["one", "two"]))).prop_map(|(name, team)| {
+        let labels = team.map_or_else(|| json!({}), |team| json!({"team": team}));
+        json!({"kind": "Namespace", "metadata": {"name": name, "labels": labels}})
+    })
+}
+
+fn secret() -> impl Strategy<Value = Value> {
+    metadata(&["web"]).prop_map(|metadata| {
+        let data = json!({"tls.crt": format!("certificate {KEY_MARKER}"), "tls.key": KEY_MARKER});
+        json!({"kind": "Secret", "metadata": metadata, "type": "kubernetes.io/tls", "stringData": data})
+    })
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    let apart = of(Just((ObjectKey::new("infra", "west"), vec![IpAddr::from([127, 0, 0, 9])])));
+    let standalone = (select(vec![0_u16, 10_000]), apart).prop_map(|(port_offset, apart)| Placement::Standalone {
+        binds: vec![IpAddr::from([127, 0, 0, 1])],
+        gateway_binds: apart.into_iter().collect(),
+        port_offset,
+    });
+    let placement = prop_oneof![4 => standalone, 1 => Just(Placement::Cluster)];
+    let endpoints = subsequence(
+        vec![
+            given(
+                "apps",
+                "app",
+                PortSelector::Number(443),
+                BackendAddress::Socket(socket("127.0.0.1:20443")),
+            ),
+            given(
+                "apps",
+                "db",
+                PortSelector::Name("db".to_owned()),
+                BackendAddress::Socket(socket("127.0.0.1:25432")),
+            ),
+            given(
+                "back",
+                "far",
+                PortSelector::Number(5432),
+                BackendAddress::Name("near.example.org".to_owned(), 5432),
+            ),
+        ],
+        0..=3,
+    );
+    (placement, endpoints, any::<bool>()).prop_map(|(placement, endpoints, reserved)| Settings {
+        placement,
+        endpoints,
+        reserved: reserved.then(|| socket("127.0.0.1:8443")).into_iter().collect(),
+        ..Settings::default()
+    })
+}
+
+fn given(namespace: &str, service: &str, port: PortSelector, address: BackendAddress) -> EndpointOverride {
+    EndpointOverride {
+        service: ObjectKey::new(namespace, service),
+        port,
+        address,
+    }
+}
+
+fn socket(text: &str) -> SocketAddr {
+    text.parse().expect("socket")
+}
+
+fn observed() -> impl Strategy<Value = Observed> {
+    let state = prop_oneof![
+        4 => Just(PortState::Bound),
+        1 => Just(PortState::Failed(BindFailure::InUse)),
+        1 => Just(PortState::Failed(BindFailure::NoSuchAddress)),
+    ];
+    let sockets = vec(
+        (select(vec!["127.0.0.1", "127.0.0.2", "::1", "::"]), select(&PORTS[..]), state),
+        0..8,
+    );
+    let ports = of(sockets).prop_map(|sockets| match sockets {
+        None => Ports::Assumed,
+        Some(sockets) => Ports::Reported(
+            sockets
+                .into_iter()
+                .map(|(address, port, state)| {
+                    let key = SocketKey {
+                        transport: Transport::Tcp,
+                        address: SocketAddr::new(address.parse().expect("address"), port),
+                    };
+                    (key, state)
+                })
+                .collect(),
+        ),
+    });
+    let names = subsequence(
+        vec![
+            ("far.example.org".to_owned(), vec![IpAddr::from([192, 0, 2, 2])]),
+            ("near.example.org".to_owned(), Vec::new()),
+        ],
+        0..=2,
+    );
+    (ports, names).prop_map(|(ports, names)| Observed {
+        ports,
+        names: names.into_iter().collect(),
+        ..Observed::assumed(jiff::Timestamp::UNIX_EPOCH)
+    })
+}
