@@ -1,2 +1,59 @@
-//! What is longer than a cargo command.
-fn main() {}
+//! What is longer than a cargo command. `cargo xtask` without a command lists them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, bail};
+
+mod crds;
+mod e2e;
+mod edges;
+mod fuzz_smoke;
+mod golden;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["e2e", rest @ ..] => return e2e::run(rest),
+        // The load test starts these in processes of their own.
+        ["e2e-idle-backend", rest @ ..] => return e2e::idle_backend(rest),
+        ["e2e-idle-clients", rest @ ..] => return e2e::idle_clients(rest),
+        ["crds", ..] => crds::run(arguments.get(1..).unwrap_or_default()),
+        ["edges"] => edges::run(),
+        ["golden"] => golden::run(),
+        ["fuzz-smoke", rest @ ..] => fuzz_smoke::run(rest),
+        _ => bail!("{USAGE}"),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The cargo that runs this.
+fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// The repository.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+/// Runs to the end and insists on success.
+fn finish(command: &mut Command) -> anyhow::Result<()> {
+    let status = command.status().with_context(|| format!("{command:?}"))?;
+    if !status.success() {
+        bail!("{command:?}: {status}");
+    }
+    Ok(())
+}
+
+const USAGE: &str = "usage: cargo xtask COMMAND
+  crds GATEWAY_API CERT_MANAGER TRUST_MANAGER
+                                rewrite the embedded CustomResourceDefinitions from these sources
+  e2e [--debug] [WORD...]       real clients through the real binary; scenarios whose names hold a word
+  edges                         prove which packages may use which
+  golden                        rewrite the expected outcomes of compile
+  fuzz-smoke [--seconds N]      fuzz every target for a while, from the committed corpus";

@@ -52,6 +52,17 @@ macro_rules! resources {
                 }
             }
 
+            /// The same object with another generation.
+            #[must_use]
+            pub fn with_generation(self, generation: i64) -> Self {
+                match self {
+                    $(Self::$kind(mut object) => {
+                        Arc::make_mut(&mut object).metadata.generation = generation;
+                        Self::$kind(object)
+                    })+
+                }
+            }
+
             /// Kind, namespace and name.
             #[must_use]
             pub fn reference(&self) -> ObjectRef {

@@ -1,1 +1,4 @@
 //! Where resources come from and where statuses go.
+
+pub mod files;
+mod schema;

@@ -1,6 +1,29 @@
 //! The data plane: listeners, ClientHello peek, passthrough relay, drain.
+//!
+//! [`Proxy`] takes snapshots and keeps sockets; `connection` is one connection from top to bottom; [`relay`] moves its bytes.
+//! Nothing here decides who gets what: that is asked of the snapshot.
+
+mod config;
+mod connection;
+mod draw;
+mod limits;
+mod listeners;
+mod metrics;
+mod outcome;
+mod proxy;
+mod scope;
+mod scratch;
+mod socket;
+mod upstream;
 
 pub mod client_hello;
 pub mod postgres;
 pub mod preface;
 pub mod proxy_protocol;
+pub mod relay;
+
+pub use config::{Config, Rejections, raise_descriptor_limit};
+pub use metrics::{Metrics, Reload};
+pub use outcome::{ACCESS_TARGET, Blame, CloseReason, ConnectFault};
+pub(crate) use proxy::Shared;
+pub use proxy::{ListenerConnections, Proxy};

@@ -35,9 +35,9 @@ impl Cause {
             | Self::UnknownVersion { .. }
             | Self::Invalid { .. }
             | Self::UnknownValue { .. }
-            | Self::DuplicateObject { .. }
-            | Self::LastGoodKept => 0,
-            Self::ForeignController { .. } | Self::ClassNotFound { .. } => 1,
+            | Self::DuplicateObject { .. } => 0,
+            // The first follows from a broken document.
+            Self::LastGoodKept | Self::ForeignController { .. } | Self::ClassNotFound { .. } => 1,
             Self::SelectorMatchesNothing { .. } | Self::SelectorMissing => 2,
             Self::ParentNotFound { .. }
             | Self::IssuerNotFound { .. }

@@ -1,0 +1,90 @@
+//! The first bytes to a backend: PROXY header, PostgreSQL's request for TLS, the client's hello.
+
+use std::io;
+
+use sealway_core::{Backend, ProxyProtocol};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::Greeting;
+use super::refuse::Refusal;
+use crate::outcome::{CloseReason, Outcome};
+use crate::postgres::{self, SslAnswer};
+use crate::proxy_protocol::{self, Addresses, Facts};
+
+/// Says to `backend` what it must hear before the relay.
+pub(super) async fn open(
+    stream: &mut TcpStream,
+    client: &TcpStream,
+    greeting: &Greeting,
+    backend: &Backend,
+    outcome: &Outcome,
+) -> Result<(), Refusal> {
+    let mut first = match backend.proxy_protocol {
+        Some(version) => header(
+            version,
+            addresses(client, greeting, outcome).map_err(|error| failed(&error))?,
+            greeting,
+        ),
+        None => Vec::new(),
+    };
+    if greeting.postgres {
+        first.extend_from_slice(&postgres::SSL_REQUEST);
+        stream.write_all(&first).await.map_err(|error| failed(&error))?;
+        // One byte and no more: what follows belongs to TLS.
+        let answer = SslAnswer::from_byte(stream.read_u8().await.map_err(|error| failed(&error))?);
+        if answer != SslAnswer::Accepted {
+            let detail = format!(
+                "the backend answered PostgreSQL's SSLRequest with {}: switch ssl on there",
+                answer.label()
+            );
+            return Err(Refusal::new(CloseReason::BackendRefusesTls, detail));
+        }
+        first.clear();
+    }
+    // In one write where possible: one system call, and one segment.
+    let bytes = if first.is_empty() {
+        &greeting.received
+    } else {
+        first.extend_from_slice(&greeting.received);
+        &first
+    };
+    stream.write_all(bytes).await.map_err(|error| failed(&error))?;
+    outcome.traffic.upward.add(greeting.received.len() as u64);
+    Ok(())
+}
+
+/// The backend connected but took no bytes in time.
+pub(super) fn timed_out() -> Refusal {
+    failed(&io::Error::from(io::ErrorKind::TimedOut))
+}
+
+fn failed(error: &io::Error) -> Refusal {
+    Refusal::new(CloseReason::BackendFailed, format!("before the relay began: {error}"))
+}
+
+fn addresses(client: &TcpStream, greeting: &Greeting, outcome: &Outcome) -> io::Result<Addresses> {
+    match greeting.proxied {
+        Some(addresses) => Ok(addresses),
+        None => Ok(Addresses {
+            source: outcome.client,
+            destination: client.local_addr()?,
+        }),
+    }
+}
+
+fn header(version: ProxyProtocol, addresses: Addresses, greeting: &Greeting) -> Vec<u8> {
+    match version {
+        ProxyProtocol::V1 => proxy_protocol::emit_v1(addresses),
+        ProxyProtocol::V2 => {
+            // ALPN is left out: that TLV is for the protocol agreed on, and nothing has been agreed on yet.
+            proxy_protocol::emit_v2(
+                addresses,
+                Facts {
+                    authority: greeting.hello.server_name.name(),
+                    alpn: None,
+                },
+            )
+        }
+    }
+}

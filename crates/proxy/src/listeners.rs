@@ -1,0 +1,240 @@
+//! Listening sockets: opened and closed as the snapshots ask, accepting for as long as they are open.
+//!
+//! In: the sockets that are wanted, each with its [`Binding`]. Out: what became of each ([`PortState`]). A socket that stays wanted
+//! keeps accepting through any number of changes; new ones open before old ones close; closing one never touches its connections.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use sealway_core::{BindFailure, PortPlan, PortState, Snapshot, SocketKey, Transport};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::Shared;
+use crate::connection;
+use crate::scope::PortScope;
+use crate::socket;
+
+/// What a socket serves; swapped whole, so a connection sees one state of it.
+pub(crate) struct Binding {
+    pub(crate) scope: Arc<PortScope>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) plan: Arc<PortPlan>,
+}
+
+/// The sockets of the data plane.
+#[derive(Default)]
+pub(crate) struct Listeners {
+    open: BTreeMap<SocketAddr, Open>,
+    failed: BTreeMap<SocketAddr, (Arc<Binding>, BindFailure)>,
+}
+
+struct Open {
+    binding: Arc<ArcSwap<Binding>>,
+    accepting: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        for task in &self.accepting {
+            task.abort();
+        }
+    }
+}
+
+impl Listeners {
+    /// Makes the open sockets those that are `wanted`. Must run within the data plane's runtime.
+    pub(crate) fn follow(&mut self, wanted: BTreeMap<SocketAddr, Arc<Binding>>, shared: &Arc<Shared>) {
+        self.failed.clear();
+        let keeps: Vec<SocketAddr> = wanted.keys().copied().collect();
+        for (address, binding) in wanted {
+            match self.open.get(&address) {
+                Some(open) => open.binding.store(binding),
+                None => self.open(address, binding, shared),
+            }
+        }
+        self.open.retain(|address, _| keeps.binary_search(address).is_ok());
+    }
+
+    /// Tries again what could not be opened. Whether anything changed.
+    pub(crate) fn retry(&mut self, shared: &Arc<Shared>) -> bool {
+        let before = self.states();
+        for (address, (binding, _)) in std::mem::take(&mut self.failed) {
+            self.open(address, binding, shared);
+        }
+        self.states() != before
+    }
+
+    /// What became of each socket.
+    pub(crate) fn states(&self) -> BTreeMap<SocketKey, PortState> {
+        let key = |address: &SocketAddr| SocketKey {
+            transport: Transport::Tcp,
+            address: *address,
+        };
+        let open = self.open.keys().map(|address| (key(address), PortState::Bound));
+        let failed = self
+            .failed
+            .iter()
+            .map(|(address, (_, failure))| (key(address), PortState::Failed(failure.clone())));
+        open.chain(failed).collect()
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    /// Stops accepting everywhere.
+    pub(crate) fn close(&mut self) {
+        self.open.clear();
+        self.failed.clear();
+    }
+
+    fn open(&mut self, address: SocketAddr, binding: Arc<Binding>, shared: &Arc<Shared>) {
+        match socket::listen(address, socket::sockets_per_address(shared.config.workers)) {
+            Ok(sockets) => {
+                let binding = Arc::new(ArcSwap::new(binding));
+                let accept = |listener| tokio::spawn(accept(listener, Arc::clone(&binding), Arc::clone(shared)));
+                let accepting = sockets.into_iter().map(accept).collect();
+                self.open.insert(address, Open { binding, accepting });
+            }
+            Err(error) => {
+                self.failed.insert(address, (binding, bind_failure(&error)));
+            }
+        }
+    }
+}
+
+/// Accepts for as long as it is not aborted.
+async fn accept(listener: TcpListener, binding: Arc<ArcSwap<Binding>>, shared: Arc<Shared>) {
+    let mut exhausted = false;
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        shared
+            .live
+            .room(|| binding.load().scope.count_accept_failure("connection_limit"))
+            .await;
+        let error = match listener.accept().await {
+            Ok((stream, peer)) => {
+                if std::mem::take(&mut exhausted) {
+                    tracing::info!("accepting connections again");
+                }
+                pause = SHORTEST_PAUSE;
+                socket::prepare_accepted(&stream);
+                let live = shared.live.enter();
+                tokio::spawn(connection::serve(
+                    stream,
+                    peer,
+                    binding.load_full(),
+                    Arc::clone(&shared),
+                    live,
+                ));
+                continue;
+            }
+            Err(error) => error,
+        };
+        match AcceptFailure::of(&error) {
+            AcceptFailure::Connection => {}
+            AcceptFailure::Exhausted => {
+                if !exhausted {
+                    exhausted = true;
+                    binding.load().scope.count_accept_failure("descriptors");
+                    tracing::warn!(%error, "no open descriptor left: accepting stops until some are free (raise the limit: ulimit -n)");
+                }
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+            AcceptFailure::Transient => {
+                binding.load().scope.count_accept_failure("other");
+                tracing::warn!(%error, "could not accept a connection");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(EXHAUSTED_PAUSE);
+            }
+        }
+    }
+}
+
+/// What a failed accept(2) calls for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AcceptFailure {
+    /// That one connection is gone; the next may be there.
+    Connection,
+    /// Nothing can be accepted before descriptors or memory are free.
+    Exhausted,
+    /// Anything else: wait a little, for it may come again at once.
+    Transient,
+}
+
+impl AcceptFailure {
+    fn of(error: &io::Error) -> Self {
+        use io::ErrorKind;
+        match error.kind() {
+            // accept(2): errors already pending on the new socket are handed out here, and are to be treated as EAGAIN.
+            ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::Interrupted
+            | ErrorKind::WouldBlock
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::NetworkDown
+            | ErrorKind::PermissionDenied => Self::Connection,
+            _ if is_exhaustion(error) => Self::Exhausted,
+            _ => Self::Transient,
+        }
+    }
+}
+
+/// EMFILE, ENFILE, ENOBUFS, ENOMEM.
+pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let exhaustion = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| exhaustion.contains(&errno))
+}
+
+fn bind_failure(error: &io::Error) -> BindFailure {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => BindFailure::InUse,
+        io::ErrorKind::PermissionDenied => BindFailure::NotPermitted,
+        io::ErrorKind::AddrNotAvailable => BindFailure::NoSuchAddress,
+        _ => BindFailure::Other(error.to_string()),
+    }
+}
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn accept_failures_are_told_apart() {
+        let of = |errno: Errno| AcceptFailure::of(&errno.into());
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert_eq!(of(errno), AcceptFailure::Exhausted, "{errno}");
+        }
+        for errno in [
+            Errno::CONNABORTED,
+            Errno::NETDOWN,
+            Errno::HOSTUNREACH,
+            Errno::PERM,
+            Errno::INTR,
+        ] {
+            assert_eq!(of(errno), AcceptFailure::Connection, "{errno}");
+        }
+        assert_eq!(of(Errno::INVAL), AcceptFailure::Transient);
+    }
+
+    #[test]
+    fn bind_failures_are_told_apart() {
+        let of = |errno: Errno| bind_failure(&errno.into());
+        assert_eq!(of(Errno::ADDRINUSE), BindFailure::InUse);
+        assert_eq!(of(Errno::ACCESS), BindFailure::NotPermitted);
+        assert_eq!(of(Errno::ADDRNOTAVAIL), BindFailure::NoSuchAddress);
+        assert!(matches!(of(Errno::AFNOSUPPORT), BindFailure::Other(_)));
+    }
+}

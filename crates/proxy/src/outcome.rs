@@ -1,0 +1,140 @@
+//! How a connection ended, and the guard that tells it once: to the metrics and, in one line, to the access log.
+//!
+//! In: what becomes known on the way (client, name, listener, route, endpoint). Out: counters, and an event with target
+//! [`ACCESS_TARGET`]. Invariant: exactly one record for each connection; a guard that is dropped without a reason records `panic`
+//! or `abandoned`.
+
+mod reason;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+pub use reason::{Blame, CloseReason, ConnectFault};
+
+use crate::relay::Traffic;
+use crate::scope::{ListenerScope, PortScope, RouteScope};
+
+/// Target of the access log's events.
+pub const ACCESS_TARGET: &str = "sealway::access";
+
+/// The record of one connection; records when dropped.
+pub(crate) struct Outcome {
+    port: Arc<PortScope>,
+    listener: Option<Arc<ListenerScope>>,
+    route: Option<Arc<RouteScope>>,
+    /// Who connects; behind a trusted proxy, who that says.
+    pub(crate) client: SocketAddr,
+    pub(crate) server_name: Option<Box<str>>,
+    pub(crate) backend: Option<Box<str>>,
+    pub(crate) endpoint: Option<SocketAddr>,
+    /// Counts into the listener's metrics, once that is known.
+    pub(crate) traffic: Traffic,
+    begun: Instant,
+    reason: Option<CloseReason>,
+    detail: Option<Box<str>>,
+}
+
+impl Outcome {
+    pub(crate) fn new(port: Arc<PortScope>, client: SocketAddr) -> Self {
+        Self {
+            port,
+            listener: None,
+            route: None,
+            client,
+            server_name: None,
+            backend: None,
+            endpoint: None,
+            traffic: Traffic::default(),
+            begun: Instant::now(),
+            reason: None,
+            detail: None,
+        }
+    }
+
+    /// The listener is known: the connection counts as one of its active ones from now on.
+    pub(crate) fn enter_listener(&mut self, listener: Arc<ListenerScope>) {
+        listener.enter();
+        self.traffic = listener.traffic();
+        self.listener = Some(listener);
+    }
+
+    pub(crate) fn enter_route(&mut self, route: Arc<RouteScope>) {
+        self.route = Some(route);
+    }
+
+    /// The listener and the route, once both are known.
+    pub(crate) fn scopes(&self) -> Option<(Arc<ListenerScope>, Arc<RouteScope>)> {
+        Some((Arc::clone(self.listener.as_ref()?), Arc::clone(self.route.as_ref()?)))
+    }
+
+    /// Ends the connection. The first reason stands.
+    pub(crate) fn end(&mut self, reason: CloseReason, detail: Option<String>) {
+        if self.reason.is_none() {
+            self.reason = Some(reason);
+            self.detail = detail.map(String::into_boxed_str);
+        }
+    }
+
+    fn log(&self, reason: CloseReason) {
+        let reason_text = self.detail.as_deref();
+        let gateway = self.port.gateway();
+        let listener = self.listener.as_ref().map(|listener| listener.name());
+        let route = self.route.as_ref().map(|route| tracing::field::display(route.name()));
+        let endpoint = self.endpoint.map(tracing::field::display);
+        let milliseconds = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    target: ACCESS_TARGET,
+                    gateway,
+                    listener,
+                    port = self.port.port(),
+                    client = %self.client,
+                    sni = self.server_name.as_deref(),
+                    route,
+                    backend = self.backend.as_deref(),
+                    endpoint,
+                    bytes_received = self.traffic.upward.delivered(),
+                    bytes_sent = self.traffic.downward.delivered(),
+                    duration_ms = milliseconds,
+                    outcome = reason.label(),
+                    side = reason.blame().map(Blame::label),
+                    reason = reason_text,
+                    "connection"
+                )
+            };
+        }
+        // What the operator can mend stands out; what clients do wrong does not.
+        match reason.blame() {
+            Some(Blame::Backend | Blame::Gateway) => line!(warn),
+            Some(Blame::Client) | None => line!(info),
+        }
+    }
+}
+
+impl Drop for Outcome {
+    fn drop(&mut self) {
+        let unsaid = if std::thread::panicking() {
+            CloseReason::Panic
+        } else {
+            CloseReason::Abandoned
+        };
+        let reason = self.reason.unwrap_or(unsaid);
+        match &self.listener {
+            Some(listener) => {
+                listener.leave();
+                listener.count(reason);
+            }
+            None => self.port.count(reason),
+        }
+        if reason.is_sni_miss() {
+            self.port.count_miss(reason.label());
+        }
+        self.log(reason);
+    }
+}
+
+#[cfg(test)]
+mod tests;

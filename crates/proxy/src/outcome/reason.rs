@@ -1,0 +1,232 @@
+//! Why a connection ended.
+
+use sealway_core::{BackendFault, RejectReason};
+
+use crate::client_hello::HelloError;
+use crate::proxy_protocol::HeaderError;
+
+/// Why a connection ended. Each has a stable label for metrics and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Both sides ended their streams.
+    Closed,
+    /// Nothing moved for the idle timeout.
+    IdleTimeout,
+    /// It outlived the drain deadline of its route, or of the process.
+    Drained,
+    /// The client's socket failed while bytes were relayed.
+    ClientFailed,
+    /// The backend's socket failed.
+    BackendFailed,
+    /// The client went away before its ClientHello was complete.
+    ClientGone,
+    /// The ClientHello was not complete in time.
+    HelloTimeout,
+    /// A trusted proxy did not send a header that we take.
+    ProxyHeader(HeaderError),
+    /// Plain HTTP on a TLS port.
+    PlainHttp,
+    /// PostgreSQL start-up in plain text.
+    PostgresPlainText,
+    /// A PostgreSQL CancelRequest in plain text: it carries no name.
+    PostgresCancel,
+    /// More requests for encryption than any PostgreSQL client sends.
+    PostgresRequests,
+    /// No ClientHello that we pass on.
+    Hello(HelloError),
+    /// Refused by lookup.
+    Rejected(RejectReason),
+    /// The draw fell on a backend that cannot be had.
+    Backend(BackendFault),
+    /// No endpoint could be reached; this is what the last one did.
+    Connect(ConnectFault),
+    /// A PostgreSQL backend does not take TLS.
+    BackendRefusesTls,
+    /// The listener has as many connections as it may.
+    ConnectionLimit,
+    /// As many connections as the listener may have are still sending their hellos.
+    GreetingLimit,
+    /// The source has as many connections as it may.
+    SourceLimit,
+    /// A defect of ours.
+    Panic,
+    /// The process ended first.
+    Abandoned,
+}
+
+/// Why an endpoint could not be connected to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConnectFault {
+    /// ECONNREFUSED.
+    Refused,
+    /// No answer in time.
+    TimedOut,
+    /// No way there.
+    Unreachable,
+    /// We have no descriptor or local port left.
+    Exhausted,
+    /// Anything else.
+    Other,
+}
+
+/// Whose doing it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Blame {
+    /// The client's.
+    Client,
+    /// Ours: limits, configuration, defects.
+    Gateway,
+    /// The backend's.
+    Backend,
+}
+
+impl CloseReason {
+    /// Stable label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::IdleTimeout => "idle_timeout",
+            Self::Drained => "drained",
+            Self::ClientFailed => "client_failed",
+            Self::BackendFailed => "backend_failed",
+            Self::ClientGone => "client_gone",
+            Self::HelloTimeout => "hello_timeout",
+            Self::ProxyHeader(error) => error.label(),
+            Self::PlainHttp => "plain_http",
+            Self::PostgresPlainText => "postgres_plain_text",
+            Self::PostgresCancel => "postgres_cancel",
+            Self::PostgresRequests => "postgres_requests",
+            Self::Hello(error) => error.label(),
+            Self::Rejected(reason) => reason.label(),
+            Self::Backend(fault) => fault.label(),
+            Self::Connect(fault) => fault.outcome(),
+            Self::BackendRefusesTls => "backend_refuses_tls",
+            Self::ConnectionLimit => "connection_limit",
+            Self::GreetingLimit => "greeting_limit",
+            Self::SourceLimit => "source_limit",
+            Self::Panic => "panic",
+            Self::Abandoned => "abandoned",
+        }
+    }
+
+    /// Whose doing it was; `None` when nothing failed.
+    pub fn blame(self) -> Option<Blame> {
+        match self {
+            Self::Closed | Self::IdleTimeout | Self::Drained => None,
+            Self::ClientFailed
+            | Self::ClientGone
+            | Self::HelloTimeout
+            | Self::ProxyHeader(_)
+            | Self::PlainHttp
+            | Self::PostgresPlainText
+            | Self::PostgresCancel
+            | Self::PostgresRequests
+            | Self::Hello(_)
+            | Self::SourceLimit => Some(Blame::Client),
+            Self::Rejected(reason) => Some(match reason {
+                RejectReason::MalformedServerName
+                | RejectReason::MissingServerName
+                | RejectReason::NoListener
+                | RejectReason::NoRoute => Blame::Client,
+                RejectReason::ListenerRefuses | RejectReason::NoWeight => Blame::Gateway,
+            }),
+            Self::ConnectionLimit
+            | Self::GreetingLimit
+            | Self::Panic
+            | Self::Abandoned
+            | Self::Backend(_)
+            | Self::Connect(ConnectFault::Exhausted) => Some(Blame::Gateway),
+            Self::BackendFailed | Self::Connect(_) | Self::BackendRefusesTls => Some(Blame::Backend),
+        }
+    }
+
+    /// The fatal TLS alert that says it (RFC 8446 section 6), where one is owed.
+    pub fn alert(self) -> Option<u8> {
+        match self {
+            Self::Hello(error) => Some(error.alert()),
+            Self::Rejected(reason) => Some(reason.alert()),
+            Self::Backend(_) | Self::Connect(_) | Self::BackendRefusesTls | Self::BackendFailed | Self::ConnectionLimit => {
+                Some(INTERNAL_ERROR)
+            }
+            // Who does not speak TLS, or said nothing, is not answered in TLS.
+            Self::Closed
+            | Self::IdleTimeout
+            | Self::Drained
+            | Self::ClientFailed
+            | Self::ClientGone
+            | Self::HelloTimeout
+            | Self::ProxyHeader(_)
+            | Self::PlainHttp
+            | Self::PostgresPlainText
+            | Self::PostgresCancel
+            | Self::PostgresRequests
+            | Self::GreetingLimit
+            | Self::SourceLimit
+            | Self::Panic
+            | Self::Abandoned => None,
+        }
+    }
+
+    /// Whether the name that the client asked for, or did not, led nowhere.
+    pub(crate) fn is_sni_miss(self) -> bool {
+        match self {
+            Self::Rejected(reason) => match reason {
+                RejectReason::MalformedServerName
+                | RejectReason::MissingServerName
+                | RejectReason::NoListener
+                | RejectReason::NoRoute => true,
+                RejectReason::ListenerRefuses | RejectReason::NoWeight => false,
+            },
+            _ => false,
+        }
+    }
+}
+
+impl ConnectFault {
+    /// What an error of connect(2) means.
+    pub(crate) fn of(error: &std::io::Error) -> Self {
+        use std::io::ErrorKind;
+        match error.kind() {
+            ErrorKind::ConnectionRefused => Self::Refused,
+            ErrorKind::TimedOut => Self::TimedOut,
+            ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => Self::Unreachable,
+            ErrorKind::AddrNotAvailable => Self::Exhausted,
+            _ if crate::listeners::is_exhaustion(error) => Self::Exhausted,
+            _ => Self::Other,
+        }
+    }
+
+    /// Label of `sealway_backend_connect_failures_total`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::TimedOut => "timed_out",
+            Self::Unreachable => "unreachable",
+            Self::Exhausted => "exhausted",
+            Self::Other => "other",
+        }
+    }
+
+    fn outcome(self) -> &'static str {
+        match self {
+            Self::Refused => "connect_refused",
+            Self::TimedOut => "connect_timed_out",
+            Self::Unreachable => "connect_unreachable",
+            Self::Exhausted => "connect_exhausted",
+            Self::Other => "connect_failed",
+        }
+    }
+}
+
+impl Blame {
+    /// Stable label.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Gateway => "gateway",
+            Self::Backend => "backend",
+        }
+    }
+}
+
+const INTERNAL_ERROR: u8 = 80;

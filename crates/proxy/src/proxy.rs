@@ -1,0 +1,257 @@
+//! The data plane as its owner sees it: publish snapshots, watch ports, drain.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use sealway_api::{ObjectKey, ObjectRef};
+use sealway_core::{PortKey, PortPlan, PortState, Snapshot, SocketKey, Target, Transport};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+
+use crate::config::Config;
+use crate::limits::{Live, Sources};
+use crate::listeners::{Binding, Listeners};
+use crate::metrics::Metrics;
+use crate::scope::{PortScope, RouteScope, lock};
+use crate::upstream::Upstreams;
+
+/// The data plane. Dropping it closes the listening sockets; connections go on in the runtime until that ends.
+pub struct Proxy {
+    shared: Arc<Shared>,
+    state: Arc<Mutex<State>>,
+    ports: watch::Sender<BTreeMap<SocketKey, PortState>>,
+    runtime: Handle,
+    /// Drains of removed routes, and the retry of ports.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// What every connection may use.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) live: Arc<Live>,
+    pub(crate) sources: Arc<Sources>,
+    pub(crate) upstreams: Upstreams,
+    metrics: Metrics,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config, metrics: Metrics) -> Self {
+        Self {
+            live: Arc::new(Live::new(config.most_connections)),
+            sources: Arc::new(Sources::new(config.max_connections_per_source)),
+            upstreams: Upstreams::default(),
+            config,
+            metrics,
+        }
+    }
+}
+
+#[derive(Default)]
+struct State {
+    listeners: Listeners,
+    scopes: BTreeMap<(ObjectKey, PortKey), Arc<PortScope>>,
+    draining: bool,
+}
+
+/// Connections of one listener at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerConnections {
+    /// `namespace/name`.
+    pub gateway: String,
+    /// The listener's name.
+    pub listener: String,
+    /// Its port, without offset.
+    pub port: u16,
+    /// How many, those that drain included.
+    pub connections: usize,
+}
+
+impl Proxy {
+    /// A data plane without listeners. Its sockets and connections live in `runtime`, whoever calls.
+    pub fn new(config: Config, metrics: Metrics, runtime: Handle) -> Self {
+        let shared = Arc::new(Shared::new(config, metrics));
+        let state = Arc::new(Mutex::new(State::default()));
+        let ports = watch::Sender::default();
+        let mut tasks = JoinSet::new();
+        tasks.spawn_on(
+            retry_ports(Arc::downgrade(&state), Arc::clone(&shared), ports.clone()),
+            &runtime,
+        );
+        Self {
+            shared,
+            state,
+            ports,
+            runtime,
+            tasks: Mutex::new(tasks),
+        }
+    }
+
+    /// Obeys `snapshots`, one for each Gateway, from now on: the whole set, not a change of it. Of two that want one socket the first
+    /// keeps it; the compiler sees to it that there are none. Live connections go on, save that those of routes and listeners that are
+    /// gone have the drain timeout left. Does not wait.
+    pub fn publish(&self, snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>) {
+        let _runtime = self.runtime.enter();
+        let mut state = lock(&self.state);
+        if state.draining {
+            return;
+        }
+        let wanted = state.bindings(snapshots, &self.shared.metrics);
+        state.listeners.follow(wanted, &self.shared);
+        self.report(&state.listeners);
+        let until = Instant::now() + self.shared.config.drain_timeout;
+        let drained = state.follow(snapshots, until);
+        drop(state);
+        self.forget_backends(snapshots);
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        if !drained.is_empty() {
+            tasks.spawn_on(close_at(drained, until), &self.runtime);
+        }
+    }
+
+    /// What became of each socket that the snapshots ask for. A port that could not be bound is tried again every second.
+    pub fn port_states(&self) -> watch::Receiver<BTreeMap<SocketKey, PortState>> {
+        self.ports.subscribe()
+    }
+
+    /// Connections of each listener that has or had any.
+    pub fn connections(&self) -> Vec<ListenerConnections> {
+        let state = lock(&self.state);
+        let scopes = state.scopes.iter().flat_map(|((gateway, port), scope)| {
+            scope.listeners().into_iter().map(move |listener| ListenerConnections {
+                gateway: gateway.to_string(),
+                listener: listener.name().to_owned(),
+                port: port.port,
+                connections: listener.connections(),
+            })
+        });
+        let mut connections: Vec<_> = scopes.collect();
+        connections.sort_by(|one, two| (&one.gateway, one.port, &one.listener).cmp(&(&two.gateway, two.port, &two.listener)));
+        connections
+    }
+
+    /// All connections, those without a listener yet included.
+    pub fn connection_count(&self) -> usize {
+        self.shared.live.count()
+    }
+
+    /// Ends the data plane: closes the ports, lets the connections end by themselves until the drain timeout, then ends the rest.
+    /// Returns how many had to be ended. Dropping the future leaves off waiting; the ports stay closed.
+    pub async fn drain(&self) -> usize {
+        let until = Instant::now() + self.shared.config.drain_timeout;
+        let scopes: Vec<_> = {
+            let mut state = lock(&self.state);
+            state.draining = true;
+            state.listeners.close();
+            self.report(&state.listeners);
+            state.scopes.values().cloned().collect()
+        };
+        scopes.iter().for_each(|scope| scope.drain(until));
+        if timeout_at(until, self.shared.live.below(1)).await.is_ok() {
+            return 0;
+        }
+        let left = self.shared.live.count();
+        scopes.iter().for_each(|scope| scope.close());
+        // They only have to notice.
+        let _ = timeout(LAST_MOMENT, self.shared.live.below(1)).await;
+        left
+    }
+
+    fn report(&self, listeners: &Listeners) {
+        report(&self.ports, listeners);
+    }
+
+    fn forget_backends(&self, snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>) {
+        let mut used = HashSet::new();
+        for plan in snapshots.values().flat_map(|snapshot| snapshot.ports.values()) {
+            let PortPlan::Tls(plan) = plan.as_ref();
+            let forwards = plan.listeners.iter().flat_map(|listener| listener.routes.iter());
+            for backend in forwards.flat_map(|(_, forward)| &forward.backends) {
+                if let Target::Backend(backend) = &backend.target {
+                    used.insert((&backend.service, backend.port));
+                }
+            }
+        }
+        self.shared.upstreams.retain(|service, port| used.contains(&(service, port)));
+    }
+}
+
+impl State {
+    /// The sockets that the snapshots ask for.
+    fn bindings(
+        &mut self,
+        snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>,
+        metrics: &Metrics,
+    ) -> BTreeMap<SocketAddr, Arc<Binding>> {
+        let mut wanted = BTreeMap::new();
+        for snapshot in snapshots.values() {
+            for (address, key, plan) in snapshot.sockets().filter(|(_, key, _)| key.transport == Transport::Tcp) {
+                let scope = self.scopes.entry((snapshot.gateway.clone(), key));
+                let scope = scope.or_insert_with(|| Arc::new(PortScope::new(&snapshot.gateway, key.port, metrics.clone())));
+                let binding = Binding {
+                    scope: Arc::clone(scope),
+                    snapshot: Arc::clone(snapshot),
+                    plan: Arc::clone(plan),
+                };
+                wanted.entry(address).or_insert_with(|| Arc::new(binding));
+            }
+        }
+        wanted
+    }
+
+    /// Begins to drain what is gone, and returns it.
+    fn follow(&mut self, snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>, until: Instant) -> Vec<Arc<RouteScope>> {
+        let plans: BTreeMap<(&ObjectKey, PortKey), &PortPlan> = snapshots
+            .values()
+            .flat_map(|snapshot| {
+                snapshot
+                    .ports
+                    .iter()
+                    .map(|(key, plan)| ((&snapshot.gateway, *key), plan.as_ref()))
+            })
+            .collect();
+        let mut drained = Vec::new();
+        self.scopes.retain(|(gateway, key), scope| {
+            let plan = plans.get(&(gateway, *key)).copied();
+            drained.append(&mut scope.follow(plan, until));
+            // A port that is gone is remembered for as long as it has connections.
+            plan.is_some() || Arc::strong_count(scope) > 1
+        });
+        drained
+    }
+}
+
+fn report(ports: &watch::Sender<BTreeMap<SocketKey, PortState>>, listeners: &Listeners) {
+    let states = listeners.states();
+    ports.send_if_modified(|known| {
+        let changed = *known != states;
+        *known = states;
+        changed
+    });
+}
+
+/// Ends the connections of `routes` when their time is up.
+async fn close_at(routes: Vec<Arc<RouteScope>>, until: Instant) {
+    sleep_until(until).await;
+    routes.iter().for_each(|route| route.close_if_due(until));
+}
+
+/// A port may become free, and an address may come.
+async fn retry_ports(state: Weak<Mutex<State>>, shared: Arc<Shared>, ports: watch::Sender<BTreeMap<SocketKey, PortState>>) {
+    loop {
+        sleep(PORT_RETRY).await;
+        let Some(state) = state.upgrade() else { return };
+        let mut state = lock(&state);
+        if state.listeners.has_failed() && state.listeners.retry(&shared) {
+            report(&ports, &state.listeners);
+        }
+    }
+}
+
+const PORT_RETRY: Duration = Duration::from_secs(1);
+/// For connections that have been told to end.
+const LAST_MOMENT: Duration = Duration::from_secs(1);

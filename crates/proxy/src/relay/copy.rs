@@ -1,0 +1,84 @@
+//! Copying through user space: one read and one write for a message.
+//!
+//! The buffer is the thread's; it is used within one poll. Only what a slow destination did not take is kept, in a buffer of
+//! exactly that size.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::direction::Flow;
+use crate::scratch;
+
+/// What one read and one write did.
+pub(super) struct Copied {
+    /// Bytes read; 0 at the end of the source.
+    pub(super) read: usize,
+    /// Bytes written.
+    pub(super) written: usize,
+    /// What is still to be written.
+    pub(super) rest: Option<Rest>,
+}
+
+/// Bytes that the destination did not take.
+pub(super) struct Rest {
+    bytes: Box<[u8]>,
+    written: usize,
+}
+
+impl Rest {
+    pub(super) fn is_empty(&self) -> bool {
+        self.written >= self.bytes.len()
+    }
+
+    pub(super) fn poll_write(&mut self, context: &mut Context<'_>, destination: &mut TcpStream) -> Poll<io::Result<usize>> {
+        let bytes = self.bytes.get(self.written..).unwrap_or_default();
+        let written = ready!(poll_write_some(context, destination, bytes))?;
+        self.written += written;
+        Poll::Ready(Ok(written))
+    }
+}
+
+/// Reads once and writes once.
+pub(super) fn poll_copy(
+    context: &mut Context<'_>,
+    source: &mut TcpStream,
+    destination: &mut TcpStream,
+) -> Poll<Result<Copied, Flow>> {
+    scratch::with(|scratch| {
+        let mut buffer = ReadBuf::new(scratch);
+        if let Err(error) = ready!(Pin::new(source).poll_read(context, &mut buffer)) {
+            return Poll::Ready(Err(Flow::ReadFailed(error)));
+        }
+        let bytes = buffer.filled();
+        let read = bytes.len();
+        if read == 0 {
+            return Poll::Ready(Ok(Copied {
+                read,
+                written: 0,
+                rest: None,
+            }));
+        }
+        let written = match poll_write_some(context, destination, bytes) {
+            Poll::Ready(Ok(written)) => written,
+            Poll::Ready(Err(error)) => return Poll::Ready(Err(Flow::WriteFailed(error))),
+            Poll::Pending => 0,
+        };
+        let rest = bytes.get(written..).unwrap_or_default();
+        let rest = (!rest.is_empty()).then(|| Rest {
+            bytes: rest.into(),
+            written: 0,
+        });
+        Poll::Ready(Ok(Copied { read, written, rest }))
+    })
+}
+
+fn poll_write_some(context: &mut Context<'_>, destination: &mut TcpStream, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    match ready!(Pin::new(destination).poll_write(context, bytes))? {
+        0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+        written => Poll::Ready(Ok(written)),
+    }
+}

@@ -1,0 +1,213 @@
+//! One direction of a relay: from a source to a destination.
+//!
+//! Invariant: `in_hand` is empty whenever the source is read, so that EAGAIN from splice(2) can only mean that the source has
+//! nothing (with a pipe that holds something it could also mean that the pipe is full), and the end of the source comes after
+//! everything was written.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncWrite;
+use tokio::net::TcpStream;
+
+use super::Meter;
+use super::copy::{self, Rest};
+use super::pipe::Pipe;
+
+/// State of one direction. Small: it lives as long as the connection.
+#[derive(Default)]
+pub(super) struct Direction {
+    in_hand: InHand,
+    /// Rises with large reads, falls with small ones; decides between copying and splicing.
+    bulk: usize,
+    splicing: bool,
+    ended: bool,
+    moved: u64,
+}
+
+/// Bytes that were read and are still to be written.
+#[derive(Default)]
+pub(super) enum InHand {
+    #[default]
+    Nothing,
+    /// What the destination did not take of a copied read.
+    Rest(Rest),
+    /// In the kernel.
+    Pipe(Pipe),
+}
+
+/// How a direction ended.
+pub(super) enum Flow {
+    /// The source ended, and the destination was told.
+    Ended,
+    /// The source failed.
+    ReadFailed(io::Error),
+    /// The destination failed.
+    WriteFailed(io::Error),
+}
+
+impl Direction {
+    /// Moves what can be moved. Ready once, when the direction is over. When it is the `last`, the sockets are closed at once, and
+    /// the destination need not be told by a shutdown before.
+    pub(super) fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut TcpStream,
+        destination: &mut TcpStream,
+        meter: &Meter,
+        last: bool,
+    ) -> Poll<Flow> {
+        if self.ended {
+            return Poll::Pending;
+        }
+        let before = self.moved;
+        let flow = self.poll_flow(context, source, destination, last);
+        if self.moved != before {
+            meter.add(self.moved - before);
+        }
+        if flow.is_ready() {
+            self.ended = true;
+            self.in_hand = InHand::Nothing;
+        }
+        flow
+    }
+
+    fn poll_flow(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut TcpStream,
+        destination: &mut TcpStream,
+        last: bool,
+    ) -> Poll<Flow> {
+        let enough = self.moved.saturating_add(MOVED_PER_POLL);
+        loop {
+            if let Err(error) = ready!(self.poll_write(context, destination)) {
+                return Poll::Ready(Flow::WriteFailed(error));
+            }
+            if self.moved >= enough {
+                // Other connections of this worker have a right to it.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let step = if self.splicing {
+                self.poll_splice(context, source, destination)
+            } else {
+                self.poll_copy(context, source, destination)
+            };
+            match ready!(step) {
+                Ok(0) => break,
+                Ok(read) => self.weigh(read),
+                Err(flow) => return Poll::Ready(flow),
+            }
+        }
+        if !last {
+            // Telling the destination fails only when it is gone, and then its own direction says so.
+            let _ = ready!(Pin::new(destination).poll_shutdown(context));
+        }
+        Poll::Ready(Flow::Ended)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    pub(super) fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    #[cfg(test)]
+    pub(super) fn holds_nothing(&self) -> bool {
+        matches!(self.in_hand, InHand::Nothing)
+    }
+
+    #[cfg(test)]
+    pub(super) fn start_splicing(&mut self) {
+        self.bulk = BULK;
+        self.splicing = true;
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_splicing(&self) -> bool {
+        self.splicing
+    }
+
+    /// Writes what is in hand.
+    fn poll_write(&mut self, context: &mut Context<'_>, destination: &mut TcpStream) -> Poll<io::Result<()>> {
+        loop {
+            let written = match &mut self.in_hand {
+                InHand::Nothing => return Poll::Ready(Ok(())),
+                InHand::Rest(rest) if rest.is_empty() => 0,
+                InHand::Pipe(pipe) if pipe.is_empty() => 0,
+                InHand::Rest(rest) => ready!(rest.poll_write(context, destination))?,
+                InHand::Pipe(pipe) => ready!(pipe.poll_drain(context, destination))?,
+            };
+            if written == 0 {
+                // Drained: buffer and pipe go back.
+                self.in_hand = InHand::Nothing;
+            }
+            self.moved += written as u64;
+        }
+    }
+
+    /// Reads into the thread's buffer and writes at once. Returns the bytes read.
+    fn poll_copy(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut TcpStream,
+        destination: &mut TcpStream,
+    ) -> Poll<Result<usize, Flow>> {
+        let copied = match ready!(copy::poll_copy(context, source, destination)) {
+            Ok(copied) => copied,
+            Err(flow) => return Poll::Ready(Err(flow)),
+        };
+        self.moved += copied.written as u64;
+        if let Some(rest) = copied.rest {
+            self.in_hand = InHand::Rest(rest);
+        }
+        Poll::Ready(Ok(copied.read))
+    }
+
+    /// Moves bytes of the source into a pipe. Returns their number.
+    fn poll_splice(
+        &mut self,
+        context: &mut Context<'_>,
+        source: &mut TcpStream,
+        destination: &mut TcpStream,
+    ) -> Poll<Result<usize, Flow>> {
+        // No pipe is taken before there is something to put into it.
+        if let Err(error) = ready!(source.poll_read_ready(context)) {
+            return Poll::Ready(Err(Flow::ReadFailed(error)));
+        }
+        let Some(mut pipe) = Pipe::borrow() else {
+            // None to be had: copy, and ask again after as much as it took to get here.
+            self.splicing = false;
+            self.bulk = 0;
+            return self.poll_copy(context, source, destination);
+        };
+        match ready!(pipe.poll_fill(context, source)) {
+            Ok(read) => {
+                self.in_hand = InHand::Pipe(pipe);
+                Poll::Ready(Ok(read))
+            }
+            Err(error) => Poll::Ready(Err(Flow::ReadFailed(error))),
+        }
+    }
+
+    /// Small messages want one read and one write; bulk wants splice(2), which costs two calls and copies nothing.
+    fn weigh(&mut self, read: usize) {
+        self.bulk = if read >= LARGE_READ {
+            (self.bulk + read).min(2 * BULK)
+        } else {
+            self.bulk.saturating_sub(BULK / 4)
+        };
+        self.splicing = if self.splicing { self.bulk > 0 } else { self.bulk >= BULK };
+    }
+}
+
+/// A direction is bulk once so many bytes have come in large reads.
+pub(super) const BULK: usize = 256 * 1024;
+/// From here on a read counts as large.
+const LARGE_READ: usize = 8 * 1024;
+/// A direction yields after so many bytes.
+const MOVED_PER_POLL: u64 = 4 * 1024 * 1024;

@@ -1,0 +1,353 @@
+//! What connections belong to: a port of a Gateway, a listener of it, a route of that.
+//!
+//! A scope outlives snapshots: it holds the counters, the number of connections, and the phase by which the connections of a removed
+//! route learn that they must end. Scopes are made at the first connection, so routes that nobody uses cost nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use sealway_api::{ObjectKey, ObjectRef, TlsMode};
+use sealway_core::{ListenerFate, PortPlan, TlsListener};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::metrics::{ByteLabels, ConnectionLabels, ListenerLabels, Metrics, PortReasonLabels, RouteReasonLabels};
+use crate::outcome::{CloseReason, ConnectFault};
+use crate::relay::{Meter, Traffic};
+
+/// A port of a Gateway, on however many addresses.
+pub(crate) struct PortScope {
+    gateway: Arc<str>,
+    port: u16,
+    metrics: Metrics,
+    /// Connections whose listener is not known yet.
+    greeting: AtomicUsize,
+    listeners: Mutex<HashMap<String, Arc<ListenerScope>>>,
+}
+
+/// A listener of a port.
+pub(crate) struct ListenerScope {
+    labels: ListenerLabels,
+    metrics: Metrics,
+    connections: AtomicUsize,
+    active: Gauge,
+    received: Counter,
+    sent: Counter,
+    routes: Mutex<HashMap<ObjectRef, Arc<RouteScope>>>,
+}
+
+/// A route of a listener.
+pub(crate) struct RouteScope {
+    name: ObjectRef,
+    metrics: Metrics,
+    phase: watch::Sender<Phase>,
+}
+
+/// Whether the connections of a route may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// They may.
+    Serving,
+    /// Until then.
+    Draining(Instant),
+    /// They may not.
+    Closed,
+}
+
+/// A place among the connections whose listener is not known yet.
+pub(crate) struct Greeting(Arc<PortScope>);
+
+impl PortScope {
+    pub(crate) fn new(gateway: &ObjectKey, port: u16, metrics: Metrics) -> Self {
+        let gateway = gateway.to_string().into();
+        Self {
+            gateway,
+            port,
+            metrics,
+            greeting: AtomicUsize::new(0),
+            listeners: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A place for a new connection, unless `most` have one.
+    pub(crate) fn greet(self: &Arc<Self>, most: usize) -> Option<Greeting> {
+        if self.greeting.fetch_add(1, Ordering::Relaxed) >= most {
+            self.greeting.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Greeting(Arc::clone(self)))
+    }
+
+    pub(crate) fn listener(&self, listener: &TlsListener) -> Arc<ListenerScope> {
+        let mut listeners = lock(&self.listeners);
+        if let Some(scope) = listeners.get(&listener.name) {
+            return Arc::clone(scope);
+        }
+        let labels = ListenerLabels {
+            gateway: Arc::clone(&self.gateway),
+            listener: listener.name.as_str().into(),
+            mode: mode_label(&listener.mode),
+        };
+        let scope = Arc::new(ListenerScope::new(labels, self.metrics.clone()));
+        listeners.insert(listener.name.clone(), Arc::clone(&scope));
+        scope
+    }
+
+    /// Counts a connection that ended before it had a listener.
+    pub(crate) fn count(&self, reason: CloseReason) {
+        let (gateway, outcome) = (Arc::clone(&self.gateway), reason.label());
+        let labels = ConnectionLabels {
+            gateway,
+            listener: Arc::from(""),
+            mode: "",
+            outcome,
+        };
+        self.metrics.connections.get_or_create(&labels).inc();
+    }
+
+    /// Counts a server name that led nowhere.
+    pub(crate) fn count_miss(&self, reason: &'static str) {
+        let labels = PortReasonLabels {
+            gateway: Arc::clone(&self.gateway),
+            port: self.port,
+            reason,
+        };
+        self.metrics.sni_misses.get_or_create(&labels).inc();
+    }
+
+    /// Counts a connection that could not be accepted.
+    pub(crate) fn count_accept_failure(&self, reason: &'static str) {
+        let labels = PortReasonLabels {
+            gateway: Arc::clone(&self.gateway),
+            port: self.port,
+            reason,
+        };
+        self.metrics.accept_failures.get_or_create(&labels).inc();
+    }
+
+    pub(crate) fn listeners(&self) -> Vec<Arc<ListenerScope>> {
+        lock(&self.listeners).values().cloned().collect()
+    }
+
+    /// Begins to drain what `plan` has no longer, until `until`; what it has again goes on serving. Returns what drains from now on.
+    pub(crate) fn follow(&self, plan: Option<&PortPlan>, until: Instant) -> Vec<Arc<RouteScope>> {
+        let mut drained = Vec::new();
+        lock(&self.listeners).retain(|name, scope| {
+            let listener = match plan {
+                Some(PortPlan::Tls(plan)) => plan.listeners.iter().find(|listener| listener.name == *name),
+                None => None,
+            };
+            let kept = match listener {
+                // It refuses new connections; those that it has are not concerned.
+                Some(listener) if listener.fate != ListenerFate::Serves => return true,
+                Some(listener) => listener.routes.iter().map(|(_, forward)| &forward.route).collect(),
+                None => HashSet::new(),
+            };
+            scope.follow(&kept, until, &mut drained);
+            listener.is_some() || Arc::strong_count(scope) > 1 || !lock(&scope.routes).is_empty()
+        });
+        drained
+    }
+
+    /// Every route that has connections drains until `until`.
+    pub(crate) fn drain(&self, until: Instant) {
+        self.each_route(|route| {
+            route.drain(until);
+        });
+    }
+
+    /// Ends every connection.
+    pub(crate) fn close(&self) {
+        self.each_route(RouteScope::close);
+    }
+
+    fn each_route(&self, mut act: impl FnMut(&RouteScope)) {
+        for listener in lock(&self.listeners).values() {
+            lock(&listener.routes).values().for_each(|route| act(route));
+        }
+    }
+}
+
+impl ListenerScope {
+    fn new(labels: ListenerLabels, metrics: Metrics) -> Self {
+        let bytes = |direction| {
+            let ListenerLabels { gateway, listener, mode } = labels.clone();
+            metrics.bytes.get_or_create_owned(&ByteLabels {
+                gateway,
+                listener,
+                mode,
+                direction,
+            })
+        };
+        let (received, sent) = (bytes("received"), bytes("sent"));
+        let active = metrics.active.get_or_create_owned(&labels);
+        Self {
+            labels,
+            metrics,
+            connections: AtomicUsize::new(0),
+            active,
+            received,
+            sent,
+            routes: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.labels.listener
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn enter(&self) {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.active.inc();
+    }
+
+    pub(crate) fn leave(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+        self.active.dec();
+    }
+
+    pub(crate) fn count(&self, reason: CloseReason) {
+        let ListenerLabels { gateway, listener, mode } = self.labels.clone();
+        self.metrics
+            .connections
+            .get_or_create(&ConnectionLabels {
+                gateway,
+                listener,
+                mode,
+                outcome: reason.label(),
+            })
+            .inc();
+    }
+
+    /// Meters of a connection that count into this listener's metrics.
+    pub(crate) fn traffic(&self) -> Traffic {
+        Traffic {
+            upward: Meter::new(self.received.clone()),
+            downward: Meter::new(self.sent.clone()),
+        }
+    }
+
+    pub(crate) fn route(&self, name: &ObjectRef) -> Arc<RouteScope> {
+        let mut routes = lock(&self.routes);
+        if let Some(scope) = routes.get(name) {
+            return Arc::clone(scope);
+        }
+        let scope = RouteScope {
+            name: name.clone(),
+            metrics: self.metrics.clone(),
+            phase: watch::Sender::new(Phase::Serving),
+        };
+        let scope = Arc::new(scope);
+        routes.insert(name.clone(), Arc::clone(&scope));
+        scope
+    }
+
+    fn follow(&self, kept: &HashSet<&ObjectRef>, until: Instant, drained: &mut Vec<Arc<RouteScope>>) {
+        lock(&self.routes).retain(|name, scope| {
+            if kept.contains(name) {
+                scope.resume();
+                return true;
+            }
+            // Only this map holds it: no connection left.
+            if Arc::strong_count(scope) == 1 {
+                return false;
+            }
+            if scope.drain(until) {
+                drained.push(Arc::clone(scope));
+            }
+            true
+        });
+    }
+}
+
+impl RouteScope {
+    pub(crate) fn name(&self) -> &ObjectRef {
+        &self.name
+    }
+
+    /// Counts a failed attempt to connect to an endpoint.
+    pub(crate) fn count_connect_failure(&self, fault: ConnectFault) {
+        let labels = RouteReasonLabels {
+            route: self.name.to_string(),
+            reason: fault.label(),
+        };
+        self.metrics.connect_failures.get_or_create(&labels).inc();
+    }
+
+    /// Ready when the connections of this route must end.
+    pub(crate) async fn closed(&self) {
+        // An error means that the sender is gone, which `self` holds.
+        let _ = self.phase.subscribe().wait_for(|phase| *phase == Phase::Closed).await;
+    }
+
+    /// Whether it was serving until now.
+    fn drain(&self, until: Instant) -> bool {
+        self.phase.send_if_modified(|phase| {
+            let serving = *phase == Phase::Serving;
+            if serving {
+                *phase = Phase::Draining(until);
+            }
+            serving
+        })
+    }
+
+    /// It is back before its time was up.
+    fn resume(&self) {
+        self.phase.send_if_modified(|phase| {
+            let draining = matches!(phase, Phase::Draining(_));
+            if draining || *phase == Phase::Closed {
+                *phase = Phase::Serving;
+            }
+            draining
+        });
+    }
+
+    fn close(&self) {
+        self.phase.send_replace(Phase::Closed);
+    }
+
+    /// The deadline of a drain has come: ends the connections unless the route came back in the meantime.
+    pub(crate) fn close_if_due(&self, until: Instant) {
+        self.phase.send_if_modified(|phase| {
+            let due = *phase == Phase::Draining(until);
+            if due {
+                *phase = Phase::Closed;
+            }
+            due
+        });
+    }
+}
+
+impl Drop for Greeting {
+    fn drop(&mut self) {
+        self.0.greeting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What these locks guard is whole between any two statements, so a panic elsewhere does not make it wrong.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn mode_label(mode: &TlsMode) -> &'static str {
+    match mode {
+        TlsMode::Passthrough => "passthrough",
+        TlsMode::Terminate => "terminate",
+        TlsMode::Other(_) => "unknown",
+    }
+}

@@ -1,0 +1,60 @@
+//! The flags of `sealway run`.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::values::duration;
+use super::{AddressFlags, ManifestArgs};
+
+/// `sealway run`: the standalone gateway.
+#[derive(Debug, Args)]
+#[command(after_help = "SIGTERM or Ctrl-C lets connections end for the drain timeout; a second one ends at once.")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) manifests: ManifestArgs,
+    #[command(flatten)]
+    pub(crate) addresses: AddressFlags,
+    /// Serve only GatewayClasses of this controller [default: every class found]
+    #[arg(long, env = "SEALWAY_CONTROLLER_NAME", value_name = "NAME")]
+    pub(crate) controller_name: Option<String>,
+    /// Where state that outlives the process is kept [default: $XDG_STATE_HOME/sealway]
+    #[arg(long, env = "SEALWAY_STATE_DIR", value_name = "DIR")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Address of the admin API, read-only and without authentication: keep it on loopback
+    #[arg(long, env = "SEALWAY_ADMIN", value_name = "ADDR", default_value = "127.0.0.1:15000")]
+    pub(crate) admin: SocketAddr,
+    /// Address that serves /livez, /readyz and /metrics alone, for kubelets and load balancers
+    #[arg(long, env = "SEALWAY_HEALTH", value_name = "ADDR")]
+    pub(crate) health: Option<SocketAddr>,
+    /// How a connection is refused
+    #[arg(long, env = "SEALWAY_REJECTIONS", value_name = "STYLE", default_value = "alert")]
+    pub(crate) rejections: RejectionStyle,
+    /// How long connections may go on after the end was asked for, or after their route went
+    #[arg(long, env = "SEALWAY_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    pub(crate) drain_timeout: Duration,
+    /// How long a client may take for its whole ClientHello
+    #[arg(long, env = "SEALWAY_HELLO_TIMEOUT", value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub(crate) hello_timeout: Duration,
+    /// Connections that one listener holds at most; the limit of open descriptors bounds all of them together
+    #[arg(long, env = "SEALWAY_MAX_CONNECTIONS", value_name = "N", default_value = "100000")]
+    pub(crate) max_connections: NonZeroUsize,
+    /// Connections that one source address holds at most [default: no limit]
+    #[arg(long, env = "SEALWAY_MAX_CONNECTIONS_PER_SOURCE", value_name = "N")]
+    pub(crate) max_connections_per_source: Option<NonZeroUsize>,
+    /// Threads that carry connections [default: one per core]
+    #[arg(long, env = "SEALWAY_WORKERS", value_name = "N")]
+    pub(crate) workers: Option<NonZeroUsize>,
+}
+
+/// How a connection is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RejectionStyle {
+    /// With a fatal TLS alert that says why
+    Alert,
+    /// By closing without a word
+    Close,
+}

@@ -1,0 +1,207 @@
+//! DNS names behind backends (ExternalName, `--endpoint` with a name), resolved off the data path.
+//!
+//! Input: the names that the last compilation asked for. Output: their addresses, which enter the next one as observed facts.
+//! Invariant: an answer stays until a newer one comes, whatever the resolver says in between; a name that nobody wants is forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+/// Addresses by name, sorted.
+pub(crate) type Answers = BTreeMap<String, Vec<IpAddr>>;
+
+/// The resolver's two ends: what is wanted, and what was found.
+#[derive(Debug)]
+pub(crate) struct Names {
+    wanted: watch::Sender<BTreeSet<String>>,
+    answers: watch::Receiver<Answers>,
+}
+
+impl Names {
+    /// Starts resolving with the system's resolver; it ends when this is dropped.
+    pub(crate) fn start() -> Self {
+        Self::start_with(|name| async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            Ok(found.map(|socket| socket.ip()).collect())
+        })
+    }
+
+    fn start_with<Lookup, Answer>(lookup: Lookup) -> Self
+    where
+        Lookup: Fn(String) -> Answer + Send + 'static,
+        Answer: Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,
+    {
+        let (wanted, asked) = watch::channel(BTreeSet::new());
+        let (found, answers) = watch::channel(Answers::new());
+        tokio::spawn(resolve(asked, found, lookup));
+        Self { wanted, answers }
+    }
+
+    /// Says which names are needed from now on.
+    pub(crate) fn want(&self, names: &BTreeSet<String>) {
+        self.wanted.send_if_modified(|wanted| {
+            let differs = wanted != names;
+            if differs {
+                wanted.clone_from(names);
+            }
+            differs
+        });
+    }
+
+    /// What is known now.
+    pub(crate) fn answers(&mut self) -> Answers {
+        self.answers.borrow_and_update().clone()
+    }
+
+    /// Returns when there is something new.
+    pub(crate) async fn changed(&mut self) {
+        if self.answers.changed().await.is_err() {
+            // The resolver is gone, with the runtime: nothing new will come.
+            std::future::pending().await
+        }
+    }
+}
+
+async fn resolve<Lookup, Answer>(mut wanted: watch::Receiver<BTreeSet<String>>, found: watch::Sender<Answers>, lookup: Lookup)
+where
+    Lookup: Fn(String) -> Answer,
+    Answer: Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,
+{
+    let mut due: BTreeMap<String, Instant> = BTreeMap::new();
+    loop {
+        let names = wanted.borrow_and_update().clone();
+        due.retain(|name, _| names.contains(name));
+        found.send_if_modified(|answers| {
+            let before = answers.len();
+            answers.retain(|name, _| names.contains(name));
+            answers.len() != before
+        });
+        let now = Instant::now();
+        let ask: Vec<String> = names
+            .iter()
+            .filter(|name| due.get(*name).is_none_or(|due| *due <= now))
+            .cloned()
+            .collect();
+        for batch in ask.chunks(AT_ONCE) {
+            let mut running = JoinSet::new();
+            for name in batch {
+                let answer = lookup(name.clone());
+                let name = name.clone();
+                running.spawn(async move { (name, timeout(PATIENCE, answer).await) });
+            }
+            while let Some(Ok((name, answer))) = running.join_next().await {
+                let wait = match answer {
+                    Ok(Ok(addresses)) if !addresses.is_empty() => {
+                        keep(&found, &name, addresses);
+                        REFRESH
+                    }
+                    failed => {
+                        tracing::debug!(name, ?failed, "name not resolved; the last answer stays");
+                        if found.borrow().contains_key(&name) { REFRESH } else { RETRY }
+                    }
+                };
+                due.insert(name, Instant::now() + wait);
+            }
+        }
+        let next = due.values().min().copied();
+        let alarm = async {
+            match next {
+                Some(next) => tokio::time::sleep_until(next).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            changed = wanted.changed() => if changed.is_err() { return },
+            () = alarm => {}
+        }
+    }
+}
+
+fn keep(found: &watch::Sender<Answers>, name: &str, addresses: Vec<IpAddr>) {
+    let sorted: Vec<IpAddr> = BTreeSet::from_iter(addresses).into_iter().collect();
+    found.send_if_modified(|answers| {
+        let differs = answers.get(name) != Some(&sorted);
+        if differs {
+            answers.insert(name.to_owned(), sorted);
+        }
+        differs
+    });
+}
+
+/// How often an answer is looked up again: the system's resolver hides the records' own time to live.
+const REFRESH: Duration = Duration::from_secs(30);
+/// How often a name without any answer is tried.
+const RETRY: Duration = Duration::from_secs(5);
+/// How long one lookup may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Lookups at a time: each holds a thread of the runtime's blocking pool.
+const AT_ONCE: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    use super::*;
+
+    fn names(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn last_answer_stays_while_the_resolver_fails() {
+        static CALLS: AtomicU8 = AtomicU8::new(0);
+        let mut resolver = Names::start_with(|_| async {
+            match CALLS.fetch_add(1, Ordering::Relaxed) {
+                0 => Ok(vec![
+                    IpAddr::from([10, 0, 0, 2]),
+                    IpAddr::from([10, 0, 0, 1]),
+                    IpAddr::from([10, 0, 0, 2]),
+                ]),
+                1 => Err(io::Error::other("resolver is away")),
+                _ => Ok(vec![IpAddr::from([10, 0, 0, 3])]),
+            }
+        });
+        resolver.want(&names(&["db.example.com"]));
+        resolver.changed().await;
+        let first = resolver.answers();
+        assert_eq!(
+            first["db.example.com"],
+            [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])]
+        );
+        // The failed second lookup changes nothing; the third one does.
+        resolver.changed().await;
+        assert_eq!(CALLS.load(Ordering::Relaxed), 3);
+        assert_eq!(resolver.answers()["db.example.com"], [IpAddr::from([10, 0, 0, 3])]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_that_nobody_wants_are_forgotten() {
+        let mut resolver = Names::start_with(|_| async { Ok(vec![IpAddr::from([10, 0, 0, 1])]) });
+        resolver.want(&names(&["a.example.com"]));
+        resolver.changed().await;
+        resolver.want(&names(&["b.example.com"]));
+        while resolver.answers().keys().ne(["b.example.com"]) {
+            resolver.changed().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lookup_that_hangs_is_given_up_and_tried_again() {
+        static CALLS: AtomicU8 = AtomicU8::new(0);
+        let mut resolver = Names::start_with(|_| async {
+            if CALLS.fetch_add(1, Ordering::Relaxed) == 0 {
+                std::future::pending::<()>().await;
+            }
+            Ok(vec![IpAddr::from([10, 0, 0, 1])])
+        });
+        resolver.want(&names(&["db.example.com"]));
+        resolver.changed().await;
+        assert_eq!(CALLS.load(Ordering::Relaxed), 2);
+    }
+}

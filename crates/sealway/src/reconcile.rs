@@ -1,0 +1,174 @@
+//! The reconcile loop: every event compiles, and what differs is published, shown and said.
+//!
+//! Events: a load of manifests, what became of sockets, an answer for a name, the time that the compiler asked to be woken at. Output:
+//! snapshots to the data plane, a [`View`] to the admin API, log lines. Invariant: nothing is published before the first complete load,
+//! and a load that failed leaves everything as it was.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealway_api::{ObjectRef, Timestamp};
+use sealway_core::{Compiled, Compiler, Observed, Ports, Settings, Severity, Snapshot, SocketKey};
+use sealway_provider::files::Loaded;
+use sealway_proxy::{Metrics, Proxy, Reload};
+use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::listening::Announcer;
+use crate::manifests::gather;
+use crate::names::Names;
+use crate::transition::merge_times;
+use crate::view::{Phase, View};
+
+/// Turns loads into what is served and shown.
+pub(crate) struct Reconciler {
+    settings: Settings,
+    compiler: Compiler,
+    proxy: Arc<Proxy>,
+    metrics: Metrics,
+    names: Names,
+    view: watch::Sender<Arc<View>>,
+    announcer: Announcer,
+    published: BTreeMap<ObjectRef, Arc<Snapshot>>,
+}
+
+impl Reconciler {
+    /// A loop that has seen nothing yet.
+    pub(crate) fn new(settings: Settings, proxy: Arc<Proxy>, metrics: Metrics, view: watch::Sender<Arc<View>>) -> Self {
+        Self {
+            compiler: Compiler::new(settings.clone()),
+            settings,
+            proxy,
+            metrics,
+            names: Names::start(),
+            view,
+            announcer: Announcer::default(),
+            published: BTreeMap::new(),
+        }
+    }
+
+    /// Runs until the source of loads ends. The first load is complete when it is handed over.
+    pub(crate) async fn run(mut self, mut loads: watch::Receiver<Loaded>) {
+        let mut load = loads.borrow_and_update().clone();
+        let mut noticed = Instant::now();
+        let mut ports = self.proxy.port_states();
+        let mut is_new = true;
+        loop {
+            let observed = Observed {
+                now: Timestamp::now(),
+                ports: Ports::Reported(ports.borrow_and_update().clone()),
+                names: self.names.answers(),
+            };
+            let compiled = self.compile(&load, &observed);
+            let wake_at = compiled.as_ref().and_then(|compiled| compiled.wake_at);
+            let result = if compiled.is_some() { result(&load) } else { Reload::Failure };
+            if let Some(compiled) = compiled {
+                self.apply(compiled, &load, &observed);
+            }
+            if std::mem::take(&mut is_new) {
+                self.metrics.config_propagated(noticed.elapsed());
+                self.metrics.config_reloaded(result);
+            }
+            tokio::select! {
+                changed = loads.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    noticed = Instant::now();
+                    load = loads.borrow_and_update().clone();
+                    is_new = true;
+                }
+                changed = ports.changed() => if changed.is_err() { return },
+                () = self.names.changed() => {}
+                () = alarm(wake_at) => {}
+            }
+        }
+    }
+
+    /// The compiler never panics. Should it, then that is a defect of ours, and no reason to end connections or to start over with nothing.
+    fn compile(&mut self, load: &Loaded, observed: &Observed) -> Option<Compiled> {
+        let compiled = catch_unwind(AssertUnwindSafe(|| self.compiler.compile(&load.resources, observed)));
+        if compiled.is_err() {
+            tracing::error!("defect: the compiler panicked; what was served goes on. Please report it with the manifests");
+            self.compiler = Compiler::new(self.settings.clone());
+        }
+        compiled.ok()
+    }
+
+    /// Publishes first: what is served must not wait for what is said.
+    fn apply(&mut self, compiled: Compiled, load: &Loaded, observed: &Observed) {
+        if !is_same(&self.published, &compiled.snapshots) {
+            self.proxy.publish(&compiled.snapshots);
+            self.published.clone_from(&compiled.snapshots);
+        }
+        self.names.want(&compiled.names);
+
+        let problems = gather(load, compiled.problems);
+        let before = Arc::clone(&self.view.borrow());
+        let mut statuses = serde_json::to_value(&compiled.statuses).unwrap_or(Value::Null);
+        merge_times(&mut statuses, &before.statuses, observed.now);
+        let Ports::Reported(states) = &observed.ports else { return };
+        let sockets_known = compiled
+            .snapshots
+            .values()
+            .flat_map(|snapshot| snapshot.sockets())
+            .all(|(address, key, _)| {
+                let socket = SocketKey {
+                    transport: key.transport,
+                    address,
+                };
+                states.contains_key(&socket)
+            });
+        let view = View {
+            phase: match before.phase {
+                Phase::Draining => Phase::Draining,
+                _ if before.phase == Phase::Serving || sockets_known => Phase::Serving,
+                _ => Phase::Opening,
+            },
+            statuses,
+            problems,
+            snapshots: compiled.snapshots,
+        };
+        if sockets_known {
+            self.announcer.announce(&view, &compiled.statuses, states);
+        }
+        self.view.send_modify(|shown| {
+            // The end may have been asked for in the meantime.
+            let phase = if shown.phase == Phase::Draining {
+                Phase::Draining
+            } else {
+                view.phase
+            };
+            *shown = Arc::new(View { phase, ..view });
+        });
+    }
+}
+
+/// Whether the data plane has these already. A part that did not change keeps its `Arc`, so a pointer is enough most times.
+fn is_same(one: &BTreeMap<ObjectRef, Arc<Snapshot>>, two: &BTreeMap<ObjectRef, Arc<Snapshot>>) -> bool {
+    one.len() == two.len()
+        && one.iter().zip(two).all(|((name, snapshot), (other_name, other))| {
+            name == other_name && (Arc::ptr_eq(snapshot, other) || snapshot == other)
+        })
+}
+
+/// A load in which something could not be read leaves what was good before in force.
+fn result(load: &Loaded) -> Reload {
+    let failed = load
+        .problems
+        .iter()
+        .any(|problem| problem.cause.severity() == Severity::Error);
+    if failed { Reload::Failure } else { Reload::Success }
+}
+
+async fn alarm(at: Option<Timestamp>) {
+    let Some(at) = at else {
+        return std::future::pending().await;
+    };
+    let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
+    // Not in a tight loop, should the compiler ask for a moment that has passed; and in steps, for clocks are set.
+    sleep(wait.clamp(Duration::from_millis(100), Duration::from_secs(3600))).await;
+}

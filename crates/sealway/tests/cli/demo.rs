@@ -1,0 +1,42 @@
+//! `sealway demo`.
+
+use crate::process::{finish, sealway};
+
+#[test]
+fn every_row_passes_and_files_are_left() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let out = directory.path().join("out");
+    let mut command = sealway(["demo", "--once", "-o", "json", "--out"]);
+    command.arg(&out);
+    let done = finish(command, "");
+    let report = done.json();
+    assert_eq!(done.code, Some(0), "{report:#}\n{}", done.stderr);
+    assert_eq!(
+        (&report["version"], &report["kind"], &report["passed"]),
+        (&1.into(), &"Demo".into(), &true.into())
+    );
+    let rows = report["rows"].as_array().expect("rows");
+    assert!(rows.len() >= 7 && rows.iter().all(|row| row["passed"] == true), "{rows:#?}");
+    for name in ["ca.crt", "client.crt", "client.key", "secrets.yaml"] {
+        assert!(out.join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn state_goes_where_the_environment_says() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let mut command = sealway(["demo", "--once", "-q"]);
+    command.env("XDG_STATE_HOME", directory.path());
+    let done = finish(command, "");
+    assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{}", done.stdout);
+    assert!(directory.path().join("sealway/demo/ca.crt").exists());
+}
+
+#[test]
+fn without_a_home_the_flag_is_named() {
+    let mut command = sealway(["demo", "--once"]);
+    command.env_remove("XDG_STATE_HOME").env_remove("HOME");
+    let done = finish(command, "");
+    assert_eq!(done.code, Some(2));
+    assert!(done.stderr.contains("--state-dir"), "{}", done.stderr);
+}

@@ -1,0 +1,8 @@
+//! The binary from outside: exit codes, what goes to which stream, schemas, reload and signals.
+
+mod check;
+mod demo;
+mod process;
+mod run;
+mod talk;
+mod yaml;

@@ -1,0 +1,146 @@
+//! `cargo xtask e2e`: real clients against real servers, through the real binary.
+//!
+//! Input: words that scenario names must contain (none: every scenario), `--debug` for the unoptimised binary. Output: one line per
+//! scenario and a closing line. Everything listens on free loopback ports, lives in one temporary directory and ends with its
+//! scenario. What is not from Debian (npm's PostgreSQL 18, psycopg) is installed once, pinned, below the target directory.
+#![expect(clippy::print_stdout, reason = "the lines are what this command is for")]
+
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context as _;
+
+mod context;
+mod example;
+mod gateway;
+mod idle;
+mod live;
+mod openssl;
+mod postgres;
+mod process;
+mod readme;
+
+use context::Context;
+pub(crate) use idle::{backend as idle_backend, clients as idle_clients};
+
+/// Runs the scenarios; exit status 0 when all of them passed.
+pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Runtime::new().context("runtime")?;
+    runtime.block_on(scenarios(arguments))
+}
+
+async fn scenarios(arguments: &[&str]) -> anyhow::Result<ExitCode> {
+    let debug = arguments.contains(&"--debug");
+    let filter: Vec<&str> = arguments.iter().copied().filter(|word| !word.starts_with("--")).collect();
+    let context = Context::prepare(debug).await?;
+    let mut report = Report {
+        filter,
+        passed: 0,
+        failed: 0,
+    };
+    let at = &context;
+
+    report
+        .record("openssl reaches openssl by server name", openssl::passthrough(at))
+        .await;
+    report
+        .record("openssl mutual TLS, certificate required", openssl::certificate_required(at))
+        .await;
+    report
+        .record("openssl mutual TLS, certificate optional", openssl::certificate_optional(at))
+        .await;
+    report
+        .record("openssl unknown name gets unrecognized_name", openssl::unknown_name(at))
+        .await;
+    report
+        .record("openssl without name gets missing_extension", openssl::without_name(at))
+        .await;
+    report
+        .record(
+            "openssl refusals close without alert when told",
+            openssl::rejections_close(at),
+        )
+        .await;
+    report.record("curl reaches a backend by name", openssl::curl(at)).await;
+    report
+        .record("curl plain HTTP on the TLS port is told so", openssl::curl_plain_http(at))
+        .await;
+
+    report
+        .record("psql reaches PostgreSQL 15 under both names", postgres::psql_both_names(at))
+        .await;
+    report
+        .record("psql plain text is told to use TLS", postgres::psql_plain_text(at))
+        .await;
+    report
+        .record("GSSENCRequest is refused and TLS follows", postgres::gss_request(at))
+        .await;
+    report
+        .record(
+            "psycopg reaches PostgreSQL 18 directly and by request",
+            postgres::psycopg_both_ways(at),
+        )
+        .await;
+    report
+        .record("psql and libpq 18 reach the sample database", postgres::sample_database(at))
+        .await;
+
+    report.record("README is true", readme::session(at)).await;
+    report.record("demo --once passes every row", example::demo_once(at)).await;
+    report
+        .record("examples/article with demo --backends", example::article_with_backends(at))
+        .await;
+
+    report
+        .record("slow senders do not delay a good client", live::slow_senders(at))
+        .await;
+    report
+        .record("1 GiB both ways through 100 reloads", live::transfer_through_reloads(at))
+        .await;
+    report
+        .record("removed route drains, others go on", live::removed_route(at))
+        .await;
+    report
+        .record("SIGTERM drains and a second one ends", live::termination(at))
+        .await;
+    report
+        .record("descriptor limit stops accepting and recovers", live::descriptor_limit(at))
+        .await;
+    report.record("9500 idle connections hold", idle::hold(at)).await;
+
+    println!("{} passed, {} failed", report.passed, report.failed);
+    Ok(if report.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+struct Report<'a> {
+    filter: Vec<&'a str>,
+    passed: usize,
+    failed: usize,
+}
+
+impl Report<'_> {
+    /// Runs one scenario, which gives the evidence to print, unless the filter leaves it out.
+    async fn record(&mut self, name: &str, scenario: impl Future<Output = anyhow::Result<String>>) {
+        if !self.filter.is_empty() && !self.filter.iter().any(|word| name.contains(word)) {
+            return;
+        }
+        let started = Instant::now();
+        let outcome = scenario.await;
+        let seconds = started.elapsed().as_secs_f64();
+        match outcome {
+            Ok(evidence) => {
+                self.passed += 1;
+                println!("ok {name} ({seconds:.1} s): {evidence}");
+            }
+            Err(error) => {
+                self.failed += 1;
+                println!("FAILED {name} ({seconds:.1} s): {error:#}");
+            }
+        }
+    }
+}

