@@ -4,7 +4,7 @@
 pub(crate) fn run() -> anyhow::Result<()> {
     super::finish(
         super::cargo()
-            .args(["test", "--package", "sealway-core", "golden"])
+            .args(["test", "--package", "sealway-core", "--test", "golden"])
             .env("UPDATE_GOLDEN", "1"),
     )
 }

@@ -51,6 +51,8 @@ fn finish(command: &mut Command) -> anyhow::Result<()> {
 }
 
 const USAGE: &str = "usage: cargo xtask COMMAND
+  crds GATEWAY_API CERT_MANAGER TRUST_MANAGER
+                                rewrite the embedded CustomResourceDefinitions from these sources
   e2e [--debug] [WORD...]       real clients through the real binary; scenarios whose names hold a word
   edges                         prove which packages may use which
   golden                        rewrite the expected outcomes of compile

@@ -27,6 +27,7 @@ use sealway_api::{ObjectRef, Resources, Statuses, Timestamp};
 use crate::problem::Problem;
 use crate::settings::{Observed, Settings};
 use crate::snapshot::Snapshot;
+use backends::LastBackends;
 use world::World;
 
 /// Turns resources into what the data plane obeys and what users are told. Results are kept between calls.
@@ -34,6 +35,7 @@ use world::World;
 pub struct Compiler {
     settings: Settings,
     last: BTreeMap<ObjectRef, Arc<Snapshot>>,
+    backends: LastBackends,
 }
 
 /// Everything that one compilation gives.
@@ -58,12 +60,13 @@ impl Compiler {
         Self {
             settings,
             last: BTreeMap::new(),
+            backends: LastBackends::new(),
         }
     }
 
     /// Compiles. Total: every mistake becomes a status and a problem, never an error, and no object takes its neighbour down.
     pub fn compile(&mut self, resources: &Resources, observed: &Observed) -> Compiled {
-        let mut world = World::new(&self.settings, resources, observed);
+        let mut world = World::new(&self.settings, resources, observed, &self.backends);
         let classes = gateways::classes(&mut world);
         let mut gateways = gateways::collect(&mut world);
         for gateway in &mut gateways {
@@ -74,7 +77,7 @@ impl Compiler {
         let routes = attach::attach(&mut world, &mut gateways);
         references::check(&mut world);
 
-        let snapshots = snapshots::build(&gateways, &self.settings, &self.last);
+        let snapshots = snapshots::build(&mut gateways, &self.settings, &self.last);
         let statuses = Statuses {
             gateway_classes: classes,
             gateways: gateways
@@ -83,8 +86,14 @@ impl Compiler {
                 .collect(),
             routes,
         };
+        let World {
+            mut problems,
+            names,
+            backends,
+            ..
+        } = world;
         self.last.clone_from(&snapshots);
-        let World { mut problems, names, .. } = world;
+        self.backends = backends::remember(backends);
         Problem::sort(&mut problems);
         problems.dedup();
         Compiled {

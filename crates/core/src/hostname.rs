@@ -90,7 +90,7 @@ impl Serialize for HostnamePattern {
 }
 
 /// Things found by server name, the most specific pattern first: exact, then the longest wildcard, then any.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameIndex<T> {
     exact: BTreeMap<Box<str>, T>,
     wildcard: BTreeMap<Box<str>, T>,
@@ -137,6 +137,33 @@ impl<T> NameIndex<T> {
     #[must_use]
     pub fn find(&self, name: Option<&str>) -> Option<&T> {
         name.and_then(|name| self.find_named(name)).or(self.any.as_ref())
+    }
+
+    /// The holder of exactly this pattern.
+    #[must_use]
+    pub fn get(&self, pattern: &HostnamePattern) -> Option<&T> {
+        match pattern {
+            HostnamePattern::Any => self.any.as_ref(),
+            HostnamePattern::Exact(name) => self.exact.get(name),
+            HostnamePattern::Wildcard(suffix) => self.wildcard.get(suffix),
+        }
+    }
+
+    /// Calls `change` with every holder and with who holds the same pattern in `other`.
+    pub(crate) fn update_with(&mut self, other: &Self, mut change: impl FnMut(&mut T, &T)) {
+        for (mine, theirs) in [(&mut self.exact, &other.exact), (&mut self.wildcard, &other.wildcard)] {
+            // Both are sorted, so one walk finds every pair.
+            let mut theirs = theirs.iter().peekable();
+            for (name, value) in mine {
+                while theirs.next_if(|(other, _)| *other < name).is_some() {}
+                if let Some((_, old)) = theirs.next_if(|(other, _)| *other == name) {
+                    change(value, old);
+                }
+            }
+        }
+        if let (Some(value), Some(old)) = (&mut self.any, &other.any) {
+            change(value, old);
+        }
     }
 
     /// The holder that gets the names of `pattern`, save those that a still narrower claim takes out.

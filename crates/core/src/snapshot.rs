@@ -17,7 +17,7 @@ use crate::explain::{Step, Trace};
 use crate::hostname::{HostnamePattern, NameIndex};
 
 /// Everything that the data plane of one Gateway needs. Parts that a change leaves alone keep their `Arc`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Snapshot {
     /// The Gateway.
@@ -111,7 +111,7 @@ impl Serialize for PortKey {
 }
 
 /// What is spoken on a port.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PortPlan {
     /// HTTPS and TLS listeners together, chosen by SNI.
@@ -152,7 +152,7 @@ pub enum ServerName<'a> {
 }
 
 /// Plan of a port with HTTPS and TLS listeners.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsPlan {
     /// Every listener of the port that claims names, refused ones included, in the order of the Gateway.
@@ -163,7 +163,7 @@ pub struct TlsPlan {
 }
 
 /// One listener of a TLS port.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TlsListener {
     /// Its name.
@@ -190,7 +190,7 @@ pub enum ListenerFate {
 }
 
 /// Where one rule of a route sends connections.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Forward {
     /// The route.
@@ -227,7 +227,7 @@ impl Forward {
 }
 
 /// A backend and its share.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WeightedBackend {
     /// As the route has it: `namespace/name:port`.
@@ -239,7 +239,7 @@ pub struct WeightedBackend {
 }
 
 /// What stands behind a backend reference.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Target {
     /// Endpoints, at least one.

@@ -22,7 +22,7 @@ impl Announcer {
     pub(crate) fn announce(&mut self, view: &View, statuses: &Statuses, ports: &BTreeMap<SocketKey, PortState>) {
         let mut lines: Vec<Line> = bound(view, ports);
         lines.extend(refused(statuses));
-        lines.extend(view.problems.iter().cloned().map(Line::Problem));
+        lines.extend(view.problems.iter().cloned().map(|problem| Line::Problem(Box::new(problem))));
         let mut now = BTreeMap::new();
         for line in lines {
             let key = line.key();
@@ -53,7 +53,7 @@ enum Line {
         reason: Reason,
         message: String,
     },
-    Problem(Problem),
+    Problem(Box<Problem>),
 }
 
 impl Line {

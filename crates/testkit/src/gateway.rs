@@ -5,7 +5,9 @@
 //! offset at which all of them are free, so tests may run side by side.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
@@ -13,7 +15,9 @@ use sealway_api::{ListenerStatus, ObjectKey, ObjectRef, Resources, RouteStatus, 
 use sealway_core::{
     BackendAddress, Compiled, Compiler, EndpointOverride, Observed, Placement, PortSelector, Ports, Problem, Settings, SocketKey,
 };
+use sealway_provider::files::{Loaded, Loader};
 use sealway_proxy::{Config, Metrics, Proxy};
+use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use crate::{free_port, loopback, wait_until};
@@ -24,7 +28,9 @@ pub struct TestGateway {
     proxy: Proxy,
     registry: Registry,
     compiled: Compiled,
-    read_problems: Vec<Problem>,
+    loader: Loader,
+    loaded: Loaded,
+    directory: TempDir,
     offset: u16,
 }
 
@@ -59,8 +65,10 @@ impl Setup {
     ///
     /// When the sockets stay unreported for [`DEADLINE`].
     pub async fn start(self, yaml: &str) -> TestGateway {
-        let (resources, read_problems) = read(yaml);
-        let offset = free_offset(&resources);
+        let directory = tempfile::tempdir().expect("temporary directory");
+        write(&directory, yaml);
+        let (loader, loaded) = Loader::open(&[directory.path().to_owned()]).expect("readable directory");
+        let offset = free_offset(&loaded.resources);
         let settings = Settings {
             placement: Placement::Standalone {
                 binds: vec![loopback(0).ip()],
@@ -77,12 +85,23 @@ impl Setup {
             proxy: Proxy::new(self.config, metrics, Handle::current()),
             registry,
             compiled: Compiled::default(),
-            read_problems,
+            loader,
+            loaded,
+            directory,
             offset,
         };
-        gateway.publish(&resources).await;
+        gateway.publish().await;
         gateway
     }
+}
+
+/// What `sealway check` would find in `yaml`.
+pub fn check(yaml: &str) -> Vec<Problem> {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    write(&directory, yaml);
+    let (_, loaded) = Loader::open(&[directory.path().to_owned()]).expect("readable directory");
+    let compiled = Compiler::new(Settings::default()).compile(&loaded.resources, &Observed::assumed(Timestamp::now()));
+    loaded.problems.into_iter().chain(compiled.problems).collect()
 }
 
 impl TestGateway {
@@ -93,9 +112,9 @@ impl TestGateway {
 
     /// Replaces the manifests; returns when the change is in force and every socket has been reported.
     pub async fn apply(&mut self, yaml: &str) {
-        let (resources, problems) = read(yaml);
-        self.read_problems = problems;
-        self.publish(&resources).await;
+        write(&self.directory, yaml);
+        self.loaded = self.loader.reload();
+        self.publish().await;
     }
 
     /// Where a listener port is bound.
@@ -114,7 +133,11 @@ impl TestGateway {
     ///
     /// When it has none.
     pub fn route(&self, route: &ObjectRef) -> &RouteStatus {
-        self.compiled.statuses.routes.get(route).unwrap_or_else(|| panic!("{route} has no status"))
+        self.compiled
+            .statuses
+            .routes
+            .get(route)
+            .unwrap_or_else(|| panic!("{route} has no status"))
     }
 
     /// Status of a listener of a Gateway (`namespace/name`).
@@ -131,7 +154,7 @@ impl TestGateway {
 
     /// What reading and compiling found wrong.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        self.read_problems.iter().chain(&self.compiled.problems)
+        self.loaded.problems.iter().chain(&self.compiled.problems)
     }
 
     /// The data plane itself.
@@ -147,11 +170,16 @@ impl TestGateway {
         text
     }
 
-    async fn publish(&mut self, resources: &Resources) {
+    async fn publish(&mut self) {
+        let resources = Arc::clone(&self.loaded.resources);
         let mut ports = self.proxy.port_states();
         let compile = |compiler: &mut Compiler, ports| {
-            let observed = Observed { now: Timestamp::now(), ports, names: Default::default() };
-            compiler.compile(resources, &observed)
+            let observed = Observed {
+                now: Timestamp::now(),
+                ports,
+                names: Default::default(),
+            };
+            compiler.compile(&resources, &observed)
         };
         let first = compile(&mut self.compiler, Ports::Reported(ports.borrow().clone()));
         self.proxy.publish(&first.snapshots);
@@ -167,9 +195,16 @@ impl TestGateway {
     }
 }
 
+fn write(directory: &TempDir, yaml: &str) {
+    fs::write(directory.path().join("manifests.yaml"), yaml).expect("manifests written");
+}
+
 fn sockets(compiled: &Compiled) -> impl Iterator<Item = SocketKey> {
     let sockets = compiled.snapshots.values().flat_map(|snapshot| snapshot.sockets());
-    sockets.map(|(address, key, _)| SocketKey { transport: key.transport, address })
+    sockets.map(|(address, key, _)| SocketKey {
+        transport: key.transport,
+        address,
+    })
 }
 
 /// An offset that brings every listener port to a free one.
@@ -178,7 +213,10 @@ fn free_offset(resources: &Resources) -> u16 {
     let ports: BTreeSet<u16> = listeners.map(|listener| listener.port).collect();
     let Some(first) = ports.first() else { return 0 };
     let is_free = |offset: u16| {
-        let bindable = |port: &u16| port.checked_add(offset).is_some_and(|port| TcpListener::bind(loopback(port)).is_ok());
+        let bindable = |port: &u16| {
+            port.checked_add(offset)
+                .is_some_and(|port| TcpListener::bind(loopback(port)).is_ok())
+        };
         ports.iter().all(bindable)
     };
     (0..ATTEMPTS)

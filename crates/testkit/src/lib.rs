@@ -1,10 +1,11 @@
 //! Development only: what tests of every crate share.
 //!
-//! The demo's CA, backends and clients under shorter paths, certificates with every flaw, backends that misbehave, free ports and
+//! The demo's CA, backends and clients under shorter paths, certificates with every flaw, backends that misbehave, a gateway in this process, free ports and
 //! waiting on conditions. Nothing here ships: crates name this one under `dev-dependencies`.
 
 pub mod faulty;
 pub mod flaws;
+pub mod gateway;
 mod ports;
 mod waiting;
 

@@ -32,13 +32,16 @@ fn next() -> u16 {
     // Neighbouring process ids land far apart.
     let start = (process::id() % u32::from(RANGE)) as u16;
     let given = GIVEN.fetch_add(1, Ordering::Relaxed) % RANGE;
-    let place = (u32::from(start) * 197 + u32::from(given)) % u32::from(RANGE);
+    let place = (u32::from(start) * 197 + u32::from(given) * STRIDE) % u32::from(RANGE);
     FIRST + place as u16
 }
 
 /// Above the demo's and the gateway's usual ports (28443 at most), below Linux' ephemeral ports (32768).
 const FIRST: u16 = 28_500;
 const RANGE: u16 = 4_200;
+/// The next ports after each stay free for a while, for Gateways with several listeners. It shares no factor with the range, so
+/// every port has its turn.
+const STRIDE: u32 = 11;
 
 #[cfg(test)]
 mod tests {

@@ -192,14 +192,14 @@ spec:
 /// One file with all routes, renamed into place as editors do.
 fn write_routes(directory: &std::path::Path, routes: &[Route]) -> anyhow::Result<()> {
     let mut yaml = String::new();
-    for (number, route) in routes.iter().enumerate() {
+    for route in routes {
         write!(
             yaml,
             "---
 apiVersion: gateway.networking.k8s.io/v1
 kind: TLSRoute
 metadata:
-  name: route-{number}
+  name: {}
   namespace: e2e
 spec:
   parentRefs:
@@ -211,7 +211,10 @@ spec:
         - name: backend-{}
           port: 443
 ",
-            route.host, route.backend
+            // The same host is the same object, whatever stands before it.
+            route.host.replace('.', "-"),
+            route.host,
+            route.backend
         )?;
     }
     let temporary = directory.join("routes.yaml.new");
@@ -220,5 +223,7 @@ spec:
     Ok(())
 }
 
+/// An endpoint for routes whose backend is never asked: the discard port, where nothing listens.
+pub(crate) const NOBODY: SocketAddr = loopback(9);
 const READY: Duration = Duration::from_secs(20);
 const INTERVAL: Duration = Duration::from_millis(20);

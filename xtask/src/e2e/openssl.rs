@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::process::Child;
 
 use super::context::Context;
-use super::gateway::{Gateway, Options, route};
+use super::gateway::{Gateway, NOBODY, Options, route};
 use super::process::{Output, command, excerpt, run, serve};
 
 /// Two `s_server`s behind two names: each name brings its own server's certificate.
@@ -97,7 +97,7 @@ pub(crate) async fn certificate_optional(context: &Context) -> anyhow::Result<St
 
 /// A name that no route has.
 pub(crate) async fn unknown_name(context: &Context) -> anyhow::Result<String> {
-    let gateway = Gateway::start(context, "unknown", &[LOOPBACK], &[route(PAYMENT, 0)], Options::default()).await?;
+    let gateway = Gateway::start(context, "unknown", &[NOBODY], &[route(PAYMENT, 0)], Options::default()).await?;
     let output = s_client(context, gateway.address, &["-servername", "unknown.example.com"]).await?;
     output.failure("alert number 112")?;
     ensure!(
@@ -110,7 +110,7 @@ pub(crate) async fn unknown_name(context: &Context) -> anyhow::Result<String> {
 
 /// A hello without any name.
 pub(crate) async fn without_name(context: &Context) -> anyhow::Result<String> {
-    let gateway = Gateway::start(context, "nameless", &[LOOPBACK], &[route(PAYMENT, 0)], Options::default()).await?;
+    let gateway = Gateway::start(context, "nameless", &[NOBODY], &[route(PAYMENT, 0)], Options::default()).await?;
     s_client(context, gateway.address, &["-noservername"])
         .await?
         .failure("alert number 109")?;
@@ -123,7 +123,7 @@ pub(crate) async fn rejections_close(context: &Context) -> anyhow::Result<String
         flags: vec!["--rejections".to_owned(), "close".to_owned()],
         ..Options::default()
     };
-    let gateway = Gateway::start(context, "close", &[LOOPBACK], &[route(PAYMENT, 0)], options).await?;
+    let gateway = Gateway::start(context, "close", &[NOBODY], &[route(PAYMENT, 0)], options).await?;
     let output = s_client(context, gateway.address, &["-servername", "unknown.example.com"]).await?;
     let text = output.failure("read 0 bytes")?;
     ensure!(!text.contains("alert number"), "an alert came:\n{text}");
@@ -164,7 +164,7 @@ pub(crate) async fn curl(context: &Context) -> anyhow::Result<String> {
 
 /// Plain HTTP where TLS is spoken.
 pub(crate) async fn curl_plain_http(context: &Context) -> anyhow::Result<String> {
-    let gateway = Gateway::start(context, "plain", &[LOOPBACK], &[route(PAYMENT, 0)], Options::default()).await?;
+    let gateway = Gateway::start(context, "plain", &[NOBODY], &[route(PAYMENT, 0)], Options::default()).await?;
     let curl = command("curl", ["-sS", "-i", &format!("http://{}/health", gateway.address)]);
     let text = run(curl, "").await?.saying("HTTP/1.1 400")?.text;
     Ok(text.lines().next().unwrap_or_default().trim().to_owned())

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::context::Context;
-use super::gateway::{Gateway, Options, Route, route};
+use super::gateway::{Gateway, NOBODY, Options, Route, route};
 use super::process::{Output, command, run};
 
 mod server;
@@ -40,7 +40,7 @@ pub(crate) async fn psql_both_names(context: &Context) -> anyhow::Result<String>
 
 /// Without TLS there is no name: an ErrorResponse that `psql` prints.
 pub(crate) async fn psql_plain_text(context: &Context) -> anyhow::Result<String> {
-    let gateway = start_gateway(context, "psql-plain", LOOPBACK).await?;
+    let gateway = start_gateway(context, "psql-plain", NOBODY).await?;
     let text = psql(gateway.address, PRIMARY, "sslmode=disable", QUERY)
         .await?
         .failure("FATAL")?;

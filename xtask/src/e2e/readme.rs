@@ -62,7 +62,10 @@ fn steps(markdown: &str) -> Vec<Step> {
             inside = line == "```console";
         } else if !inside {
         } else if let Some(command) = line.strip_prefix("$ ") {
-            steps.push(Step { command: command.to_owned(), expected: Vec::new() });
+            steps.push(Step {
+                command: command.to_owned(),
+                expected: Vec::new(),
+            });
         } else if let (Some(step), Some(more)) = (steps.last_mut(), line.strip_prefix("> ")) {
             step.command.push('\n');
             step.command.push_str(more);
@@ -77,14 +80,19 @@ fn steps(markdown: &str) -> Vec<Step> {
 fn matches(output: &str, expected: &[String]) -> anyhow::Result<()> {
     let mut lines = output.lines();
     for wanted in expected {
-        ensure!(lines.any(|line| fits(line, wanted)), "no line `{wanted}` (in order) in:\n{output}");
+        ensure!(
+            lines.any(|line| fits(line, wanted)),
+            "no line `{wanted}` (in order) in:\n{output}"
+        );
     }
     Ok(())
 }
 
 fn fits(line: &str, wanted: &str) -> bool {
     let mut parts = wanted.split('…');
-    let Some(mut rest) = parts.next().and_then(|first| line.strip_prefix(first)) else { return false };
+    let Some(mut rest) = parts.next().and_then(|first| line.strip_prefix(first)) else {
+        return false;
+    };
     let mut open = false;
     for part in parts {
         open = true;

@@ -5,7 +5,6 @@ use sealway_api::{FromNamespaces, Kind, NamespaceRule, Protocol, Reason};
 use super::listeners;
 use super::routes::Route;
 use super::world::{GatewayWork, ListenerWork, World};
-use crate::hostname::HostnamePattern;
 use crate::problem::Cause;
 
 /// Why a listener does not take a route.
@@ -124,11 +123,7 @@ fn namespace_refusal(
 }
 
 fn wrong_hostname(route: &Route<'_>, gateway: &GatewayWork<'_>, work: &ListenerWork<'_>) -> Option<Refusal> {
-    let meets = route.hostnames.is_empty()
-        || route
-            .hostnames
-            .iter()
-            .any(|name| work.hostname.intersects(&HostnamePattern::parse(Some(name))));
+    let meets = route.patterns.is_empty() || route.patterns.iter().any(|pattern| work.hostname.intersects(pattern));
     (!meets).then(|| Refusal {
         closeness: Closeness::Hostname,
         cause: Cause::NoMatchingHostname {

@@ -27,13 +27,16 @@ pub(super) enum Outcome {
     Refused(Cause),
 }
 
+/// Our Gateways by namespace and name: their positions.
+type Index<'a> = BTreeMap<(&'a str, &'a str), usize>;
+
 /// Attaches routes of every kind.
-pub(super) fn attach(world: &mut World<'_>, gateways: &mut [GatewayWork<'_>]) -> BTreeMap<ObjectRef, RouteStatus> {
-    let index: BTreeMap<ObjectKey, usize> = gateways
-        .iter()
-        .enumerate()
-        .map(|(position, gateway)| (gateway.key.clone(), position))
-        .collect();
+pub(super) fn attach<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>]) -> BTreeMap<ObjectRef, RouteStatus> {
+    let mut index = Index::new();
+    for (position, gateway) in gateways.iter().enumerate() {
+        let metadata = &gateway.gateway.metadata;
+        index.insert((metadata.namespace.as_deref().unwrap_or_default(), &metadata.name), position);
+    }
     let mut statuses = BTreeMap::new();
     for route in routes::in_order(world) {
         let ours = parents(world, &route, &index);
@@ -70,16 +73,23 @@ pub(super) fn attach(world: &mut World<'_>, gateways: &mut [GatewayWork<'_>]) ->
 /// A parent reference that is ours.
 struct Parent<'a> {
     reference: &'a ParentRef,
-    field: String,
+    /// Position among the route's references.
+    position: usize,
     /// Position among the Gateways.
     gateway: usize,
 }
 
+impl Parent<'_> {
+    fn field(&self) -> String {
+        format!("spec.parentRefs[{}]", self.position)
+    }
+}
+
 /// What a route has got, over all its parents.
 #[derive(Default)]
-struct Taken<'a> {
-    /// Hostnames that some listener took.
-    hostnames: BTreeSet<&'a str>,
+struct Taken {
+    /// Hostnames that some listener took, by position.
+    hostnames: BTreeSet<usize>,
     /// Gateway and listener, by position, that took it: served by this version or not.
     listeners: BTreeSet<(usize, usize)>,
     /// Those of them that count it. A route that says something else than Accepted=True must not be counted, and two references to
@@ -88,43 +98,35 @@ struct Taken<'a> {
 }
 
 /// The parent references that are ours, each once. Those that are nobody's are reported; those of another controller are not.
-fn parents<'a>(world: &mut World<'_>, route: &Route<'a>, index: &BTreeMap<ObjectKey, usize>) -> Vec<Parent<'a>> {
+fn parents<'a>(world: &mut World<'a>, route: &Route<'a>, index: &Index<'a>) -> Vec<Parent<'a>> {
     if route.parents.is_empty() {
         world.report(&route.object, "spec", Cause::NoParents);
     }
     let mut ours: Vec<Parent<'a>> = Vec::new();
     for (position, reference) in route.parents.iter().enumerate() {
-        let field = format!("spec.parentRefs[{position}]");
-        if let Some(gateway) = parent_gateway(world, route, reference, &field, index)
-            && ours.iter().all(|other| other.reference != reference)
-        {
-            ours.push(Parent {
+        let is_gateway = reference.group == GATEWAY_GROUP && reference.kind == GATEWAY_KIND;
+        match index.get(&route.parent(reference)).filter(|_| is_gateway) {
+            Some(_) if ours.iter().any(|other| other.reference == reference) => {}
+            Some(gateway) => ours.push(Parent {
                 reference,
-                field,
-                gateway,
-            });
+                position,
+                gateway: *gateway,
+            }),
+            None => report_foreign(world, route, reference, position),
         }
     }
     ours
 }
 
-fn parent_gateway(
-    world: &mut World<'_>,
-    route: &Route<'_>,
-    parent: &ParentRef,
-    field: &str,
-    index: &BTreeMap<ObjectKey, usize>,
-) -> Option<usize> {
-    let key = route.parent_key(parent);
-    let kind = Kind::from(parent.kind.as_str());
-    let cause = match (parent.group.as_str(), &kind) {
+/// A parent that is not a Gateway of ours: reported if it is nobody's.
+fn report_foreign(world: &mut World<'_>, route: &Route<'_>, reference: &ParentRef, position: usize) {
+    let field = format!("spec.parentRefs[{position}]");
+    let (namespace, name) = route.parent(reference);
+    let key = ObjectKey::new(namespace, name);
+    let kind = Kind::from(reference.kind.as_str());
+    let cause = match (reference.group.as_str(), &kind) {
+        (GATEWAY_GROUP, Kind::Gateway) if world.resources.gateways.contains_key(&key) => return,
         (GATEWAY_GROUP, Kind::Gateway) => {
-            if let Some(position) = index.get(&key) {
-                return Some(*position);
-            }
-            if world.resources.gateways.contains_key(&key) {
-                return None;
-            }
             let namesakes = world.resources.gateways.keys().filter(|other| other.name == key.name);
             Cause::ParentNotFound {
                 elsewhere: namesakes.cloned().collect(),
@@ -139,31 +141,29 @@ fn parent_gateway(
             parent: ObjectRef { kind, key },
         },
         // Services are parents for meshes.
-        ("", Kind::Service) => return None,
+        ("", Kind::Service) => return,
         _ => {
-            let kind = parent.kind.clone();
+            let kind = reference.kind.clone();
             world.report(&route.object, format!("{field}.kind"), Cause::ParentKindUnsupported { kind });
-            return None;
+            return;
         }
     };
-    let part = if parent.namespace.is_some() { "namespace" } else { "name" };
+    let part = if reference.namespace.is_some() { "namespace" } else { "name" };
     world.report(&route.object, format!("{field}.{part}"), cause);
-    None
 }
 
 /// Tries every listener that the reference means.
-fn attach_to<'a>(
+fn attach_to(
     world: &mut World<'_>,
-    route: &Route<'a>,
+    route: &Route<'_>,
     parent: &Parent<'_>,
     gateway: &mut GatewayWork<'_>,
     forward: Option<&Arc<Forward>>,
-    taken: &mut Taken<'a>,
+    taken: &mut Taken,
 ) -> Outcome {
-    let Parent { reference, field, .. } = parent;
     let mut closest: Option<Refusal> = None;
     let mut attached: Vec<usize> = Vec::new();
-    let meant = |(_, work): &(usize, &ListenerWork<'_>)| work.is_meant_by(reference);
+    let meant = |(_, work): &(usize, &ListenerWork<'_>)| work.is_meant_by(parent.reference);
     for (position, work) in gateway.listeners.iter().enumerate().filter(meant) {
         match admission::refusal(world, route, gateway, work) {
             None => attached.push(position),
@@ -174,7 +174,7 @@ fn attach_to<'a>(
         let (at, cause) = match closest {
             None => no_section(parent, gateway),
             Some(refusal) if refusal.closeness == Closeness::Hostname => ("spec.hostnames".to_owned(), refusal.cause),
-            Some(refusal) => (field.clone(), refusal.cause),
+            Some(refusal) => (parent.field(), refusal.cause),
         };
         world.report(&route.object, at, cause.clone());
         return Outcome::Refused(cause);
@@ -182,7 +182,7 @@ fn attach_to<'a>(
 
     let outcome = unserved(route, gateway, &attached);
     if let Outcome::Attached(Some(cause)) = &outcome {
-        world.report(&route.object, field.clone(), cause.clone());
+        world.report(&route.object, parent.field(), cause.clone());
     }
     let mut shadows = Vec::new();
     let key = gateway.key.clone();
@@ -190,8 +190,12 @@ fn attach_to<'a>(
         let Some(work) = gateway.listeners.get_mut(position) else {
             continue;
         };
-        let served = route.hostnames.iter().filter(|name| work.hostname.intersects(&pattern(name)));
-        taken.hostnames.extend(served.map(String::as_str));
+        let served = route
+            .patterns
+            .iter()
+            .enumerate()
+            .filter(|(_, pattern)| work.hostname.intersects(pattern));
+        taken.hostnames.extend(served.map(|(position, _)| position));
         taken.listeners.insert((parent.gateway, position));
         if matches!(outcome, Outcome::Attached(_)) {
             taken.counted.insert((parent.gateway, position));
@@ -249,7 +253,7 @@ fn no_section(parent: &Parent<'_>, gateway: &GatewayWork<'_>) -> (String, Cause)
         .iter()
         .map(|work| format!("{} ({})", work.listener.name, work.port()))
         .collect();
-    let Parent { reference, field, .. } = parent;
+    let Parent { reference, .. } = parent;
     let cause = Cause::SectionNotFound {
         gateway: gateway.key.clone(),
         section: reference.section_name.clone(),
@@ -261,7 +265,7 @@ fn no_section(parent: &Parent<'_>, gateway: &GatewayWork<'_>) -> (String, Cause)
         (None, Some(_)) => ".port",
         (None, None) => "",
     };
-    (format!("{field}{part}"), cause)
+    (format!("{}{part}", parent.field()), cause)
 }
 
 /// The refusal that came closer; refusals for their hostname are told together.
@@ -279,10 +283,6 @@ fn closer(one: Option<Refusal>, two: Refusal) -> Refusal {
     one
 }
 
-fn pattern(hostname: &str) -> HostnamePattern {
-    HostnamePattern::parse(Some(hostname))
-}
-
 /// Enters the route's hostnames on a listener, by the names as the route has them.
 fn claim(
     route: &Route<'_>,
@@ -291,9 +291,9 @@ fn claim(
     forward: &Arc<Forward>,
     shadows: &mut Vec<(String, Cause)>,
 ) {
-    let mut enter = |position: Option<usize>, pattern: HostnamePattern| {
+    let mut enter = |position: Option<usize>, pattern: &HostnamePattern| {
         // The same route by two parent references, or with a name twice, shadows nobody.
-        if let Err(holder) = work.routes.claim(&pattern, Arc::clone(forward))
+        if let Err(holder) = work.routes.claim(pattern, Arc::clone(forward))
             && holder.route != route.object
         {
             let cause = Cause::Shadowed {
@@ -302,40 +302,39 @@ fn claim(
                 gateway: gateway.clone(),
                 listener: work.listener.name.clone(),
             };
-            let field = position.map_or_else(|| "spec".to_owned(), |position| format!("spec.hostnames[{position}]"));
+            let field = position.map_or_else(|| "spec".to_owned(), hostname_field);
             shadows.push((field, cause));
         }
     };
-    if route.hostnames.is_empty() {
-        enter(None, HostnamePattern::Any);
+    if route.patterns.is_empty() {
+        enter(None, &HostnamePattern::Any);
     }
-    for (position, name) in route.hostnames.iter().enumerate() {
-        let pattern = pattern(name);
-        if work.hostname.intersects(&pattern) {
+    for (position, pattern) in route.patterns.iter().enumerate() {
+        if work.hostname.intersects(pattern) {
             enter(Some(position), pattern);
         }
     }
 }
 
+fn hostname_field(position: usize) -> String {
+    format!("spec.hostnames[{position}]")
+}
+
 /// Hostnames that no listener took, of a route that attached somewhere.
-fn report_ignored(world: &mut World<'_>, route: &Route<'_>, taken: &Taken<'_>) {
+fn report_ignored(world: &mut World<'_>, route: &Route<'_>, taken: &Taken) {
     if taken.hostnames.is_empty() {
         return;
     }
     for (position, hostname) in route.hostnames.iter().enumerate() {
-        if !taken.hostnames.contains(hostname.as_str()) {
+        if !taken.hostnames.contains(&position) {
             let hostname = hostname.clone();
-            world.report(
-                &route.object,
-                format!("spec.hostnames[{position}]"),
-                Cause::HostnameIgnored { hostname },
-            );
+            world.report(&route.object, hostname_field(position), Cause::HostnameIgnored { hostname });
         }
     }
 }
 
 /// Hostnames whose connections all go to another, more specific listener, to which the route is not attached.
-fn report_unreachable(world: &mut World<'_>, route: &Route<'_>, gateways: &[GatewayWork<'_>], taken: &Taken<'_>) {
+fn report_unreachable(world: &mut World<'_>, route: &Route<'_>, gateways: &[GatewayWork<'_>], taken: &Taken) {
     if !matches!(route.rules, Rules::Tls(_)) {
         return;
     }
@@ -349,12 +348,9 @@ fn report_unreachable(world: &mut World<'_>, route: &Route<'_>, gateways: &[Gate
         let Some(names) = gateway.names.get(&work.port()) else {
             continue;
         };
-        for (index, hostname) in route.hostnames.iter().enumerate() {
-            let pattern = pattern(hostname);
-            if !work.hostname.includes(&pattern) {
-                continue;
-            }
-            let Some(winner) = names.most_specific(&pattern).copied() else {
+        let claims = route.patterns.iter().enumerate();
+        for (index, pattern) in claims.filter(|(_, pattern)| work.hostname.includes(pattern)) {
+            let Some(winner) = names.most_specific(pattern).copied() else {
                 continue;
             };
             let Some(other) = gateway.listeners.get(winner) else {
@@ -364,13 +360,15 @@ fn report_unreachable(world: &mut World<'_>, route: &Route<'_>, gateways: &[Gate
                 continue;
             }
             let cause = Cause::HostnameUnreachable {
-                hostname: hostname.clone(),
+                hostname: pattern.to_string(),
                 gateway: gateway.key.clone(),
                 listener: work.listener.name.clone(),
                 other: other.listener.name.clone(),
                 claims: other.hostname.clone(),
             };
-            world.report(&route.object, format!("spec.hostnames[{index}]"), cause);
+            world.report(&route.object, hostname_field(index), cause);
         }
     }
 }
+
+const GATEWAY_KIND: &str = "Gateway";

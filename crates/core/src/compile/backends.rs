@@ -1,49 +1,48 @@
 //! Backend references: from a name and a port to endpoints.
 //!
 //! Input: a reference of a route. Output: a [`WeightedBackend`]; what cannot be had keeps its weight and refuses. EndpointSlices are
-//! read as kube-proxy reads them: ready endpoints, and only when there are none those that serve while they terminate.
+//! read as kube-proxy reads them: ready endpoints, and only when there are none those that serve while they terminate. Each port of a
+//! Service is worked out once, however many routes refer to it.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use sealway_api::{BackendRef, EndpointAddressType, EndpointSlice, Kind, ObjectKey, ObjectRef, Service, ServicePort};
 
+use super::routes::Route;
 use super::values;
 use super::world::World;
 use crate::problem::Cause;
 use crate::settings::{BackendAddress, PortSelector, Ports};
 use crate::snapshot::{Backend, BackendFault, Target, WeightedBackend};
 
-/// Resolves one reference; reports what is wrong with it and gives the cause when ResolvedRefs must be false.
-pub(super) fn resolve(
-    world: &mut World<'_>,
-    route: &ObjectRef,
-    field: &str,
-    reference: &BackendRef,
-) -> (WeightedBackend, Option<Cause>) {
-    let namespace = reference.namespace.as_deref().unwrap_or(&route.key.namespace);
-    let service = ObjectKey::new(namespace, &reference.name);
-    let name = reference
-        .port
-        .map_or_else(|| service.to_string(), |port| format!("{service}:{port}"));
-    let weighted = |target| WeightedBackend {
-        name: name.clone(),
-        weight: reference.weight,
-        target,
-    };
-    match find(world, route, field, reference, &service) {
-        Ok(backend) => (weighted(Target::Backend(Arc::new(backend))), None),
-        Err(Missing::Endpoints(fault)) => (weighted(Target::Refuse(fault)), None),
-        Err(Missing::Reference(fault, part, cause)) => {
-            world.report(route, format!("{field}{part}"), (*cause).clone());
-            (weighted(Target::Refuse(fault)), Some(*cause))
-        }
-    }
+/// What is known of the Services' ports that routes have referred to so far: by namespace, name and port.
+pub(super) type Known<'a> = BTreeMap<(&'a str, &'a str, u16), Arc<Found>>;
+
+/// The backends of the compilation before, so that those which did not change keep their `Arc`.
+pub(super) type LastBackends = BTreeMap<(ObjectKey, u16), Arc<Backend>>;
+
+/// What to keep for the next compilation.
+pub(super) fn remember(known: Known<'_>) -> LastBackends {
+    let found = known.into_values().filter_map(|found| found.result.as_ref().ok().cloned());
+    found
+        .map(|backend| ((backend.service.clone(), backend.port), backend))
+        .collect()
+}
+
+/// What stands behind a Service's port.
+pub(super) struct Found {
+    /// As messages and logs have it.
+    name: String,
+    result: Result<Arc<Backend>, Missing>,
 }
 
 enum Missing {
     /// The reference is good; there is just nobody.
-    Endpoints(BackendFault),
+    Endpoints { slices: bool },
+    /// The reference is good; where it leads has no address yet.
+    Name,
     /// The reference is wrong, in this part of it.
     Reference(BackendFault, &'static str, Box<Cause>),
 }
@@ -54,52 +53,128 @@ impl Missing {
     }
 }
 
-fn find(
-    world: &mut World<'_>,
-    route: &ObjectRef,
-    field: &str,
-    reference: &BackendRef,
-    key: &ObjectKey,
-) -> Result<Backend, Missing> {
+/// Resolves one reference; reports what is wrong with it and gives the cause when ResolvedRefs must be false. `rule` and `position`
+/// say where it stands.
+pub(super) fn resolve<'a>(
+    world: &mut World<'a>,
+    route: &Route<'a>,
+    (rule, position): (usize, usize),
+    reference: &'a BackendRef,
+) -> (WeightedBackend, Option<Cause>) {
+    let field = |part: &str| format!("spec.rules[{rule}].backendRefs[{position}]{part}");
+    let weighted = |name: String, target| WeightedBackend {
+        name,
+        weight: reference.weight,
+        target,
+    };
+    let found = match usable(world, route, reference) {
+        Ok(port) => find(world, route.backend_namespace(reference), &reference.name, port),
+        Err((fault, part, cause)) => {
+            world.report(&route.object, field(part), cause.clone());
+            let key = ObjectKey::new(route.backend_namespace(reference), &reference.name);
+            let name = reference.port.map_or_else(|| key.to_string(), |port| format!("{key}:{port}"));
+            return (weighted(name, Target::Refuse(fault)), Some(cause));
+        }
+    };
+    let (target, cause) = match &found.result {
+        Ok(backend) => (Target::Backend(Arc::clone(backend)), None),
+        Err(Missing::Name) => (Target::Refuse(BackendFault::NameUnresolved), None),
+        Err(Missing::Endpoints { slices }) => {
+            // Plain manifests have no EndpointSlices: that is worth a word only to who wants to send traffic there.
+            if *slices || matches!(world.observed.ports, Ports::Reported(_)) {
+                let cause = Cause::NoReadyEndpoint {
+                    service: ObjectKey::new(route.backend_namespace(reference), &reference.name),
+                    port: reference.port.unwrap_or_default(),
+                    slices: *slices,
+                };
+                world.report(&route.object, field(".name"), cause);
+            }
+            (Target::Refuse(BackendFault::NoEndpoints), None)
+        }
+        Err(Missing::Reference(fault, part, cause)) => {
+            world.report(&route.object, field(part), (**cause).clone());
+            (Target::Refuse(*fault), Some((**cause).clone()))
+        }
+    };
+    (weighted(found.name.clone(), target), cause)
+}
+
+/// The port of a reference to a Service that the route may use.
+fn usable<'a>(world: &World<'a>, route: &Route<'a>, reference: &BackendRef) -> Result<u16, (BackendFault, &'static str, Cause)> {
     if !reference.group.is_empty() || reference.kind != "Service" {
         let cause = Cause::BackendKindUnsupported {
             group: reference.group.clone(),
             kind: reference.kind.clone(),
         };
-        return Err(Missing::reference(BackendFault::InvalidKind, ".kind", cause));
+        return Err((BackendFault::InvalidKind, ".kind", cause));
     }
-    let to = ObjectRef::of(Kind::Service, key);
-    if !world.grants.permit(route, &to) {
-        let nearest = world.grants.nearest(route, &to);
-        let cause = Cause::RefNotPermitted {
-            from: route.clone(),
-            to,
-            nearest,
-        };
-        return Err(Missing::reference(BackendFault::NotPermitted, ".namespace", cause));
+    let namespace = route.backend_namespace(reference);
+    if namespace != route.object.key.namespace {
+        let to = ObjectRef::new(Kind::Service, namespace, &reference.name);
+        if !world.grants.permit(&route.object, &to) {
+            let cause = Cause::RefNotPermitted {
+                from: route.object.clone(),
+                nearest: world.grants.nearest(&route.object, &to),
+                to,
+            };
+            return Err((BackendFault::NotPermitted, ".namespace", cause));
+        }
     }
-    let Some(port) = reference.port else {
-        return Err(Missing::reference(BackendFault::NoSuchPort, "", Cause::BackendPortMissing));
-    };
+    reference
+        .port
+        .ok_or((BackendFault::NoSuchPort, "", Cause::BackendPortMissing))
+}
+
+fn find<'a>(world: &mut World<'a>, namespace: &'a str, name: &'a str, port: u16) -> Arc<Found> {
+    if let Some(known) = world.backends.get(&(namespace, name, port)) {
+        return Arc::clone(known);
+    }
+    let service = ObjectRef::new(Kind::Service, namespace, name);
+    let found = Arc::new(Found {
+        name: format!("{}:{port}", service.key),
+        result: work_out(world, &service, port),
+    });
+    world.backends.insert((namespace, name, port), Arc::clone(&found));
+    found
+}
+
+fn work_out(world: &mut World<'_>, object: &ObjectRef, port: u16) -> Result<Arc<Backend>, Missing> {
+    let key = &object.key;
     let service = world.resources.services.get(key).map(|service| &**service);
     let service_port = service.and_then(|service| service.spec.ports.iter().find(|entry| entry.port == port && is_tcp(entry)));
     let mut proxy_protocol = None;
     if let Some(service) = service {
         proxy_protocol = values::proxy_protocol(&service.metadata.annotations).unwrap_or_else(|cause| {
-            world.report(&to, format!("metadata.annotations[{}]", values::PROXY_PROTOCOL), cause);
+            world.report(object, format!("metadata.annotations[{}]", values::PROXY_PROTOCOL), cause);
             None
         });
     }
-    let backend = |endpoints| Backend {
+    let endpoints = endpoints(world, object, service, service_port, port)?;
+    let backend = Backend {
         service: key.clone(),
         port,
         endpoints,
         proxy_protocol,
     };
+    let last = world
+        .last_backends
+        .get(&(key.clone(), port))
+        .filter(|last| ***last == backend);
+    Ok(last.cloned().unwrap_or_else(|| Arc::new(backend)))
+}
 
+/// Where connections for a Service's port go, at least one address.
+fn endpoints(
+    world: &mut World<'_>,
+    object: &ObjectRef,
+    service: Option<&Service>,
+    service_port: Option<&ServicePort>,
+    port: u16,
+) -> Result<Vec<SocketAddr>, Missing> {
+    let key = &object.key;
     let given = given_endpoints(world, key, port, service_port);
     if !given.is_empty() {
-        return Ok(backend(resolve_addresses(world, &to, "spec", given)?));
+        return resolve_addresses(world, object, "spec", given);
     }
     let Some(service) = service else {
         return Err(no_service(world, key, port));
@@ -107,38 +182,22 @@ fn find(
     if service.spec.kind.as_deref() == Some("ExternalName") {
         // Such a Service needs no ports: the route's port is the port to connect to.
         let host = service.spec.external_name.as_deref().unwrap_or_default();
-        let address = external(host, port);
-        return Ok(backend(resolve_addresses(world, &to, "spec.externalName", vec![address])?));
+        return resolve_addresses(world, object, "spec.externalName", vec![external(host, port)]);
     }
     let Some(service_port) = service_port else {
         let there = service.spec.ports.iter().map(port_text).collect();
-        let cause = Cause::BackendPortNotFound {
-            service: key.clone(),
-            port,
-            there,
-        };
+        let service = key.clone();
+        let cause = Cause::BackendPortNotFound { service, port, there };
         return Err(Missing::reference(BackendFault::NoSuchPort, ".port", cause));
     };
     let slices = world.slices.get(key).cloned().unwrap_or_default();
-    let found = endpoints(world, &slices, service, service_port);
-    let addresses = if found.is_empty() {
-        Vec::new()
-    } else {
-        resolve_addresses(world, &to, "spec", found)?
-    };
-    if addresses.is_empty() {
-        // Plain manifests have no EndpointSlices: that is worth a word only to who wants to send traffic there.
-        if !slices.is_empty() || matches!(world.observed.ports, Ports::Reported(_)) {
-            let cause = Cause::NoReadyEndpoint {
-                service: key.clone(),
-                port,
-                slices: !slices.is_empty(),
-            };
-            world.report(route, format!("{field}.name"), cause);
-        }
-        return Err(Missing::Endpoints(BackendFault::NoEndpoints));
+    let found = sliced_endpoints(world, &slices, service, service_port);
+    if found.is_empty() {
+        return Err(Missing::Endpoints {
+            slices: !slices.is_empty(),
+        });
     }
-    Ok(backend(addresses))
+    resolve_addresses(world, object, "spec", found)
 }
 
 /// Endpoints of the command line, which replace the Service's own.
@@ -159,11 +218,8 @@ fn no_service(world: &World<'_>, key: &ObjectKey, port: u16) -> Missing {
     if there.is_empty() {
         Missing::reference(BackendFault::NotFound, ".name", Cause::BackendNotFound { service, port })
     } else {
-        Missing::reference(
-            BackendFault::NoSuchPort,
-            ".port",
-            Cause::BackendPortNotFound { service, port, there },
-        )
+        let cause = Cause::BackendPortNotFound { service, port, there };
+        Missing::reference(BackendFault::NoSuchPort, ".port", cause)
     }
 }
 
@@ -190,20 +246,20 @@ fn external(host: &str, port: u16) -> BackendAddress {
 /// Addresses of the endpoints that may take connections, names unresolved. As kube-proxy has it (pkg/proxy/endpointslicecache.go and
 /// topology.go): absent `ready` and `serving` mean yes, absent `terminating` means no; serving but terminating endpoints are used only
 /// when none is ready.
-fn endpoints(world: &mut World<'_>, slices: &[&EndpointSlice], service: &Service, port: &ServicePort) -> Vec<BackendAddress> {
+fn sliced_endpoints(
+    world: &mut World<'_>,
+    slices: &[&EndpointSlice],
+    service: &Service,
+    port: &ServicePort,
+) -> Vec<BackendAddress> {
     let mut ready = Vec::new();
     let mut terminating = Vec::new();
     for slice in slices {
-        let object = ObjectRef::of(Kind::EndpointSlice, &slice.metadata.key());
-        let Some(number) = slice
-            .ports
-            .iter()
-            .find(|candidate| {
-                candidate.name.as_deref().unwrap_or_default() == port.name
-                    && candidate.protocol.as_deref().is_none_or(|protocol| protocol == "TCP")
-            })
-            .and_then(|candidate| candidate.port)
-        else {
+        let is_meant = |candidate: &&sealway_api::EndpointPort| {
+            candidate.name.as_deref().unwrap_or_default() == port.name
+                && candidate.protocol.as_deref().is_none_or(|protocol| protocol == "TCP")
+        };
+        let Some(number) = slice.ports.iter().find(is_meant).and_then(|candidate| candidate.port) else {
             continue;
         };
         for (position, endpoint) in slice.endpoints.iter().enumerate() {
@@ -217,6 +273,7 @@ fn endpoints(world: &mut World<'_>, slices: &[&EndpointSlice], service: &Service
                 Some(address) if is_ready => ready.push(address),
                 Some(address) => terminating.push(address),
                 None => {
+                    let object = ObjectRef::of(Kind::EndpointSlice, &slice.metadata.key());
                     let field = format!("endpoints[{position}].addresses[0]");
                     world.report(&object, field, Cause::EndpointInvalid { value: text.clone() });
                 }
@@ -227,15 +284,10 @@ fn endpoints(world: &mut World<'_>, slices: &[&EndpointSlice], service: &Service
 }
 
 fn address(kind: &EndpointAddressType, text: &str, port: u16) -> Option<BackendAddress> {
+    let socket = |ip| BackendAddress::Socket(SocketAddr::new(ip, port));
     match kind {
-        EndpointAddressType::Ipv4 => text
-            .parse()
-            .ok()
-            .map(|ip| BackendAddress::Socket(SocketAddr::new(IpAddr::V4(ip), port))),
-        EndpointAddressType::Ipv6 => text
-            .parse()
-            .ok()
-            .map(|ip| BackendAddress::Socket(SocketAddr::new(IpAddr::V6(ip), port))),
+        EndpointAddressType::Ipv4 => text.parse().ok().map(|ip| socket(IpAddr::V4(ip))),
+        EndpointAddressType::Ipv6 => text.parse().ok().map(|ip| socket(IpAddr::V6(ip))),
         EndpointAddressType::Fqdn => Some(BackendAddress::Name(text.trim_end_matches('.').to_ascii_lowercase(), port)),
         EndpointAddressType::Other(_) => None,
     }
@@ -274,7 +326,7 @@ fn resolve_addresses(
     addresses.sort_unstable();
     addresses.dedup();
     if addresses.is_empty() {
-        Err(Missing::Endpoints(BackendFault::NameUnresolved))
+        Err(Missing::Name)
     } else {
         Ok(addresses)
     }

@@ -181,13 +181,14 @@ fn selector(world: &mut World<'_>, work: &ListenerWork<'_>) {
 
 /// Namespaces of the routes that would attach to a listener.
 fn knocking(world: &World<'_>, work: &ListenerWork<'_>) -> Vec<String> {
+    let owner = &work.owner.key;
     let routes = routes::in_order(world);
     let knocks = |route: &&routes::Route<'_>| {
         fits(&work.listener.protocol, &route.object.kind)
             && route
                 .parents
                 .iter()
-                .any(|parent| route.parent_key(parent) == work.owner.key && work.is_meant_by(parent))
+                .any(|parent| route.parent(parent) == (owner.namespace.as_str(), owner.name.as_str()) && work.is_meant_by(parent))
     };
     let namespaces: BTreeSet<&String> = routes
         .iter()

@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
-use sealway_api::{BackendRef, HttpRouteRule, Kind, L4RouteRule, ObjectKey, ObjectMeta, ObjectRef, ParentRef};
+use sealway_api::{BackendRef, HttpRouteRule, Kind, L4RouteRule, ObjectMeta, ObjectRef, ParentRef};
 
 use super::world::World;
 use super::{backends, values};
+use crate::hostname::HostnamePattern;
 use crate::problem::Cause;
-use crate::snapshot::Forward;
+use crate::snapshot::{Forward, WeightedBackend};
 
 /// What all kinds of routes have in common.
 pub(super) struct Route<'a> {
@@ -17,6 +18,8 @@ pub(super) struct Route<'a> {
     pub(super) metadata: &'a ObjectMeta,
     pub(super) parents: &'a [ParentRef],
     pub(super) hostnames: &'a [String],
+    /// The same, parsed.
+    pub(super) patterns: Vec<HostnamePattern>,
     pub(super) rules: Rules<'a>,
 }
 
@@ -39,13 +42,19 @@ pub(super) struct Traffic {
     pub(super) unresolved: Option<Cause>,
 }
 
-impl Route<'_> {
-    /// The object that a parent reference means.
-    pub(super) fn parent_key(&self, parent: &ParentRef) -> ObjectKey {
-        ObjectKey::new(
-            parent.namespace.as_deref().unwrap_or(&self.object.key.namespace),
-            &parent.name,
-        )
+impl<'a> Route<'a> {
+    fn namespace(&self) -> &'a str {
+        self.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// Namespace and name of the object that a parent reference means.
+    pub(super) fn parent(&self, reference: &'a ParentRef) -> (&'a str, &'a str) {
+        (reference.namespace.as_deref().unwrap_or(self.namespace()), &reference.name)
+    }
+
+    /// Namespace of the object that a backend reference means.
+    pub(super) fn backend_namespace(&self, reference: &'a BackendRef) -> &'a str {
+        reference.namespace.as_deref().unwrap_or(self.namespace())
     }
 }
 
@@ -62,6 +71,7 @@ pub(super) fn in_order<'a>(world: &World<'a>) -> Vec<Route<'a>> {
                     metadata: &object.metadata,
                     parents: &$spec.parent_refs,
                     hostnames: $hostnames,
+                    patterns: patterns($hostnames),
                     rules: $rules,
                 }
             }));
@@ -78,19 +88,18 @@ pub(super) fn in_order<'a>(world: &World<'a>) -> Vec<Route<'a>> {
     routes
 }
 
+fn patterns(hostnames: &[String]) -> Vec<HostnamePattern> {
+    hostnames.iter().map(|name| HostnamePattern::parse(Some(name))).collect()
+}
+
 /// Resolves the backends of a route that is ours.
-pub(super) fn traffic(world: &mut World<'_>, route: &Route<'_>) -> Traffic {
+pub(super) fn traffic<'a>(world: &mut World<'a>, route: &Route<'a>) -> Traffic {
     match route.rules {
         Rules::Tls(rules) => forward(world, route, rules),
         Rules::Http(rules) => {
             let mut unresolved = None;
             for (position, rule) in rules.iter().enumerate() {
-                let (_, cause) = resolve(
-                    world,
-                    route,
-                    &format!("spec.rules[{position}].backendRefs"),
-                    &rule.backend_refs,
-                );
+                let (_, cause) = resolve(world, route, position, &rule.backend_refs);
                 unresolved = unresolved.or(cause);
             }
             Traffic {
@@ -105,7 +114,7 @@ pub(super) fn traffic(world: &mut World<'_>, route: &Route<'_>) -> Traffic {
     }
 }
 
-fn forward(world: &mut World<'_>, route: &Route<'_>, rules: &[L4RouteRule]) -> Traffic {
+fn forward<'a>(world: &mut World<'a>, route: &Route<'a>, rules: &'a [L4RouteRule]) -> Traffic {
     let annotations = &route.metadata.annotations;
     let timeout = |world: &mut World<'_>, key: &str| {
         values::duration(annotations, key).unwrap_or_else(|cause| {
@@ -120,7 +129,7 @@ fn forward(world: &mut World<'_>, route: &Route<'_>, rules: &[L4RouteRule]) -> T
         world.report(&route.object, "spec.rules[1]", Cause::RulesShadowed { count });
     }
     let references = rules.first().map_or(&[][..], |rule| &rule.backend_refs);
-    let (backends, unresolved) = resolve(world, route, "spec.rules[0].backendRefs", references);
+    let (backends, unresolved) = resolve(world, route, 0, references);
     if references.is_empty() {
         let field = if rules.is_empty() { "spec" } else { "spec.rules[0]" };
         world.report(&route.object, field, Cause::NoBackends);
@@ -140,16 +149,16 @@ fn forward(world: &mut World<'_>, route: &Route<'_>, rules: &[L4RouteRule]) -> T
     }
 }
 
-fn resolve(
-    world: &mut World<'_>,
-    route: &Route<'_>,
-    field: &str,
-    references: &[BackendRef],
-) -> (Vec<crate::snapshot::WeightedBackend>, Option<Cause>) {
+fn resolve<'a>(
+    world: &mut World<'a>,
+    route: &Route<'a>,
+    rule: usize,
+    references: &'a [BackendRef],
+) -> (Vec<WeightedBackend>, Option<Cause>) {
     let mut unresolved = None;
     let mut resolved = Vec::with_capacity(references.len());
     for (position, reference) in references.iter().enumerate() {
-        let (backend, cause) = backends::resolve(world, &route.object, &format!("{field}[{position}]"), reference);
+        let (backend, cause) = backends::resolve(world, route, (rule, position), reference);
         resolved.push(backend);
         unresolved = unresolved.or(cause);
     }

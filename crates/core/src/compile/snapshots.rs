@@ -13,11 +13,11 @@ use crate::snapshot::{ListenerFate, PortKey, PortPlan, Snapshot, TlsListener, Tl
 
 /// One snapshot for each Gateway that is served at all.
 pub(super) fn build(
-    gateways: &[GatewayWork<'_>],
+    gateways: &mut [GatewayWork<'_>],
     settings: &Settings,
     last: &BTreeMap<ObjectRef, Arc<Snapshot>>,
 ) -> BTreeMap<ObjectRef, Arc<Snapshot>> {
-    let served = gateways.iter().filter(|gateway| gateway.refused.is_none());
+    let served = gateways.iter_mut().filter(|gateway| gateway.refused.is_none());
     served
         .map(|gateway| {
             let before = last.get(&gateway.object);
@@ -26,10 +26,10 @@ pub(super) fn build(
         .collect()
 }
 
-fn snapshot(gateway: &GatewayWork<'_>, settings: &Settings, last: Option<&Arc<Snapshot>>) -> Snapshot {
+fn snapshot(gateway: &mut GatewayWork<'_>, settings: &Settings, last: Option<&Arc<Snapshot>>) -> Snapshot {
     // A port is opened for the sake of a listener that serves; listeners that were refused go on claiming their names on it.
-    let mut by_port: BTreeMap<PortKey, Vec<&ListenerWork<'_>>> = BTreeMap::new();
-    for work in &gateway.listeners {
+    let mut by_port: BTreeMap<PortKey, Vec<&mut ListenerWork<'_>>> = BTreeMap::new();
+    for work in &mut gateway.listeners {
         by_port
             .entry(PortKey {
                 transport: work.transport,
@@ -41,24 +41,25 @@ fn snapshot(gateway: &GatewayWork<'_>, settings: &Settings, last: Option<&Arc<Sn
     by_port.retain(|_, works| works.iter().any(|work| work.serves()));
     let ports = by_port.into_iter().map(|(key, works)| {
         let before = last.and_then(|last| last.ports.get(&key));
-        (key, share(PortPlan::Tls(tls_plan(&works, before)), before))
+        (key, share(PortPlan::Tls(tls_plan(works, before)), before))
     });
+    let ports = ports.collect();
     Snapshot {
         gateway: gateway.key.clone(),
         addresses: gateway.addresses.clone(),
         port_offset: settings.port_offset(),
         trusted_proxies: gateway.trusted_proxies.clone(),
-        ports: ports.collect(),
+        ports,
     }
 }
 
-fn tls_plan(works: &[&ListenerWork<'_>], last: Option<&Arc<PortPlan>>) -> TlsPlan {
+fn tls_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> TlsPlan {
     let before = last.map(|plan| {
         let PortPlan::Tls(plan) = &**plan;
         plan
     });
     let mut plan = TlsPlan::default();
-    for work in works.iter().filter(|work| listeners::speaks_tls(work.listener)) {
+    for work in works.into_iter().filter(|work| listeners::speaks_tls(work.listener)) {
         let before = before.and_then(|plan| plan.listeners.iter().find(|listener| listener.name == work.listener.name));
         let position = plan.listeners.len();
         plan.listeners.push(share(tls_listener(work, before), before));
@@ -68,27 +69,22 @@ fn tls_plan(works: &[&ListenerWork<'_>], last: Option<&Arc<PortPlan>>) -> TlsPla
     plan
 }
 
-fn tls_listener(work: &ListenerWork<'_>, last: Option<&Arc<TlsListener>>) -> TlsListener {
+/// Takes the routes out of `work`.
+fn tls_listener(work: &mut ListenerWork<'_>, last: Option<&Arc<TlsListener>>) -> TlsListener {
     let fate = match (&work.refused, work.serves()) {
         (Some(cause), _) => ListenerFate::Refuses(cause.reason()),
         (None, false) => ListenerFate::Refuses(sealway_api::Reason::Pending),
         (None, true) => ListenerFate::Serves,
     };
-    let before: BTreeMap<_, _> = last
-        .into_iter()
-        .flat_map(|listener| listener.routes.iter())
-        .map(|(_, forward)| (&forward.route, forward))
-        .collect();
-    let mut routes = NameIndex::default();
-    if fate == ListenerFate::Serves {
-        for (pattern, forward) in work.routes.iter() {
-            let shared = match before.get(&forward.route) {
-                Some(old) if ***old == **forward => Arc::clone(old),
-                _ => Arc::clone(forward),
-            };
-            // Names were unique in the index that they come from.
-            let _ = routes.claim(&pattern, shared);
-        }
+    let mut routes = std::mem::take(&mut work.routes);
+    match last {
+        _ if fate != ListenerFate::Serves => routes = NameIndex::default(),
+        Some(last) => routes.update_with(&last.routes, |new, old| {
+            if new == old {
+                *new = Arc::clone(old);
+            }
+        }),
+        None => {}
     }
     TlsListener {
         name: work.listener.name.clone(),
@@ -100,7 +96,7 @@ fn tls_listener(work: &ListenerWork<'_>, last: Option<&Arc<TlsListener>>) -> Tls
 }
 
 /// The old one when nothing changed.
-fn share<T: PartialEq>(new: T, old: Option<&Arc<T>>) -> Arc<T> {
+fn share<T: Eq>(new: T, old: Option<&Arc<T>>) -> Arc<T> {
     match old {
         Some(old) if **old == new => Arc::clone(old),
         _ => Arc::new(new),

@@ -10,6 +10,7 @@ use sealway_api::{
     SERVICE_NAME_LABEL,
 };
 
+use super::backends::{Known, LastBackends};
 use super::grants::Grants;
 use crate::hostname::{HostnamePattern, NameIndex};
 use crate::problem::{Cause, Problem};
@@ -26,12 +27,19 @@ pub(super) struct World<'a> {
     pub(super) slices: BTreeMap<ObjectKey, Vec<&'a EndpointSlice>>,
     /// Labels of every namespace that has a manifest, or that holds a Gateway or a route: it exists even without one.
     namespaces: BTreeMap<&'a str, BTreeMap<String, String>>,
+    pub(super) backends: Known<'a>,
+    pub(super) last_backends: &'a LastBackends,
     pub(super) problems: Vec<Problem>,
     pub(super) names: BTreeSet<String>,
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(settings: &'a Settings, resources: &'a Resources, observed: &'a Observed) -> Self {
+    pub(super) fn new(
+        settings: &'a Settings,
+        resources: &'a Resources,
+        observed: &'a Observed,
+        last_backends: &'a LastBackends,
+    ) -> Self {
         let mut slices: BTreeMap<ObjectKey, Vec<&EndpointSlice>> = BTreeMap::new();
         for (key, slice) in &resources.endpoint_slices {
             if let Some(service) = slice.metadata.labels.get(SERVICE_NAME_LABEL) {
@@ -45,6 +53,8 @@ impl<'a> World<'a> {
             grants: Grants::new(resources),
             slices,
             namespaces: namespaces(resources),
+            backends: Known::new(),
+            last_backends,
             problems: Vec::new(),
             names: BTreeSet::new(),
         }
@@ -73,11 +83,15 @@ fn namespaces(resources: &Resources) -> BTreeMap<&str, BTreeMap<String, String>>
         .chain(resources.http_routes.keys())
         .chain(resources.grpc_routes.keys())
         .map(|key| &*key.namespace);
-    let names: BTreeSet<&str> = written.chain(implied).collect();
-    names
-        .into_iter()
-        .map(|name| (name, resources.namespace_labels(name)))
-        .collect()
+    let mut namespaces: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();
+    let mut last = None;
+    for name in written.chain(implied) {
+        // Keys come sorted: most names are the one before.
+        if last.replace(name) != Some(name) {
+            namespaces.entry(name).or_insert_with(|| resources.namespace_labels(name));
+        }
+    }
+    namespaces
 }
 
 /// A Gateway of ours on its way through the passes.

@@ -2,7 +2,6 @@
 
 use sealway_api::Timestamp;
 use sealway_core::{Compiler, Observed, Settings};
-use sealway_provider::files::Loader;
 
 use super::Exit;
 use crate::args::{CheckArgs, OutputFormat};
@@ -11,7 +10,7 @@ use crate::printer::Printer;
 use crate::{manifests, problem_report, status_report};
 
 pub(crate) fn run(args: &CheckArgs, printer: &Printer) -> anyhow::Result<Exit> {
-    let (_, loaded) = Loader::open(&args.manifests.paths)?;
+    let (_, loaded) = manifests::open(&args.manifests.paths)?;
     let settings = Settings {
         placement: args.addresses.placement(),
         endpoints: args.addresses.endpoint.clone(),

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use anyhow::Context as _;
 use sealway_core::{Classes, Settings};
-use sealway_provider::files::{Loader, Watch, WatchSettings};
+use sealway_provider::files::{Watch, WatchSettings};
 use sealway_proxy::{Config, Rejections};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Exit;
 use crate::args::{RejectionStyle, RunArgs, TalkArgs};
 use crate::gateway::{Gateway, OwnSockets, bind_own, control_runtime, data_plane_runtime};
-use crate::logging;
+use crate::{logging, manifests};
 
 pub(crate) fn run(args: &RunArgs, talk: TalkArgs) -> anyhow::Result<Exit> {
     logging::start(talk);
@@ -44,14 +44,14 @@ async fn serve(args: &RunArgs, config: Config, data_plane: &Handle) -> anyhow::R
     }
     let paths = args.manifests.paths.clone();
     // Standard input may keep us waiting, and a signal must not.
-    let opening = tokio::task::spawn_blocking(move || Loader::open(&paths));
+    let opening = tokio::task::spawn_blocking(move || manifests::open(&paths));
     let (loader, first) = tokio::select! {
         opened = opening => opened.context("reading was cut short")??,
         _ = signals.next() => return Ok(Exit::Yes),
     };
-    let manifests = Watch::start(loader, first, WatchSettings::default()).context("cannot watch the manifests")?;
+    let watch = Watch::start(loader, first, WatchSettings::default()).context("cannot watch the manifests")?;
     let drain_timeout = config.drain_timeout;
-    let mut gateway = Gateway::start(settings, config, sockets, data_plane, manifests.subscribe());
+    let mut gateway = Gateway::start(settings, config, sockets, data_plane, watch.subscribe());
     tokio::select! {
         name = signals.next() => tracing::info!(signal = name, connections = gateway.connection_count(), ?drain_timeout, "draining"),
         error = gateway.failed() => return Err(error),

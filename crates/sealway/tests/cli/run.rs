@@ -183,6 +183,24 @@ async fn a_port_that_is_taken_is_reported_and_served_once_it_is_free() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_by_name_is_resolved_and_served() {
+    let stage = Stage::new().await;
+    let manifests = stage.manifests();
+    let backend = stage.backend.address();
+    let flags = [
+        "-f".to_owned(),
+        manifests.path().display().to_string(),
+        "--endpoint".to_owned(),
+        format!("infra/pay:443=localhost:{}", backend.port()),
+    ];
+    let gateway = Running::ready(flags).await;
+    gateway
+        .until("resolved", || gateway.get("/api/v1/snapshot").contains(&backend.to_string()))
+        .await;
+    assert_eq!(stage.ask("pay.example.com").await.expect("served"), "pay");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn termination_drains_and_a_second_one_ends_at_once() {
     let stage = Stage::new().await;
     let manifests = stage.manifests();

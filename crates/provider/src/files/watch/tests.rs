@@ -145,7 +145,7 @@ async fn directory_that_is_replaced_is_watched_anew() {
             .any(|problem| problem.cause.code() == "path-unreadable")
     });
     assert_eq!(
-        names(&*tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap().unwrap()),
+        names(&tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap().unwrap()),
         ["a"]
     );
     fs::create_dir(&path).unwrap();

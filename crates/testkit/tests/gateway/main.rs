@@ -1,0 +1,8 @@
+//! The whole gateway in one process, from YAML to bytes: every crate but the binary.
+
+mod article;
+mod changes;
+mod endpoints;
+mod manifests;
+mod proxy_protocol;
+mod refusals;
