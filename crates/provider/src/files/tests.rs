@@ -175,6 +175,33 @@ fn secret_appears_in_no_message_and_no_debug_output() {
 }
 
 #[test]
+fn whatever_the_text_there_is_an_answer() {
+    let text = include_str!("../../testdata/article/gateway.yaml");
+    for end in (0..text.len()).step_by(5) {
+        let file = parse_text("a.yaml", &text[..end]);
+        assert!(file.objects.len() <= 2);
+        // One letter that means something to YAML, in every place.
+        let letter = ["[", "'", "\t", "&", "*", "|", "{", "\n---\n", "!", "%", "#", ":", "\u{0}"][end % 13];
+        let file = parse_text("a.yaml", &format!("{}{letter}{}", &text[..end], &text[end..]));
+        assert!(file.problems().count() < 200);
+    }
+}
+
+#[test]
+fn lists_and_mappings_of_any_length_take_time_in_proportion() {
+    let begin = std::time::Instant::now();
+    let ports = "{port: 1},".repeat(5_000);
+    let keys: String = (0..20_000).map(|key| format!("  k{}: 1\n", key % 10_000)).collect();
+    let head = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n";
+    let file = parse_text(
+        "a.yaml",
+        &format!("{head}spec: {{ports: [{ports}]}}\n---\n{head}spec:\n{keys}"),
+    );
+    assert!(file.problems().count() > 100);
+    assert!(begin.elapsed().as_secs() < 30, "{:?}", begin.elapsed());
+}
+
+#[test]
 fn ten_thousand_routes_are_read_in_seconds() {
     let route = |number: usize| {
         format!(

@@ -263,14 +263,13 @@ impl<'text> Reader<'text> {
     }
 
     fn insert(&mut self, mapping: &mut Mapping, key: String, key_span: Span, read: Read) {
-        let first = mapping.values.contains_key(&key).then(|| mapping.key_span(&key)).flatten();
-        match first {
-            Some(first) => self.duplicates.push(DuplicateKey {
-                key,
-                first,
-                second: key_span,
-            }),
-            None => mapping.insert(key, key_span, read),
+        if !mapping.values.contains_key(&key) {
+            mapping.insert(key, key_span, read);
+        } else if self.duplicates.len() < DUPLICATES_LIMIT
+            && let Some(first) = mapping.key_span(&key)
+        {
+            let second = key_span;
+            self.duplicates.push(DuplicateKey { key, first, second });
         }
     }
 
@@ -354,6 +353,8 @@ impl Mapping {
 
 /// Nested collections; Kubernetes' own objects need fewer than 20.
 const DEPTH_LIMIT: usize = 100;
+/// Keys of one document that are reported as standing twice: each costs a search.
+const DUPLICATES_LIMIT: usize = 100;
 /// Bytes that aliases may copy into one document.
 const COPY_LIMIT: usize = 64 << 20;
 /// Bytes of an empty value with its place, roughly.

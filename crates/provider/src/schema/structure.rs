@@ -50,6 +50,9 @@ pub(crate) struct Schema {
     pub(super) list: ListType,
     #[serde(rename = "x-kubernetes-list-map-keys", default)]
     pub(super) list_keys: Vec<String>,
+    /// Ours, for Kubernetes' own kinds: a field that no two items of a list have alike; absent counts as empty.
+    #[serde(rename = "x-sealway-unique")]
+    pub(super) unique: Option<String>,
     /// `atomic` or `granular`: only how patches merge.
     #[serde(rename = "x-kubernetes-map-type")]
     _map: Option<String>,

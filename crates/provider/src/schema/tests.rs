@@ -367,7 +367,7 @@ fn core_kinds_get_their_defaults() {
     let mut service =
         json!({ "metadata": { "name": "s" }, "spec": { "ports": [{ "port": 53 }, { "port": 53, "protocol": "UDP" }] } });
     let found = admit("Service", "v1", &mut service);
-    assert_eq!(found.len(), 1, "only the missing names: {found:?}");
+    assert_eq!(found.len(), 2, "names are missing, and therefore alike: {found:?}");
     assert_eq!(
         (&service["spec"]["type"], &service["spec"]["ports"][0]["protocol"]),
         (&json!("ClusterIP"), &json!("TCP"))
@@ -375,6 +375,8 @@ fn core_kinds_get_their_defaults() {
     let mut slice = json!({ "metadata": { "name": "s" }, "addressType": "IPv4", "endpoints": [], "ports": [{ "port": 1 }] });
     assert_eq!(admit("EndpointSlice", "v1", &mut slice), []);
     assert_eq!(slice["ports"][0]["protocol"], "TCP");
+    slice["ports"] = json!([{ "name": "a", "port": 1 }, { "name": "a", "port": 2 }]);
+    assert_eq!(admit("EndpointSlice", "v1", &mut slice)[0].path, "ports[1]");
     let mut secret = json!({ "metadata": { "name": "s" }, "stringData": { "a": "b" } });
     assert_eq!(admit("Secret", "v1", &mut secret), []);
     assert_eq!(secret["type"], "Opaque");

@@ -117,6 +117,15 @@ impl Check {
                 self.at(index, |check| check.structure(schema, item));
             }
         }
+        if let Some(field) = &schema.unique {
+            let mut seen = HashSet::new();
+            for (index, item) in items.iter().enumerate() {
+                let text = item.get(field).and_then(Value::as_str).unwrap_or_default();
+                if !seen.insert(text) {
+                    self.at(index, |check| check.refuse(format!("Duplicate value: {field}: {text:?}")));
+                }
+            }
+        }
         if schema.list == ListType::Atomic {
             return;
         }
