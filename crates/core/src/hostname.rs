@@ -139,16 +139,6 @@ impl<T> NameIndex<T> {
         name.and_then(|name| self.find_named(name)).or(self.any.as_ref())
     }
 
-    /// The holder of exactly this pattern.
-    #[must_use]
-    pub fn get(&self, pattern: &HostnamePattern) -> Option<&T> {
-        match pattern {
-            HostnamePattern::Any => self.any.as_ref(),
-            HostnamePattern::Exact(name) => self.exact.get(name),
-            HostnamePattern::Wildcard(suffix) => self.wildcard.get(suffix),
-        }
-    }
-
     /// Calls `change` with every holder and with who holds the same pattern in `other`.
     pub(crate) fn update_with(&mut self, other: &Self, mut change: impl FnMut(&mut T, &T)) {
         for (mine, theirs) in [(&mut self.exact, &other.exact), (&mut self.wildcard, &other.wildcard)] {

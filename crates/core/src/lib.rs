@@ -15,7 +15,7 @@ mod snapshot;
 pub use compile::{Compiled, Compiler};
 pub use explain::{NoTrace, Recording, Step, Trace};
 pub use hostname::{HostnamePattern, NameIndex};
-pub use problem::{Cause, Location, Problem, Severity};
+pub use problem::{Cause, Location, NoEndpoint, Problem, Severity};
 pub use settings::{
     BackendAddress, BindFailure, CONTROLLER_NAME, Classes, EndpointOverride, Observed, Placement, PortSelector, PortState, Ports,
     Settings, SocketKey,

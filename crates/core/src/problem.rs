@@ -392,7 +392,7 @@ pub enum Cause {
     NoReadyEndpoint {
         service: ObjectKey,
         port: u16,
-        slices: bool,
+        why: NoEndpoint,
     },
     BackendNameUnresolved {
         service: ObjectKey,
@@ -424,4 +424,15 @@ pub enum Cause {
         policy: Option<ObjectKey>,
     },
     SelectorAbsent,
+}
+
+/// Why there is nothing to connect to behind a Service's port.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NoEndpoint {
+    /// The Service has no EndpointSlice.
+    NoSlice,
+    /// None of its EndpointSlices has a port of this name.
+    NoPort(String),
+    /// Endpoints, if there are any, are not ready.
+    NotReady,
 }

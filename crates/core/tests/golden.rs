@@ -46,7 +46,12 @@ fn every_case_says_what_it_proves() {
 fn files(case: &Case, compiled: &Compiled) -> [(&'static str, Option<String>); 4] {
     let snapshots = serde_json::to_string_pretty(&compiled.snapshots).expect("JSON") + "\n";
     let statuses = serde_saphyr::to_string(&compiled.statuses).expect("YAML");
-    let problems: String = compiled.problems.iter().map(problem).collect();
+    let mut problems: Vec<Problem> = case.problems.iter().chain(&compiled.problems).cloned().collect();
+    problems.iter_mut().for_each(|problem| case.sources.place(problem));
+    Problem::sort(&mut problems);
+    let problems: String = problems.iter().map(problem).collect();
+    // Places name the file by its whole path.
+    let problems = problems.replace(&format!("{}/", case.directory.display()), "");
     let explanations: String = case.lookups.iter().map(|lookup| explain(lookup, compiled)).collect();
     [
         ("snapshot.json", Some(snapshots)),

@@ -528,6 +528,7 @@ fn no_grant_less_gives_more_access(input: &Input, compiled: &Compiled) -> Result
         });
         prop_assert!(access(&less).is_subset(&with_all), "without grant {key}");
     }
+    every_crossing_has_a_grant(input, &with_all)?;
     // And none at all gives nothing across namespaces.
     let mut none = input.clone();
     none.resources.reference_grants.clear();
@@ -554,6 +555,27 @@ fn backends(compiled: &Compiled) -> Vec<&Arc<Backend>> {
             Target::Refuse(_) => None,
         })
         .collect()
+}
+
+/// Where a route reaches a Service of another namespace, a grant there names both.
+fn every_crossing_has_a_grant(input: &Input, access: &BTreeSet<String>) -> Result<(), TestCaseError> {
+    for line in access {
+        let mut words = line.rsplit(' ');
+        let (backend, route) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let from = route.split('/').next().unwrap_or_default();
+        let (to, service) = backend.split_once('/').unwrap_or_default();
+        let service = service.split(':').next().unwrap_or_default();
+        let mut grants = input.resources.reference_grants.iter().filter(|(key, _)| key.namespace == to);
+        let granted = grants.any(|(_, grant)| {
+            let mut entries = grant.spec.from.iter();
+            let names_route = entries.any(|entry| entry.kind == "TLSRoute" && entry.namespace == from);
+            let mut entries = grant.spec.to.iter();
+            let named = |name: &Option<String>| name.as_deref().is_none_or(|name| name == service);
+            names_route && entries.any(|entry| entry.kind == "Service" && entry.group.is_empty() && named(&entry.name))
+        });
+        prop_assert!(from == to || granted, "{line}");
+    }
+    Ok(())
 }
 
 fn unchanged_parts_are_shared(before: &Compiled, after: &Compiled) -> Result<(), TestCaseError> {

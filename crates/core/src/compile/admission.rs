@@ -7,16 +7,9 @@ use super::routes::Route;
 use super::world::{GatewayWork, ListenerWork, World};
 use crate::problem::Cause;
 
-/// Why a listener does not take a route.
-pub(super) struct Refusal {
-    /// How close it came; the closest refusal is the one that is told.
-    pub(super) closeness: Closeness,
-    pub(super) cause: Cause,
-}
-
-/// The steps to attachment, in order.
+/// Where a route was refused: how close it came. The closest refusal is the one that is told.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Closeness {
+pub(super) enum Refusal {
     Protocol,
     Kind,
     Namespace,
@@ -24,112 +17,99 @@ pub(super) enum Closeness {
 }
 
 /// Kind first, then namespace, then hostname: the first that does not fit refuses the route.
-pub(super) fn refusal(
-    world: &World<'_>,
-    route: &Route<'_>,
-    gateway: &GatewayWork<'_>,
-    work: &ListenerWork<'_>,
-) -> Option<Refusal> {
-    wrong_kind(route, gateway, work)
-        .or_else(|| wrong_namespace(world, route, gateway, work))
-        .or_else(|| wrong_hostname(route, gateway, work))
-}
-
-fn wrong_kind(route: &Route<'_>, gateway: &GatewayWork<'_>, work: &ListenerWork<'_>) -> Option<Refusal> {
+pub(super) fn refusal(world: &World<'_>, route: &Route<'_>, work: &ListenerWork<'_>) -> Option<Refusal> {
     let kind = &route.object.kind;
     let is_kind = |allowed: &sealway_api::RouteGroupKind| allowed.group == kind.group() && allowed.kind == kind.as_str();
-    if work.kinds.iter().any(is_kind) {
-        return None;
+    if !work.kinds.iter().any(is_kind) {
+        let fits = listeners::fits(&work.listener.protocol, kind) || would_fit(work, kind);
+        return Some(if fits { Refusal::Kind } else { Refusal::Protocol });
     }
+    if !takes_namespace(world, rule(work), &work.owner.key.namespace, &route.object.key.namespace) {
+        return Some(Refusal::Namespace);
+    }
+    let meets = route.patterns.is_empty() || route.patterns.iter().any(|pattern| work.hostname.intersects(pattern));
+    (!meets).then_some(Refusal::Hostname)
+}
+
+/// Why a listener refused a route, for people; `refusal` is what [`refusal`] said.
+pub(super) fn cause(refusal: Refusal, route: &Route<'_>, gateway: &GatewayWork<'_>, work: &ListenerWork<'_>) -> Cause {
+    let kind = &route.object.kind;
+    let gateway = gateway.key.clone();
     let listener = work.listener.name.clone();
-    let protocol = &work.listener.protocol;
-    if listeners::fits(protocol, kind) {
-        return Some(Refusal {
-            closeness: Closeness::Kind,
-            cause: Cause::KindNotAllowed {
-                gateway: gateway.key.clone(),
-                listener,
-                kind: kind.to_string(),
-            },
-        });
-    }
-    let unserved = matches!(
-        (protocol, kind),
-        (Protocol::Tcp, Kind::TcpRoute) | (Protocol::Udp, Kind::UdpRoute)
-    );
-    let cause = if unserved {
-        Cause::ListenerUnsupported {
-            gateway: gateway.key.clone(),
+    match refusal {
+        Refusal::Protocol => Cause::ListenerCannotHaveRoute {
+            gateway,
+            listener,
+            protocol: work.listener.protocol.to_string(),
+            kind: kind.to_string(),
+        },
+        Refusal::Kind if would_fit(work, kind) => Cause::ListenerUnsupported {
+            gateway,
             listener,
             reason: work.refused.as_ref().map_or(Reason::UnsupportedProtocol, Cause::reason),
-        }
-    } else {
-        Cause::ListenerCannotHaveRoute {
-            gateway: gateway.key.clone(),
+        },
+        Refusal::Kind => Cause::KindNotAllowed {
+            gateway,
             listener,
-            protocol: protocol.to_string(),
             kind: kind.to_string(),
+        },
+        Refusal::Namespace => {
+            let (rule, labels) = rule_in_words(rule(work), &work.owner.key.namespace);
+            Cause::NamespaceNotAllowed {
+                gateway,
+                listener,
+                namespace: route.object.key.namespace.clone(),
+                rule,
+                labels,
+            }
         }
-    };
-    Some(Refusal {
-        closeness: if unserved { Closeness::Kind } else { Closeness::Protocol },
-        cause,
-    })
-}
-
-fn wrong_namespace(world: &World<'_>, route: &Route<'_>, gateway: &GatewayWork<'_>, work: &ListenerWork<'_>) -> Option<Refusal> {
-    let rule = work
-        .listener
-        .allowed_routes
-        .as_ref()
-        .and_then(|allowed| allowed.namespaces.as_ref());
-    let own = &work.owner.key.namespace;
-    let namespace = &route.object.key.namespace;
-    let (rule, labels) = namespace_refusal(world, rule, own, namespace)?;
-    Some(Refusal {
-        closeness: Closeness::Namespace,
-        cause: Cause::NamespaceNotAllowed {
-            gateway: gateway.key.clone(),
-            listener: work.listener.name.clone(),
-            namespace: namespace.clone(),
-            rule,
-            labels,
+        Refusal::Hostname => Cause::NoMatchingHostname {
+            gateway,
+            hostnames: route.hostnames.to_vec(),
+            listeners: vec![(listener, work.hostname.clone())],
         },
-    })
-}
-
-/// Why routes of a namespace are not taken: the rule in words and, where labels would help, those that are missing.
-fn namespace_refusal(
-    world: &World<'_>,
-    rule: Option<&NamespaceRule>,
-    own: &str,
-    other: &str,
-) -> Option<(String, Option<String>)> {
-    match rule.and_then(|rule| rule.from.as_ref()) {
-        Some(FromNamespaces::All) => None,
-        // Same is the CRD's default.
-        None | Some(FromNamespaces::Same) => (own != other).then(|| (format!("from: Same, that is only `{own}`"), None)),
-        Some(FromNamespaces::Selector) => match rule.and_then(|rule| rule.selector.as_ref()) {
-            Some(selector) if world.selects(selector, other) => None,
-            Some(selector) => Some((
-                format!("from: Selector, {}", listeners::selector_text(selector)),
-                listeners::labels_to_set(selector),
-            )),
-            None => Some(("from: Selector without a selector".to_owned(), None)),
-        },
-        // A value that nobody knows admits nobody.
-        Some(from @ (FromNamespaces::None | FromNamespaces::Other(_))) => Some((format!("from: {from}"), None)),
     }
 }
 
-fn wrong_hostname(route: &Route<'_>, gateway: &GatewayWork<'_>, work: &ListenerWork<'_>) -> Option<Refusal> {
-    let meets = route.patterns.is_empty() || route.patterns.iter().any(|pattern| work.hostname.intersects(pattern));
-    (!meets).then(|| Refusal {
-        closeness: Closeness::Hostname,
-        cause: Cause::NoMatchingHostname {
-            gateway: gateway.key.clone(),
-            hostnames: route.hostnames.to_vec(),
-            listeners: vec![(work.listener.name.clone(), work.hostname.clone())],
-        },
-    })
+/// Whether the protocol is the route's own, and only not served in this version.
+fn would_fit(work: &ListenerWork<'_>, kind: &Kind) -> bool {
+    matches!(
+        (&work.listener.protocol, kind),
+        (Protocol::Tcp, Kind::TcpRoute) | (Protocol::Udp, Kind::UdpRoute)
+    )
+}
+
+fn rule<'a>(work: &ListenerWork<'a>) -> Option<&'a NamespaceRule> {
+    work.listener
+        .allowed_routes
+        .as_ref()
+        .and_then(|allowed| allowed.namespaces.as_ref())
+}
+
+fn takes_namespace(world: &World<'_>, rule: Option<&NamespaceRule>, own: &str, other: &str) -> bool {
+    match rule.and_then(|rule| rule.from.as_ref()) {
+        Some(FromNamespaces::All) => true,
+        // Same is the CRD's default.
+        None | Some(FromNamespaces::Same) => own == other,
+        Some(FromNamespaces::Selector) => {
+            let selector = rule.and_then(|rule| rule.selector.as_ref());
+            selector.is_some_and(|selector| world.selects(selector, other))
+        }
+        // A value that nobody knows admits nobody.
+        Some(FromNamespaces::None | FromNamespaces::Other(_)) => false,
+    }
+}
+
+/// A rule about namespaces and, where labels would help, those to set.
+fn rule_in_words(rule: Option<&NamespaceRule>, own: &str) -> (String, Option<String>) {
+    let from = rule.and_then(|rule| rule.from.as_ref());
+    match (from, rule.and_then(|rule| rule.selector.as_ref())) {
+        (None | Some(FromNamespaces::Same), _) => (format!("from: Same, that is only `{own}`"), None),
+        (Some(FromNamespaces::Selector), Some(selector)) => (
+            format!("from: Selector, {}", listeners::selector_text(selector)),
+            listeners::labels_to_set(selector),
+        ),
+        (Some(FromNamespaces::Selector), None) => ("from: Selector without a selector".to_owned(), None),
+        (Some(from), _) => (format!("from: {from}"), None),
+    }
 }

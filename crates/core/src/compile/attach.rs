@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sealway_api::{GATEWAY_GROUP, Kind, ObjectKey, ObjectRef, ParentRef, RouteParentStatus, RouteStatus};
 
-use super::admission::{self, Closeness, Refusal};
+use super::admission::{self, Refusal};
 use super::routes::{self, Route, Rules};
 use super::statuses;
 use super::world::{GatewayWork, ListenerWork, Stage, World};
@@ -161,21 +161,17 @@ fn attach_to(
     forward: Option<&Arc<Forward>>,
     taken: &mut Taken,
 ) -> Outcome {
-    let mut closest: Option<Refusal> = None;
-    let mut attached: Vec<usize> = Vec::new();
     let meant = |(_, work): &(usize, &ListenerWork<'_>)| work.is_meant_by(parent.reference);
+    let mut refused: Vec<(Refusal, &ListenerWork<'_>)> = Vec::new();
+    let mut attached: Vec<usize> = Vec::new();
     for (position, work) in gateway.listeners.iter().enumerate().filter(meant) {
-        match admission::refusal(world, route, gateway, work) {
+        match admission::refusal(world, route, work) {
             None => attached.push(position),
-            Some(refusal) => closest = Some(closer(closest, refusal)),
+            Some(refusal) => refused.push((refusal, work)),
         }
     }
     if attached.is_empty() {
-        let (at, cause) = match closest {
-            None => no_section(parent, gateway),
-            Some(refusal) if refusal.closeness == Closeness::Hostname => ("spec.hostnames".to_owned(), refusal.cause),
-            Some(refusal) => (parent.field(), refusal.cause),
-        };
+        let (at, cause) = closest(route, parent, gateway, &refused);
         world.report(&route.object, at, cause.clone());
         return Outcome::Refused(cause);
     }
@@ -268,19 +264,31 @@ fn no_section(parent: &Parent<'_>, gateway: &GatewayWork<'_>) -> (String, Cause)
     (format!("{}{part}", parent.field()), cause)
 }
 
-/// The refusal that came closer; refusals for their hostname are told together.
-fn closer(one: Option<Refusal>, two: Refusal) -> Refusal {
-    let Some(mut one) = one else { return two };
-    if one.closeness != two.closeness {
-        return if one.closeness < two.closeness { two } else { one };
+/// The refusal that came closest, and the field that it blames; those for a hostname are told together.
+fn closest(
+    route: &Route<'_>,
+    parent: &Parent<'_>,
+    gateway: &GatewayWork<'_>,
+    refused: &[(Refusal, &ListenerWork<'_>)],
+) -> (String, Cause) {
+    let Some(closest) = refused.iter().map(|(refusal, _)| *refusal).max() else {
+        return no_section(parent, gateway);
+    };
+    let mut works = refused
+        .iter()
+        .filter(|(refusal, _)| *refusal == closest)
+        .map(|(_, work)| work);
+    let Some(first) = works.next() else {
+        return no_section(parent, gateway);
+    };
+    let mut cause = admission::cause(closest, route, gateway, first);
+    match &mut cause {
+        Cause::NoMatchingHostname { listeners, .. } => {
+            listeners.extend(works.map(|work| (work.listener.name.clone(), work.hostname.clone())));
+            ("spec.hostnames".to_owned(), cause)
+        }
+        _ => (parent.field(), cause),
     }
-    if one.closeness == Closeness::Hostname
-        && let (Cause::NoMatchingHostname { listeners, .. }, Cause::NoMatchingHostname { listeners: more, .. }) =
-            (&mut one.cause, two.cause)
-    {
-        listeners.extend(more);
-    }
-    one
 }
 
 /// Enters the route's hostnames on a listener, by the names as the route has them.

@@ -13,7 +13,7 @@ use sealway_api::{BackendRef, EndpointAddressType, EndpointSlice, Kind, ObjectKe
 use super::routes::Route;
 use super::values;
 use super::world::World;
-use crate::problem::Cause;
+use crate::problem::{Cause, NoEndpoint};
 use crate::settings::{BackendAddress, PortSelector, Ports};
 use crate::snapshot::{Backend, BackendFault, Target, WeightedBackend};
 
@@ -40,7 +40,7 @@ pub(super) struct Found {
 
 enum Missing {
     /// The reference is good; there is just nobody.
-    Endpoints { slices: bool },
+    Endpoints(NoEndpoint),
     /// The reference is good; where it leads has no address yet.
     Name,
     /// The reference is wrong, in this part of it.
@@ -79,13 +79,13 @@ pub(super) fn resolve<'a>(
     let (target, cause) = match &found.result {
         Ok(backend) => (Target::Backend(Arc::clone(backend)), None),
         Err(Missing::Name) => (Target::Refuse(BackendFault::NameUnresolved), None),
-        Err(Missing::Endpoints { slices }) => {
+        Err(Missing::Endpoints(why)) => {
             // Plain manifests have no EndpointSlices: that is worth a word only to who wants to send traffic there.
-            if *slices || matches!(world.observed.ports, Ports::Reported(_)) {
+            if *why != NoEndpoint::NoSlice || matches!(world.observed.ports, Ports::Reported(_)) {
                 let cause = Cause::NoReadyEndpoint {
                     service: ObjectKey::new(route.backend_namespace(reference), &reference.name),
                     port: reference.port.unwrap_or_default(),
-                    slices: *slices,
+                    why: why.clone(),
                 };
                 world.report(&route.object, field(".name"), cause);
             }
@@ -191,13 +191,26 @@ fn endpoints(
         return Err(Missing::reference(BackendFault::NoSuchPort, ".port", cause));
     };
     let slices = world.slices.get(key).cloned().unwrap_or_default();
-    let found = sliced_endpoints(world, &slices, service, service_port);
+    let mut with_port: Vec<(&EndpointSlice, u16)> = Vec::new();
+    with_port.extend(slices.iter().filter_map(|slice| Some((*slice, number(slice, service_port)?))));
+    let found = sliced_endpoints(world, &with_port, service);
     if found.is_empty() {
-        return Err(Missing::Endpoints {
-            slices: !slices.is_empty(),
-        });
+        return Err(Missing::Endpoints(match (slices.is_empty(), with_port.is_empty()) {
+            (true, _) => NoEndpoint::NoSlice,
+            (false, true) => NoEndpoint::NoPort(service_port.name.clone()),
+            (false, false) => NoEndpoint::NotReady,
+        }));
     }
     resolve_addresses(world, object, "spec", found)
+}
+
+/// The number that a slice's endpoints give to a Service's port.
+fn number(slice: &EndpointSlice, port: &ServicePort) -> Option<u16> {
+    let is_meant = |candidate: &&sealway_api::EndpointPort| {
+        candidate.name.as_deref().unwrap_or_default() == port.name
+            && candidate.protocol.as_deref().is_none_or(|protocol| protocol == "TCP")
+    };
+    slice.ports.iter().find(is_meant).and_then(|candidate| candidate.port)
 }
 
 /// Endpoints of the command line, which replace the Service's own.
@@ -246,22 +259,10 @@ fn external(host: &str, port: u16) -> BackendAddress {
 /// Addresses of the endpoints that may take connections, names unresolved. As kube-proxy has it (pkg/proxy/endpointslicecache.go and
 /// topology.go): absent `ready` and `serving` mean yes, absent `terminating` means no; serving but terminating endpoints are used only
 /// when none is ready.
-fn sliced_endpoints(
-    world: &mut World<'_>,
-    slices: &[&EndpointSlice],
-    service: &Service,
-    port: &ServicePort,
-) -> Vec<BackendAddress> {
+fn sliced_endpoints(world: &mut World<'_>, slices: &[(&EndpointSlice, u16)], service: &Service) -> Vec<BackendAddress> {
     let mut ready = Vec::new();
     let mut terminating = Vec::new();
-    for slice in slices {
-        let is_meant = |candidate: &&sealway_api::EndpointPort| {
-            candidate.name.as_deref().unwrap_or_default() == port.name
-                && candidate.protocol.as_deref().is_none_or(|protocol| protocol == "TCP")
-        };
-        let Some(number) = slice.ports.iter().find(is_meant).and_then(|candidate| candidate.port) else {
-            continue;
-        };
+    for (slice, number) in slices {
         for (position, endpoint) in slice.endpoints.iter().enumerate() {
             let conditions = &endpoint.conditions;
             let is_ready = conditions.ready.unwrap_or(true) || service.spec.publish_not_ready_addresses;
@@ -269,7 +270,7 @@ fn sliced_endpoints(
             let (true, Some(text)) = (is_ready || is_leaving, endpoint.addresses.first()) else {
                 continue;
             };
-            match address(&slice.address_type, text, number) {
+            match address(&slice.address_type, text, *number) {
                 Some(address) if is_ready => ready.push(address),
                 Some(address) => terminating.push(address),
                 None => {

@@ -299,3 +299,15 @@ fn condition(kind: ConditionType, status: ConditionStatus, reason: Reason, mut m
 
 /// Longest message of a condition that an API server takes, in bytes (metav1.Condition, maxLength).
 const MAXIMUM_MESSAGE: usize = 32_768;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_cut_where_the_api_server_would_refuse_it() {
+        let message = "€".repeat(MAXIMUM_MESSAGE);
+        let cut = condition(ConditionType::Accepted, ConditionStatus::False, Reason::Invalid, message, 1);
+        assert_eq!(cut.message.len(), MAXIMUM_MESSAGE - MAXIMUM_MESSAGE % "€".len());
+    }
+}

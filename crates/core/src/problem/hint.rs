@@ -2,8 +2,8 @@
 
 use sealway_api::Kind;
 
-use super::Cause;
 use super::text::quoted;
+use super::{Cause, NoEndpoint};
 use crate::hostname::HostnamePattern;
 
 impl Cause {
@@ -137,6 +137,10 @@ impl Cause {
             }
             Self::BackendPortMissing => "add `port`".to_owned(),
             Self::BackendPortNotFound { there, .. } => format!("there are: {}", quoted(there)),
+            Self::NoReadyEndpoint {
+                why: NoEndpoint::NoPort(_),
+                ..
+            } => "give the Service's port and the EndpointSlice's port the same name, or neither one".to_owned(),
             Self::NoReadyEndpoint { service, port, .. } => {
                 format!("look at the pods behind it, or pass `--endpoint {service}:{port}=HOST:PORT`")
             }

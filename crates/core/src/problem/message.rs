@@ -1,7 +1,7 @@
 //! What each [`Cause`] says: the object and the field stand before it, so it names neither.
 
-use super::Cause;
 use super::text::{quoted, some_of};
+use super::{Cause, NoEndpoint};
 
 impl Cause {
     /// What is wrong, in one sentence without a full stop.
@@ -183,18 +183,18 @@ impl Cause {
             Self::BackendNotFound { service, .. } => format!("there is no Service {service}"),
             Self::BackendPortMissing => "a Service as backend needs a port".to_owned(),
             Self::BackendPortNotFound { service, port, .. } => format!("Service {service} has no port {port}"),
-            Self::NoReadyEndpoint {
-                service,
-                port,
-                slices: true,
-            } => format!("no endpoint of Service {service} port {port} is ready"),
-            Self::NoReadyEndpoint {
-                service,
-                port,
-                slices: false,
-            } => {
-                format!("Service {service} port {port} has no EndpointSlice: there is nothing to connect to")
-            }
+            Self::NoReadyEndpoint { service, port, why } => match why {
+                NoEndpoint::NoSlice => {
+                    format!("Service {service} port {port} has no EndpointSlice: there is nothing to connect to")
+                }
+                NoEndpoint::NoPort(name) if name.is_empty() => {
+                    format!("no EndpointSlice of Service {service} has a TCP port without a name, as its port {port} is")
+                }
+                NoEndpoint::NoPort(name) => {
+                    format!("no EndpointSlice of Service {service} has a TCP port named `{name}`, which is its port {port}")
+                }
+                NoEndpoint::NotReady => format!("no endpoint of Service {service} port {port} is ready"),
+            },
             Self::BackendNameUnresolved { service, name } if name.is_empty() => {
                 format!("Service {service} is of type ExternalName and names no `externalName`")
             }

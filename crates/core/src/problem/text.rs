@@ -19,3 +19,16 @@ pub(crate) fn some_of(names: &[String]) -> String {
         _ => names.join(", "),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lists_say_how_much_they_leave_out() {
+        let names = |count: usize| (0..count).map(|number| number.to_string()).collect::<Vec<_>>();
+        assert_eq!(some_of(&names(8)), "0, 1, 2, 3, 4, 5, 6, 7");
+        assert_eq!(some_of(&names(1024)), "0, 1, 2, 3, 4, 5, 6, 7 and 1016 more");
+        assert_eq!(quoted(&[]), "nothing");
+    }
+}

@@ -1,5 +1,8 @@
 //! Golden cases: `testdata/<area>/<case>/input.yaml`, valid for `kubectl apply`, with everything else that decides in comments.
 //!
+//! Manifests are read as `run` and `check` read them, and must be admissible. Only those of area `lenient` are read without admission:
+//! they hold what an API server would refuse, which must do no harm should it come.
+//!
 //! The first line says which sentence of the specification the case proves. Then, each on a line of its own:
 //! `# settings: port-offset=N | bind=IP,… | gateway-bind=NS/NAME=IP,… | reserved=IP:PORT | controller=NAME | cluster`,
 //! `# endpoint: NS/SERVICE:PORT=HOST:PORT`, `# bound: ok|in-use|not-permitted|no-such-address IP:PORT` (any of these makes every other
@@ -10,12 +13,14 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use sealway_api::{Kind, ObjectKey, Resource, Resources};
 use sealway_core::{
-    BackendAddress, BindFailure, Classes, EndpointOverride, Observed, Placement, PortSelector, PortState, Ports, ServerName,
-    Settings, SocketKey, Transport,
+    BackendAddress, BindFailure, Classes, EndpointOverride, Observed, Placement, PortSelector, PortState, Ports, Problem,
+    ServerName, Settings, Severity, SocketKey, Transport,
 };
+use sealway_provider::files::{Loaded, Loader, Sources};
 
 /// One case, read.
 #[derive(Clone, Debug)]
@@ -26,6 +31,10 @@ pub(crate) struct Case {
     pub(crate) text: String,
     /// Its objects.
     pub(crate) resources: Resources,
+    /// What reading them says.
+    pub(crate) problems: Vec<Problem>,
+    /// Where everything stands.
+    pub(crate) sources: Arc<Sources>,
     /// From its comments.
     pub(crate) settings: Settings,
     /// From its comments.
@@ -60,9 +69,19 @@ impl Case {
     pub(crate) fn read(directory: &Path) -> Self {
         let file = directory.join("input.yaml");
         let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let loaded = if directory.parent().is_some_and(|area| area.ends_with("lenient")) {
+            Loaded {
+                resources: Arc::new(unadmitted(&text, &file)),
+                ..Loaded::default()
+            }
+        } else {
+            admitted(&file)
+        };
         let mut case = Self {
             directory: directory.to_owned(),
-            resources: resources(&text, &file),
+            resources: Arc::unwrap_or_clone(loaded.resources),
+            problems: loaded.problems,
+            sources: loaded.sources,
             settings: Settings::default(),
             observed: Observed::assumed(jiff::Timestamp::UNIX_EPOCH),
             lookups: Vec::new(),
@@ -118,7 +137,18 @@ fn directories(parent: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn resources(text: &str, file: &Path) -> Resources {
+fn admitted(file: &Path) -> Loaded {
+    let (_, loaded) = Loader::open(&[file.to_owned()]).unwrap_or_else(|error| panic!("{error}"));
+    let errors = loaded
+        .problems
+        .iter()
+        .filter(|problem| problem.cause.severity() == Severity::Error);
+    let errors: Vec<String> = errors.map(ToString::to_string).collect();
+    assert!(errors.is_empty(), "an API server would refuse this:\n{}", errors.join("\n"));
+    loaded
+}
+
+fn unadmitted(text: &str, file: &Path) -> Resources {
     let documents: Vec<serde_json::Value> =
         serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let mut resources = Resources::default();
