@@ -67,7 +67,7 @@ pub enum Placement {
         /// Added to every listener's port.
         port_offset: u16,
     },
-    /// Each Gateway has proxies and addresses of its own; they bind the unspecified address.
+    /// Each Gateway has proxies and addresses of its own; they bind the unspecified addresses of both families.
     Cluster,
 }
 

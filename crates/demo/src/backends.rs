@@ -32,7 +32,7 @@ pub use samples::{Endpoint, Ports, SampleBackends};
 #[derive(Debug, Error)]
 pub enum BackendError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}; is another demo running?")]
     Listen {
         /// The address that was asked for.
         address: SocketAddr,

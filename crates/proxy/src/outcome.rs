@@ -6,11 +6,13 @@
 
 mod reason;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
+pub(crate) use reason::SNI_MISSES;
 pub use reason::{Blame, CloseReason, ConnectFault};
 
 use crate::relay::Traffic;
@@ -33,6 +35,7 @@ pub(crate) struct Outcome {
     pub(crate) traffic: Traffic,
     begun: Instant,
     reason: Option<CloseReason>,
+    /// The system's error text, or what else the reason alone does not say.
     detail: Option<Box<str>>,
 }
 
@@ -78,10 +81,13 @@ impl Outcome {
     }
 
     fn log(&self, reason: CloseReason) {
-        let reason_text = self.detail.as_deref();
+        let reason_text = reason.explain().map(|sentence| match &self.detail {
+            Some(detail) => Cow::Owned(format!("{sentence}: {detail}")),
+            None => sentence,
+        });
         let gateway = self.port.gateway();
         let listener = self.listener.as_ref().map(|listener| listener.name());
-        let route = self.route.as_ref().map(|route| tracing::field::display(route.name()));
+        let route = self.route.as_ref().map(|route| route.name());
         let endpoint = self.endpoint.map(tracing::field::display);
         let milliseconds = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         macro_rules! line {
@@ -101,7 +107,7 @@ impl Outcome {
                     duration_ms = milliseconds,
                     outcome = reason.label(),
                     side = reason.blame().map(Blame::label),
-                    reason = reason_text,
+                    reason = reason_text.as_deref(),
                     "connection"
                 )
             };

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::metrics::{ByteLabels, ConnectionLabels, ListenerLabels, Metrics, PortReasonLabels, RouteReasonLabels};
-use crate::outcome::{CloseReason, ConnectFault};
+use crate::outcome::{CloseReason, ConnectFault, SNI_MISSES};
 use crate::relay::{Meter, Traffic};
 
 /// A port of a Gateway, on however many addresses.
@@ -41,7 +41,8 @@ pub(crate) struct ListenerScope {
 
 /// A route of a listener.
 pub(crate) struct RouteScope {
-    name: ObjectRef,
+    /// Kind, namespace and name, as logs and metrics show it.
+    name: String,
     metrics: Metrics,
     phase: watch::Sender<Phase>,
 }
@@ -62,14 +63,18 @@ pub(crate) struct Greeting(Arc<PortScope>);
 
 impl PortScope {
     pub(crate) fn new(gateway: &ObjectKey, port: u16, metrics: Metrics) -> Self {
-        let gateway = gateway.to_string().into();
-        Self {
-            gateway,
+        let scope = Self {
+            gateway: gateway.to_string().into(),
             port,
             metrics,
             greeting: AtomicUsize::new(0),
             listeners: Mutex::default(),
+        };
+        // At 0 from the start: rate() misses the first count of a series that appears with it.
+        for reason in SNI_MISSES {
+            drop(scope.metrics.sni_misses.get_or_create(&scope.reason_labels(reason.label())));
         }
+        scope
     }
 
     pub(crate) fn gateway(&self) -> &str {
@@ -118,22 +123,20 @@ impl PortScope {
 
     /// Counts a server name that led nowhere.
     pub(crate) fn count_miss(&self, reason: &'static str) {
-        let labels = PortReasonLabels {
-            gateway: Arc::clone(&self.gateway),
-            port: self.port,
-            reason,
-        };
-        self.metrics.sni_misses.get_or_create(&labels).inc();
+        self.metrics.sni_misses.get_or_create(&self.reason_labels(reason)).inc();
     }
 
     /// Counts a connection that could not be accepted.
     pub(crate) fn count_accept_failure(&self, reason: &'static str) {
-        let labels = PortReasonLabels {
+        self.metrics.accept_failures.get_or_create(&self.reason_labels(reason)).inc();
+    }
+
+    fn reason_labels(&self, reason: &'static str) -> PortReasonLabels {
+        PortReasonLabels {
             gateway: Arc::clone(&self.gateway),
             port: self.port,
             reason,
-        };
-        self.metrics.accept_failures.get_or_create(&labels).inc();
+        }
     }
 
     pub(crate) fn listeners(&self) -> Vec<Arc<ListenerScope>> {
@@ -248,7 +251,7 @@ impl ListenerScope {
             return Arc::clone(scope);
         }
         let scope = RouteScope {
-            name: name.clone(),
+            name: name.to_string(),
             metrics: self.metrics.clone(),
             phase: watch::Sender::new(Phase::Serving),
         };
@@ -276,14 +279,14 @@ impl ListenerScope {
 }
 
 impl RouteScope {
-    pub(crate) fn name(&self) -> &ObjectRef {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
     /// Counts a failed attempt to connect to an endpoint.
     pub(crate) fn count_connect_failure(&self, fault: ConnectFault) {
         let labels = RouteReasonLabels {
-            route: self.name.to_string(),
+            route: self.name.clone(),
             reason: fault.label(),
         };
         self.metrics.connect_failures.get_or_create(&labels).inc();

@@ -56,13 +56,14 @@ async fn live() -> &'static str {
 }
 
 async fn ready(State(sources): State<Sources>) -> Response {
-    let phase = sources.view.borrow().phase;
-    let code = if phase.is_ready() {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
+    let view = Arc::clone(&sources.view.borrow());
+    let (code, text) = match view.phase {
+        phase if !phase.is_ready() => (StatusCode::SERVICE_UNAVAILABLE, phase.text()),
+        // A load balancer must not send clients to a gateway that none of them can reach.
+        _ if !view.is_reachable => (StatusCode::SERVICE_UNAVAILABLE, "no port could be opened"),
+        phase => (StatusCode::OK, phase.text()),
     };
-    (code, format!("{}\n", phase.text())).into_response()
+    (code, format!("{text}\n")).into_response()
 }
 
 async fn metrics(State(sources): State<Sources>) -> Response {

@@ -91,10 +91,10 @@ impl Line {
 
     fn take_back(&self) {
         match self {
-            Self::Listening { gateway, address, .. } => tracing::info!(%gateway, %address, "no longer listening as said before"),
+            Self::Listening { gateway, address, .. } => tracing::info!(%gateway, %address, "stopped listening"),
             // What takes its place, or that it listens now, is said by another line.
             Self::NotServed { .. } => {}
-            Self::Problem(problem) => tracing::info!(code = problem.cause.code(), "mended: {problem}"),
+            Self::Problem(problem) => tracing::info!(code = problem.cause.code(), "gone: {problem}"),
         }
     }
 }

@@ -10,10 +10,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time::{Instant, timeout};
 
-/// Addresses by name, sorted.
+/// Addresses by name, sorted; none for a name that was asked for in vain.
 pub(crate) type Answers = BTreeMap<String, Vec<IpAddr>>;
 
 /// The resolver's two ends: what is wanted, and what was found.
@@ -74,6 +74,8 @@ where
     Answer: Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,
 {
     let mut due: BTreeMap<String, Instant> = BTreeMap::new();
+    let mut asked: BTreeMap<task::Id, String> = BTreeMap::new();
+    let mut running = JoinSet::new();
     loop {
         let names = wanted.borrow_and_update().clone();
         due.retain(|name, _| names.contains(name));
@@ -82,34 +84,26 @@ where
             answers.retain(|name, _| names.contains(name));
             answers.len() != before
         });
+        // A lookup that hangs keeps nobody else waiting, up to the number of lookups at a time.
         let now = Instant::now();
+        let is_idle = |name: &String| !asked.values().any(|other| other == name);
+        let free = AT_ONCE.saturating_sub(running.len());
         let ask: Vec<String> = names
             .iter()
-            .filter(|name| due.get(*name).is_none_or(|due| *due <= now))
+            .filter(|name| is_idle(name) && due.get(*name).is_none_or(|due| *due <= now))
+            .take(free)
             .cloned()
             .collect();
-        for batch in ask.chunks(AT_ONCE) {
-            let mut running = JoinSet::new();
-            for name in batch {
-                let answer = lookup(name.clone());
-                let name = name.clone();
-                running.spawn(async move { (name, timeout(PATIENCE, answer).await) });
-            }
-            while let Some(Ok((name, answer))) = running.join_next().await {
-                let wait = match answer {
-                    Ok(Ok(addresses)) if !addresses.is_empty() => {
-                        keep(&found, &name, addresses);
-                        REFRESH
-                    }
-                    failed => {
-                        tracing::debug!(name, ?failed, "name not resolved; the last answer stays");
-                        if found.borrow().contains_key(&name) { REFRESH } else { RETRY }
-                    }
-                };
-                due.insert(name, Instant::now() + wait);
-            }
+        for name in ask {
+            let answer = lookup(name.clone());
+            let task = running.spawn(async move { timeout(PATIENCE, answer).await });
+            asked.insert(task.id(), name);
         }
-        let next = due.values().min().copied();
+        let next = due
+            .iter()
+            .filter(|(name, _)| !asked.values().any(|other| other == *name))
+            .map(|(_, due)| *due)
+            .min();
         let alarm = async {
             match next {
                 Some(next) => tokio::time::sleep_until(next).await,
@@ -118,6 +112,30 @@ where
         };
         tokio::select! {
             changed = wanted.changed() => if changed.is_err() { return },
+            Some(ended) = running.join_next_with_id() => {
+                let (id, answer) = match ended {
+                    Ok((id, answer)) => (id, Some(answer)),
+                    Err(error) => (error.id(), None),
+                };
+                let Some(name) = asked.remove(&id).filter(|name| names.contains(name)) else { continue };
+                let wait = match answer {
+                    Some(Ok(Ok(addresses))) if !addresses.is_empty() => {
+                        keep(&found, &name, addresses);
+                        REFRESH
+                    }
+                    failed => {
+                        tracing::debug!(name, ?failed, "name not resolved; the last answer stays");
+                        if found.borrow().get(&name).is_some_and(|known| !known.is_empty()) {
+                            REFRESH
+                        } else {
+                            // An empty answer says that it was asked for in vain: then the compiler reports it.
+                            keep(&found, &name, Vec::new());
+                            RETRY
+                        }
+                    }
+                };
+                due.insert(name, Instant::now() + wait);
+            }
             () = alarm => {}
         }
     }
@@ -202,6 +220,32 @@ mod tests {
         });
         resolver.want(&names(&["db.example.com"]));
         resolver.changed().await;
+        assert!(resolver.answers()["db.example.com"].is_empty());
+        resolver.changed().await;
         assert_eq!(CALLS.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_does_not_resolve_is_known_as_such() {
+        let mut resolver = Names::start_with(|_| async { Err(io::Error::other("no such name")) });
+        resolver.want(&names(&["no-such.invalid"]));
+        resolver.changed().await;
+        assert_eq!(resolver.answers()["no-such.invalid"], [] as [IpAddr; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lookup_that_hangs_keeps_nobody_waiting() {
+        let mut resolver = Names::start_with(|name| async move {
+            if name == "hangs.example.com" {
+                std::future::pending::<()>().await;
+            }
+            Ok(vec![IpAddr::from([10, 0, 0, 1])])
+        });
+        let started = Instant::now();
+        resolver.want(&names(&["hangs.example.com"]));
+        resolver.want(&names(&["db.example.com", "hangs.example.com"]));
+        resolver.changed().await;
+        assert!(resolver.answers().contains_key("db.example.com"));
+        assert!(started.elapsed() < PATIENCE);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealway_api::{ObjectRef, Timestamp};
-use sealway_core::{Compiled, Compiler, Observed, Ports, Settings, Severity, Snapshot, SocketKey};
+use sealway_core::{Compiled, Compiler, Observed, Placement, PortState, Ports, Settings, Severity, Snapshot, SocketKey};
 use sealway_provider::files::Loaded;
 use sealway_proxy::{Metrics, Proxy, Reload};
 use serde_json::Value;
@@ -56,6 +56,7 @@ impl Reconciler {
         let mut noticed = Instant::now();
         let mut ports = self.proxy.port_states();
         let mut is_new = true;
+        let mut is_first = true;
         loop {
             let observed = Observed {
                 now: Timestamp::now(),
@@ -71,6 +72,7 @@ impl Reconciler {
             if std::mem::take(&mut is_new) {
                 self.metrics.config_propagated(noticed.elapsed());
                 self.metrics.config_reloaded(result);
+                self.say_load(&load, std::mem::replace(&mut is_first, false));
             }
             tokio::select! {
                 changed = loads.changed() => {
@@ -84,6 +86,32 @@ impl Reconciler {
                 changed = ports.changed() => if changed.is_err() { return },
                 () = self.names.changed() => {}
                 () = alarm(wake_at) => {}
+            }
+        }
+    }
+
+    /// Says what a load brought, and what of the command line it leaves without an object.
+    fn say_load(&self, load: &Loaded, is_first: bool) {
+        let (gateways, problems) = (load.resources.gateways.len(), self.view.borrow().problems.len());
+        if !is_first {
+            tracing::info!(
+                objects = load.resources.iter().count(),
+                gateways,
+                problems,
+                "configuration reloaded"
+            );
+        }
+        if self.published.is_empty() {
+            let controller = self.settings.controller_name();
+            tracing::warn!(
+                gateways,
+                controller,
+                "nothing to serve: no Gateway of a class of this controller was read"
+            );
+        }
+        if let Placement::Standalone { gateway_binds, .. } = &self.settings.placement {
+            for gateway in gateway_binds.keys().filter(|key| !load.resources.gateways.contains_key(*key)) {
+                tracing::warn!(%gateway, "--bind names a Gateway that is not there");
             }
         }
     }
@@ -111,23 +139,25 @@ impl Reconciler {
         let mut statuses = serde_json::to_value(&compiled.statuses).unwrap_or(Value::Null);
         merge_times(&mut statuses, &before.statuses, observed.now);
         let Ports::Reported(states) = &observed.ports else { return };
-        let sockets_known = compiled
+        let sockets: Vec<Option<&PortState>> = compiled
             .snapshots
             .values()
             .flat_map(|snapshot| snapshot.sockets())
-            .all(|(address, key, _)| {
-                let socket = SocketKey {
+            .map(|(address, key, _)| {
+                states.get(&SocketKey {
                     transport: key.transport,
                     address,
-                };
-                states.contains_key(&socket)
-            });
+                })
+            })
+            .collect();
+        let sockets_known = sockets.iter().all(Option::is_some);
         let view = View {
             phase: match before.phase {
                 Phase::Draining => Phase::Draining,
                 _ if before.phase == Phase::Serving || sockets_known => Phase::Serving,
                 _ => Phase::Opening,
             },
+            is_reachable: sockets.is_empty() || sockets.contains(&Some(&PortState::Bound)),
             statuses,
             problems,
             snapshots: compiled.snapshots,

@@ -15,6 +15,8 @@ use serde_json::Value;
 pub(crate) struct View {
     /// How far it is.
     pub(crate) phase: Phase,
+    /// Whether a client can get in: a socket is bound, or none is asked for.
+    pub(crate) is_reachable: bool,
     /// Statuses with `lastTransitionTime`.
     pub(crate) statuses: Value,
     /// Reading's and compiling's, root causes first.

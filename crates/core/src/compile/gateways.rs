@@ -8,8 +8,8 @@ use sealway_api::{
     ObjectRef, Reason,
 };
 
-use super::values;
 use super::world::{GatewayWork, World};
+use super::{ports, values};
 use crate::problem::Cause;
 use crate::settings::{Classes, Placement};
 
@@ -143,6 +143,9 @@ fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> G
     }
     addresses.sort_unstable();
     addresses.dedup();
+    // `0.0.0.0` beside `127.0.0.1` is one socket, not two that are in each other's way.
+    let wanted = addresses.clone();
+    addresses.retain(|address| !wanted.iter().any(|other| other != address && ports::covers(*other, *address)));
     let trusted_proxies = values::trusted_proxies(&gateway.metadata.annotations).unwrap_or_else(|cause| {
         world.report(
             &object,
@@ -170,7 +173,6 @@ fn default_addresses(placement: &Placement, gateway: &ObjectKey) -> Vec<IpAddr> 
         Placement::Standalone {
             binds, gateway_binds, ..
         } => gateway_binds.get(gateway).unwrap_or(binds).clone(),
-        // One dual-stack socket takes both families.
-        Placement::Cluster => vec![IpAddr::from([0_u16; 8])],
+        Placement::Cluster => vec![IpAddr::from([0_u8; 4]), IpAddr::from([0_u16; 8])],
     }
 }

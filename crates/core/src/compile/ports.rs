@@ -77,15 +77,16 @@ fn same_socket(one: SocketAddr, two: SocketAddr) -> bool {
     one.port() == two.port() && same_address(one.ip(), two.ip())
 }
 
-/// Whether two addresses cannot both be bound with one port: equal, or one is the unspecified address that includes the other.
+/// Whether two addresses cannot both be bound with one port.
 fn same_address(one: IpAddr, two: IpAddr) -> bool {
-    let includes = |wide: IpAddr, narrow: IpAddr| match wide {
-        // `[::]` is bound for both families.
-        IpAddr::V6(wide) => wide.is_unspecified(),
-        IpAddr::V4(wide) => wide.is_unspecified() && (narrow.is_ipv4() || narrow.is_unspecified()),
-    };
-    let (one, two) = (one.to_canonical(), two.to_canonical());
-    one == two || includes(one, two) || includes(two, one)
+    covers(one, two) || covers(two, one)
+}
+
+/// Whether a socket on `wide` takes what comes for `narrow`: the unspecified address takes its whole family. The data plane binds `[::]`
+/// for IPv6 only, so that it means the same on every system.
+pub(super) fn covers(wide: IpAddr, narrow: IpAddr) -> bool {
+    let (wide, narrow) = (wide.to_canonical(), narrow.to_canonical());
+    wide == narrow || (wide.is_unspecified() && wide.is_ipv4() == narrow.is_ipv4())
 }
 
 /// What became of the sockets: each listener's binding, the Gateway's bound addresses, and an address that the machine has not.
@@ -162,8 +163,8 @@ mod tests {
     fn unspecified_addresses_include_their_family() {
         let address = |text: &str| text.parse::<IpAddr>().expect("address");
         assert!(same_address(address("0.0.0.0"), address("127.0.0.1")));
-        assert!(same_address(address("::"), address("127.0.0.1")));
-        assert!(same_address(address("::"), address("0.0.0.0")));
+        assert!(same_address(address("::1"), address("::")));
+        assert!(!same_address(address("::"), address("0.0.0.0")));
         assert!(same_address(address("::ffff:127.0.0.1"), address("127.0.0.1")));
         assert!(!same_address(address("0.0.0.0"), address("::1")));
         assert!(!same_address(address("127.0.0.1"), address("127.0.0.2")));

@@ -25,7 +25,7 @@ impl Cause {
             Self::LastGoodKept => "mend the document, or remove the object".to_owned(),
             Self::ForeignController { .. } => {
                 format!(
-                    "write `controllerName: {}`, or pass --controller-name to serve only one",
+                    "write `controllerName: {}`, or `run` with --controller-name to serve only one",
                     crate::settings::CONTROLLER_NAME
                 )
             }

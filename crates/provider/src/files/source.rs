@@ -21,14 +21,10 @@ pub(super) struct SourceText {
 
 impl SourceText {
     pub(super) fn new(name: &str, text: &str) -> Self {
-        let bytes = text.as_bytes();
-        let ends = bytes.iter().enumerate().filter(|(index, byte)| match byte {
-            b'\n' => true,
-            // YAML ends lines with a lone carriage return too.
-            b'\r' => bytes.get(index + 1) != Some(&b'\n'),
-            _ => false,
-        });
-        let starts = ends.map(|(index, _)| u32::try_from(index + 1).unwrap_or(u32::MAX));
+        // As `sed -n 3p` counts: YAML would end a line with a lone carriage return too.
+        let starts = text
+            .match_indices('\n')
+            .map(|(index, _)| u32::try_from(index + 1).unwrap_or(u32::MAX));
         Self {
             name: name.to_owned(),
             text: text.into(),

@@ -2,14 +2,13 @@
 //!
 //! The buffer holds what was received and not yet understood, never more: a slow sender costs what it has sent.
 
-use std::borrow::Cow;
 use std::future::poll_fn;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::refuse::Refusal;
-use crate::client_hello::{self, ClientHello, ClientHelloParser, HelloError};
+use crate::client_hello::{self, ClientHello, ClientHelloParser};
 use crate::outcome::CloseReason;
 use crate::postgres;
 use crate::preface::{self, Preface};
@@ -39,10 +38,7 @@ impl<'a> Greeter<'a> {
                     return Ok(header.addresses);
                 }
                 proxy_protocol::Progress::Refused(error) => {
-                    return Err(Refusal::new(
-                        CloseReason::ProxyHeader(error),
-                        format!("{error}; {}", error.hint()),
-                    ));
+                    return Err(CloseReason::ProxyHeader(error).into());
                 }
             }
         }
@@ -63,12 +59,7 @@ impl<'a> Greeter<'a> {
                 Preface::PostgresGssEncRequest if !accepted => (postgres::REFUSE_ENCRYPTION, postgres::GSSENC_REQUEST.len()),
                 Preface::Http => return Err(CloseReason::PlainHttp.into()),
                 Preface::PostgresStartup => return Err(CloseReason::PostgresPlainText.into()),
-                Preface::PostgresCancel => {
-                    return Err(Refusal::new(
-                        CloseReason::PostgresCancel,
-                        "a CancelRequest in plain text names no server",
-                    ));
-                }
+                Preface::PostgresCancel => return Err(CloseReason::PostgresCancel.into()),
                 // The parser of hellos names the error.
                 Preface::Tls
                 | Preface::SslV2
@@ -97,7 +88,7 @@ impl<'a> Greeter<'a> {
             match parser.advance(&self.received) {
                 client_hello::Progress::NeedMore => self.read().await?,
                 client_hello::Progress::Done(hello) => return Ok(hello),
-                client_hello::Progress::Refused(error) => return Err(refused(error)),
+                client_hello::Progress::Refused(error) => return Err(CloseReason::Hello(error).into()),
             }
         }
     }
@@ -120,14 +111,4 @@ impl<'a> Greeter<'a> {
 
 fn gone(detail: String) -> Refusal {
     Refusal::new(CloseReason::ClientGone, detail)
-}
-
-fn refused(error: HelloError) -> Refusal {
-    let hint = error.hint();
-    let detail: Cow<'static, str> = if hint.is_empty() {
-        error.to_string().into()
-    } else {
-        format!("{error}; {hint}").into()
-    };
-    Refusal::new(CloseReason::Hello(error), detail)
 }

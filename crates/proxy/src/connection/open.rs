@@ -34,10 +34,7 @@ pub(super) async fn open(
         // One byte and no more: what follows belongs to TLS.
         let answer = SslAnswer::from_byte(stream.read_u8().await.map_err(|error| failed(&error))?);
         if answer != SslAnswer::Accepted {
-            let detail = format!(
-                "the backend answered PostgreSQL's SSLRequest with {}: switch ssl on there",
-                answer.label()
-            );
+            let detail = format!("it answered SSLRequest with {}", answer.label());
             return Err(Refusal::new(CloseReason::BackendRefusesTls, detail));
         }
         first.clear();

@@ -13,20 +13,21 @@ use crate::upstream::Unreachable;
 #[derive(Debug)]
 pub(super) struct Refusal {
     reason: CloseReason,
-    detail: Option<Cow<'static, str>>,
+    detail: Option<String>,
 }
 
 impl Refusal {
-    pub(super) fn new(reason: CloseReason, detail: impl Into<Cow<'static, str>>) -> Self {
+    /// `detail`: what the reason alone does not say.
+    pub(super) fn new(reason: CloseReason, detail: String) -> Self {
         Self {
             reason,
-            detail: Some(detail.into()),
+            detail: Some(detail),
         }
     }
 
     /// Records the end, and says how to close.
     pub(super) fn farewell(self, outcome: &mut Outcome, rejections: Rejections) -> Farewell {
-        outcome.end(self.reason, self.detail.map(Cow::into_owned));
+        outcome.end(self.reason, self.detail);
         match rejections {
             Rejections::Alert => last_words(self.reason).map_or(Farewell::Close, Farewell::Words),
             Rejections::Close => Farewell::Close,

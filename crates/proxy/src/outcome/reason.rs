@@ -1,4 +1,6 @@
-//! Why a connection ended.
+//! Why a connection ended: for each reason its label, whose doing it was, what to say of it, and the alert that is owed.
+
+use std::borrow::Cow;
 
 use sealway_core::{BackendFault, RejectReason};
 
@@ -140,6 +142,50 @@ impl CloseReason {
         }
     }
 
+    /// What happened, in a sentence for the operator; `None` when nothing failed, just as [`Self::blame`].
+    pub fn explain(self) -> Option<Cow<'static, str>> {
+        Some(Cow::Borrowed(match self {
+            Self::Closed | Self::IdleTimeout | Self::Drained => return None,
+            Self::ProxyHeader(error) => return Some(format!("{error}; {}", error.hint()).into()),
+            Self::Hello(error) => return Some(format!("{error}; {}", error.hint()).into()),
+            Self::ClientFailed => "the client's connection failed",
+            Self::BackendFailed => "the backend's connection failed",
+            Self::ClientGone => "the client went away before its ClientHello was complete",
+            Self::HelloTimeout => "the ClientHello was not complete in time",
+            Self::PlainHttp => "the client speaks plain HTTP on a TLS port; use https:// there",
+            Self::PostgresPlainText => "the client begins PostgreSQL without TLS; let it use sslmode=verify-full",
+            Self::PostgresCancel => "a PostgreSQL CancelRequest in plain text names no server",
+            Self::PostgresRequests => "the client asks for encryption more often than any PostgreSQL client does",
+            Self::Rejected(RejectReason::ListenerRefuses) => {
+                "the listener that claims this server name is not served; see its conditions"
+            }
+            Self::Rejected(RejectReason::MalformedServerName) => "the server name is not a host name",
+            Self::Rejected(RejectReason::MissingServerName) => "the client sent no server name, and every claim needs one",
+            Self::Rejected(RejectReason::NoListener) => "no listener claims this server name",
+            Self::Rejected(RejectReason::NoRoute) => "the listener has no route for this server name",
+            Self::Rejected(RejectReason::NoWeight) => "the route has no backend with a weight above 0",
+            Self::Backend(BackendFault::InvalidKind) => "the route names a backend of a kind that cannot be one",
+            Self::Backend(BackendFault::NotFound) => "the route names a Service that does not exist",
+            Self::Backend(BackendFault::NoSuchPort) => "the route names a port that its Service does not have",
+            Self::Backend(BackendFault::NotPermitted) => {
+                "the backend is in another namespace, and no ReferenceGrant there permits it"
+            }
+            Self::Backend(BackendFault::NoEndpoints) => "the Service has no endpoint that is ready",
+            Self::Backend(BackendFault::NameUnresolved) => "the backend's DNS name has no address yet",
+            Self::Connect(ConnectFault::Refused) => "the endpoint refused the connection",
+            Self::Connect(ConnectFault::TimedOut) => "the endpoint did not answer in time",
+            Self::Connect(ConnectFault::Unreachable) => "there is no way to the endpoint",
+            Self::Connect(ConnectFault::Exhausted) => "no descriptor or local port is left to connect with",
+            Self::Connect(ConnectFault::Other) => "the endpoint could not be connected to",
+            Self::BackendRefusesTls => "the PostgreSQL backend does not take TLS; switch ssl on there",
+            Self::ConnectionLimit => "the listener has as many connections as it may",
+            Self::GreetingLimit => "as many connections as the listener may have are still sending their hellos",
+            Self::SourceLimit => "the source has as many connections as it may",
+            Self::Panic => "a defect of the gateway ended the connection; please report it",
+            Self::Abandoned => "the gateway's process ended first",
+        }))
+    }
+
     /// The fatal TLS alert that says it (RFC 8446 section 6), where one is owed.
     pub fn alert(self) -> Option<u8> {
         match self {
@@ -170,13 +216,7 @@ impl CloseReason {
     /// Whether the name that the client asked for, or did not, led nowhere.
     pub(crate) fn is_sni_miss(self) -> bool {
         match self {
-            Self::Rejected(reason) => match reason {
-                RejectReason::MalformedServerName
-                | RejectReason::MissingServerName
-                | RejectReason::NoListener
-                | RejectReason::NoRoute => true,
-                RejectReason::ListenerRefuses | RejectReason::NoWeight => false,
-            },
+            Self::Rejected(reason) => SNI_MISSES.contains(&reason),
             _ => false,
         }
     }
@@ -230,3 +270,14 @@ impl Blame {
 }
 
 const INTERNAL_ERROR: u8 = 80;
+
+/// The refusals that count as a server name that led nowhere.
+pub(crate) const SNI_MISSES: [RejectReason; 4] = [
+    RejectReason::NoListener,
+    RejectReason::NoRoute,
+    RejectReason::MissingServerName,
+    RejectReason::MalformedServerName,
+];
+
+#[cfg(test)]
+mod tests;

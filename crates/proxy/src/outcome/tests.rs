@@ -141,7 +141,7 @@ fn access_log_has_one_line_with_everything_known() {
     let expected = serde_json::json!({
         "message": "connection", "gateway": "infra/edge", "listener": "tls", "port": 8443, "client": "192.0.2.1:40000",
         "sni": "payment.example.com", "route": "TLSRoute shop/payment", "backend": "shop/payment:443", "endpoint": "10.0.0.1:8443",
-        "bytes_received": 700, "bytes_sent": 3000, "outcome": "backend_failed", "side": "backend", "reason": "connection reset",
+        "bytes_received": 700, "bytes_sent": 3000, "outcome": "backend_failed", "side": "backend", "reason": "the backend's connection failed: connection reset",
     });
     assert_eq!(fields, expected);
 }
@@ -154,8 +154,20 @@ fn access_log_of_a_refusal_leaves_out_what_is_unknown() {
         (&lines[0]["level"], &lines[0]["fields"]["side"]),
         (&"INFO".into(), &"client".into())
     );
+    assert_eq!(lines[0]["fields"]["reason"], "no listener claims this server name");
     let fields = lines[0]["fields"].as_object().unwrap();
-    for unknown in ["listener", "route", "backend", "endpoint", "sni", "reason"] {
+    for unknown in ["listener", "route", "backend", "endpoint", "sni"] {
         assert!(!fields.contains_key(unknown), "{unknown}");
+    }
+}
+
+#[test]
+fn misses_of_a_port_are_exposed_at_zero_before_any_traffic() {
+    let rig = Rig::new();
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &rig.registry).unwrap();
+    for reason in ["no_listener", "no_route", "missing_server_name", "malformed_server_name"] {
+        let sample = format!("sealway_sni_misses_total{{gateway=\"infra/edge\",port=\"8443\",reason=\"{reason}\"}} 0");
+        assert!(text.lines().any(|line| line == sample), "{text}");
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct AddressFlags {
 impl AddressFlags {
     /// Whether only the default applies to Gateways without addresses.
     pub(crate) fn is_default_loopback(&self) -> bool {
-        !self.bind.iter().any(|bind| matches!(bind, Bind::Every(_)))
+        self.bind.is_empty()
     }
 
     /// The same as the compiler has it.

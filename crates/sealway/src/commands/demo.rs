@@ -39,7 +39,7 @@ pub(crate) fn run(args: &DemoArgs, talk: TalkArgs, printer: &Printer) -> anyhow:
         Some(out) => out.clone(),
         None => state_directory(args.state_dir.as_deref())?.join("demo"),
     };
-    let demo = Demo {
+    let mut demo = Demo {
         args,
         printer,
         directory,
@@ -67,8 +67,10 @@ impl Demo<'_> {
     /// The sample backends alone.
     async fn backends(&self) -> anyhow::Result<Exit> {
         let mut signals = Signals::new()?;
-        let certificates = self.certificates()?;
+        let certificates = Certificates::generate(SystemTime::now())?;
+        // First the ports: who finds them taken must not replace the files of the demo that has them.
         let backends = SampleBackends::start(&certificates, Ports::Fixed).await?;
+        self.write(&certificates)?;
         let flags = run_flags(&self.directory, &backends.endpoints());
         self.printer
             .talk("sample backends are running; serve them from the repository with `sealway run` and these flags:")?;
@@ -78,12 +80,17 @@ impl Demo<'_> {
     }
 
     /// Backends, gateway and rows.
-    async fn whole(&self, data_plane: &Handle) -> anyhow::Result<Exit> {
+    async fn whole(&mut self, data_plane: &Handle) -> anyhow::Result<Exit> {
         let mut signals = Signals::new()?;
-        let certificates = self.certificates()?;
+        let certificates = Certificates::generate(SystemTime::now())?;
         let backends = SampleBackends::start(&certificates, Ports::Free).await?;
         let (_loads, loads) = watch::channel(Loaded::from_texts(texts(&certificates)));
         let (mut gateway, view, offset) = self.gateway(&backends.endpoints(), data_plane, &loads).await?;
+        if self.args.out.is_none() {
+            // Demos that run beside each other differ in their offset, and keep their files apart.
+            self.directory.push(format!("offset-{offset}"));
+        }
+        self.write(&certificates)?;
         for problem in view
             .problems
             .iter()
@@ -155,15 +162,13 @@ impl Demo<'_> {
         bail!("ports {ports:?} are taken, with offsets {OFFSETS:?} as well: end what listens there (`ss -ltnp`)")
     }
 
-    fn certificates(&self) -> anyhow::Result<Certificates> {
-        let certificates = Certificates::generate(SystemTime::now())?;
-        output::write(&certificates, &self.directory).with_context(|| {
+    fn write(&self, certificates: &Certificates) -> anyhow::Result<()> {
+        output::write(certificates, &self.directory).with_context(|| {
             format!(
                 "cannot write to {} (--out DIR chooses another place)",
                 self.directory.display()
             )
-        })?;
-        Ok(certificates)
+        })
     }
 
     fn show(&self, rows: &[Row], offset: u16, at: GatewayAddress) -> anyhow::Result<()> {

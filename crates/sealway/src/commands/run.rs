@@ -30,6 +30,13 @@ pub(crate) fn run(args: &RunArgs, talk: TalkArgs) -> anyhow::Result<Exit> {
 
 async fn serve(args: &RunArgs, config: Config, data_plane: &Handle) -> anyhow::Result<Exit> {
     let mut signals = Signals::new()?;
+    let paths = args.manifests.paths.clone();
+    // Standard input may keep us waiting, and a signal must not.
+    let opening = tokio::task::spawn_blocking(move || manifests::open(&paths));
+    let (loader, first) = tokio::select! {
+        opened = opening => opened.context("reading was cut short")??,
+        _ = signals.next() => return Ok(Exit::Yes),
+    };
     let sockets = own_sockets(args).await?;
     let settings = Settings {
         classes: args.controller_name.clone().map_or(Classes::Every, Classes::Named),
@@ -42,19 +49,20 @@ async fn serve(args: &RunArgs, config: Config, data_plane: &Handle) -> anyhow::R
             "no --bind: Gateways without an address of their own listen on 127.0.0.1 only; `--bind 0.0.0.0` opens them"
         );
     }
-    let paths = args.manifests.paths.clone();
-    // Standard input may keep us waiting, and a signal must not.
-    let opening = tokio::task::spawn_blocking(move || manifests::open(&paths));
-    let (loader, first) = tokio::select! {
-        opened = opening => opened.context("reading was cut short")??,
-        _ = signals.next() => return Ok(Exit::Yes),
-    };
     let watch = Watch::start(loader, first, WatchSettings::default()).context("cannot watch the manifests")?;
     let drain_timeout = config.drain_timeout;
     let mut gateway = Gateway::start(settings, config, sockets, data_plane, watch.subscribe());
-    tokio::select! {
-        name = signals.next() => tracing::info!(signal = name, connections = gateway.connection_count(), ?drain_timeout, "draining"),
-        error = gateway.failed() => return Err(error),
+    let mut hangups = signal(SignalKind::hangup()).context("cannot listen for signals")?;
+    loop {
+        tokio::select! {
+            name = signals.next() => {
+                tracing::info!(signal = name, connections = gateway.connection_count(), ?drain_timeout, "draining");
+                break;
+            }
+            // What daemons do: read everything again.
+            Some(()) = hangups.recv() => watch.reload(),
+            error = gateway.failed() => return Err(error),
+        }
     }
     tokio::select! {
         ended = gateway.drain() => match ended {

@@ -29,7 +29,10 @@ fn state_goes_where_the_environment_says() {
     command.env("XDG_STATE_HOME", directory.path());
     let done = finish(command, "");
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{}", done.stdout);
-    assert!(directory.path().join("sealway/demo/ca.crt").exists());
+    // Below it a directory for each port offset, so that demos beside each other keep their files apart.
+    let offsets = std::fs::read_dir(directory.path().join("sealway/demo")).expect("demo's directory");
+    let written = offsets.map(|entry| entry.expect("entry").path().join("ca.crt").exists());
+    assert_eq!(written.collect::<Vec<_>>(), [true]);
 }
 
 #[test]

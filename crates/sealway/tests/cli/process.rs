@@ -73,7 +73,8 @@ impl Running {
         running
     }
 
-    async fn start<Argument: AsRef<OsStr>>(arguments: impl IntoIterator<Item = Argument>) -> Self {
+    /// Starts and waits for the admin address only.
+    pub(crate) async fn start<Argument: AsRef<OsStr>>(arguments: impl IntoIterator<Item = Argument>) -> Self {
         let mut command = sealway(["run", "--log-format", "json", "--admin", "127.0.0.1:0"]);
         let mut child = command.args(arguments).stderr(Stdio::piped()).spawn().expect("started");
         let stderr = BufReader::new(child.stderr.take().expect("standard error"));

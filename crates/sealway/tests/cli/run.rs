@@ -160,9 +160,14 @@ async fn a_port_that_is_taken_is_reported_and_served_once_it_is_free() {
     let stage = Stage::new().await;
     let manifests = stage.manifests();
     let other = TcpListener::bind(stage.address).expect("bound");
-    let gateway = Running::ready(stage.flags(&manifests)).await;
+    let gateway = Running::start(stage.flags(&manifests)).await;
     let listener = || gateway.json("/api/v1/status")["statuses"]["gateways"]["infra/edge"]["listeners"][0].to_string();
     gateway.until("reported", || listener().contains("PortUnavailable")).await;
+    let readiness = || gateway.get("/readyz");
+    gateway
+        .until("not ready", || readiness().contains("no port could be opened"))
+        .await;
+    assert!(readiness().starts_with("HTTP/1.1 503"));
     gateway
         .until("said", || gateway.logged("listener is not programmed").is_some())
         .await;
@@ -180,6 +185,47 @@ async fn a_port_that_is_taken_is_reported_and_served_once_it_is_free() {
     gateway.until("listening", || gateway.logged("listening").is_some()).await;
     assert_eq!(stage.ask("pay.example.com").await.expect("served"), "pay");
     gateway.until("statuses", || !listener().contains("PortUnavailable")).await;
+    gateway.until("ready", || readiness().starts_with("HTTP/1.1 200")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_does_not_resolve_is_reported() {
+    let stage = Stage::new().await;
+    let manifests = stage.manifests();
+    let flags = [
+        "-f".to_owned(),
+        manifests.path().display().to_string(),
+        "--endpoint".to_owned(),
+        "infra/pay:443=no-such.invalid:443".to_owned(),
+    ];
+    let gateway = Running::ready(flags).await;
+    let problems = || gateway.json("/api/v1/status")["problems"].to_string();
+    gateway
+        .until("reported", || problems().contains("backend-name-unresolved"))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_to_serve_is_said() {
+    let empty = tempfile::tempdir().expect("temporary directory");
+    let flags = [
+        "-f".to_owned(),
+        empty.path().display().to_string(),
+        "--bind".to_owned(),
+        "infra/typo=127.0.0.3".to_owned(),
+    ];
+    let gateway = Running::start(flags).await;
+    let said = |text: &str| {
+        gateway
+            .log()
+            .iter()
+            .any(|line| line["message"].as_str().is_some_and(|message| message.contains(text)))
+    };
+    gateway
+        .until("said", || {
+            said("nothing to serve") && said("--bind names a Gateway that is not there")
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

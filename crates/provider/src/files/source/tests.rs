@@ -35,8 +35,8 @@ fn lines_and_columns_count_characters_from_one() {
         [at(3), at(4), at(7), at(11), at(14), at(15), at(16)],
         [(1, 1), (1, 2), (2, 1), (2, 4), (3, 1), (3, 2), (3, 3)]
     );
-    assert_eq!(at(17), (4, 1));
-    assert_eq!(at(1_000), (4, 1));
+    assert_eq!(at(17), (3, 4));
+    assert_eq!(at(1_000), (3, 1));
 }
 
 #[test]

@@ -1,0 +1,256 @@
+//! Who reaches what: conflicts, lookup, refusals and grants against the reference, and what a change may touch.
+
+use super::*;
+
+pub(super) fn listener_statuses<'a>(compiled: &'a Compiled, gateway: &ObjectKey) -> &'a [ListenerStatus] {
+    compiled
+        .statuses
+        .gateways
+        .get(gateway)
+        .map_or(&[], |status: &GatewayStatus| &status.listeners)
+}
+
+pub(super) fn conflicts_are_those_of_the_specification(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
+    for (key, gateway) in &input.resources.gateways {
+        for (listener, status) in gateway.spec.listeners.iter().zip(listener_statuses(compiled, key)) {
+            let conflicted = is_true(&status.conditions, ConditionType::Conflicted);
+            prop_assert_eq!(
+                conflicted,
+                reference::conflicts(gateway, listener),
+                "{} {}",
+                key,
+                listener.name
+            );
+            if conflicted {
+                prop_assert!(!is_true(&status.conditions, ConditionType::Accepted));
+            }
+            let overlaps = gateway.spec.listeners.iter().any(|other| {
+                let meet = |name: &String| {
+                    let matches =
+                        |listener: &sealway_api::Listener| reference::hostname_matches(listener.hostname.as_deref(), Some(name));
+                    matches(listener) && matches(other)
+                };
+                other.name != listener.name
+                    && other.port == listener.port
+                    && reference::reads_hello(other)
+                    && reference::reads_hello(listener)
+                    && reference::server_names(&input.resources).iter().any(meet)
+            });
+            prop_assert_eq!(
+                condition(&status.conditions, &ConditionType::OverlappingTlsConfig).is_some(),
+                overlaps
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn lookup_agrees_with_the_reference(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
+    let names = reference::server_names(&input.resources);
+    let questions: Vec<Option<&str>> = names.iter().map(|name| Some(name.as_str())).chain([None]).collect();
+    for (object, snapshot) in &compiled.snapshots {
+        let gateway = &input.resources.gateways[&object.key];
+        for port in gateway
+            .spec
+            .listeners
+            .iter()
+            .map(|listener| listener.port)
+            .collect::<BTreeSet<_>>()
+        {
+            let statuses = listener_statuses(compiled, &object.key);
+            let accepted = |name: &str| {
+                let (position, status) = (0..)
+                    .zip(statuses)
+                    .find(|(_, status)| status.name == name)
+                    .expect("each has one");
+                // A port that cannot be bound is not the snapshot's affair: the data plane goes on trying.
+                is_true(&status.conditions, ConditionType::Accepted) || cannot_be_bound(compiled, object, position)
+            };
+            let serves = |listener: &sealway_api::Listener| accepted(&listener.name) && reference::is_passthrough(listener);
+            let plan = snapshot.port(Transport::Tcp, port);
+            let open = gateway
+                .spec
+                .listeners
+                .iter()
+                .any(|listener| listener.port == port && serves(listener));
+            prop_assert_eq!(plan.is_some(), open, "{} {}", object, port);
+            let Some(plan) = plan else { continue };
+            for name in &questions {
+                let expected = match reference::listener(gateway, port, *name) {
+                    None => None,
+                    Some(listener) if !serves(listener) => Some(Err(())),
+                    Some(listener) => reference::route(&input.resources, gateway, listener, *name).map(|(route, _)| Ok(route)),
+                };
+                let found = match plan.connection(Some(&hello(*name)), &mut NoTrace) {
+                    Action::Passthrough { forward, .. } => Some(Ok(forward.route.clone())),
+                    Action::Reject(rejection) => match rejection.reason {
+                        RejectReason::ListenerRefuses => Some(Err(())),
+                        RejectReason::NoWeight => continue,
+                        _ => None,
+                    },
+                };
+                prop_assert_eq!(found, expected, "{} {} {:?}", object, port, name);
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn cannot_be_bound(compiled: &Compiled, gateway: &ObjectRef, listener: usize) -> bool {
+    compiled.problems.iter().any(|problem| {
+        problem.object.as_ref() == Some(gateway)
+            && problem.field == format!("spec.listeners[{listener}].port")
+            && matches!(
+                problem.cause,
+                Cause::PortInUse { .. } | Cause::PortNotPermitted { .. } | Cause::PortFailed { .. }
+            )
+    })
+}
+
+pub(super) fn hello(name: Option<&str>) -> HelloFacts<'_> {
+    HelloFacts {
+        server_name: name.map_or(ServerName::Absent, ServerName::Name),
+        alpn: &[],
+        source: "192.0.2.9:40000".parse().expect("socket"),
+    }
+}
+
+pub(super) fn every_refusal_by_a_listener_shows_in_its_conditions(compiled: &Compiled) -> Result<(), TestCaseError> {
+    for (object, snapshot) in &compiled.snapshots {
+        let statuses = listener_statuses(compiled, &object.key);
+        for plan in snapshot.ports.values() {
+            let PortPlan::Tls(plan) = &**plan;
+            for listener in &plan.listeners {
+                let status = statuses.iter().find(|status| status.name == listener.name);
+                let programmed = status.is_some_and(|status| is_true(&status.conditions, ConditionType::Programmed));
+                prop_assert!(
+                    !programmed || listener.fate == ListenerFate::Serves,
+                    "{object} {}",
+                    listener.name
+                );
+                prop_assert!(listener.fate == ListenerFate::Serves || listener.routes.is_empty());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Who may be reached: Gateway, port, listener, hostname, route, backend.
+pub(super) fn access(compiled: &Compiled) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for snapshot in compiled.snapshots.values() {
+        let Snapshot { gateway, ports, .. } = &**snapshot;
+        for (port, plan) in ports {
+            let PortPlan::Tls(plan) = &**plan;
+            for listener in &plan.listeners {
+                for (hostname, forward) in listener.routes.iter() {
+                    for backend in forward
+                        .backends
+                        .iter()
+                        .filter(|backend| matches!(backend.target, Target::Backend(_)))
+                    {
+                        found.insert(format!(
+                            "{gateway} {port} {} {hostname} {} {}",
+                            listener.name, forward.route, backend.name
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+pub(super) fn no_grant_less_gives_more_access(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
+    let with_all = access(compiled);
+    for key in input.resources.reference_grants.keys() {
+        let mut less: Resources = input.resources.clone();
+        less.reference_grants.remove(key);
+        let less = compile(&Input {
+            resources: less,
+            ..input.clone()
+        });
+        prop_assert!(access(&less).is_subset(&with_all), "without grant {key}");
+    }
+    every_crossing_has_a_grant(input, &with_all)?;
+    // And none at all gives nothing across namespaces.
+    let mut none = input.clone();
+    none.resources.reference_grants.clear();
+    for line in access(&compile(&none)) {
+        let mut words = line.rsplit(' ');
+        let (backend, route) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        prop_assert_eq!(backend.split('/').next(), route.split('/').next(), "{}", line);
+    }
+    Ok(())
+}
+
+/// Every backend that a compilation names.
+pub(super) fn backends(compiled: &Compiled) -> Vec<&Arc<Backend>> {
+    let plans = compiled.snapshots.values().flat_map(|snapshot| snapshot.ports.values());
+    let listeners = plans.flat_map(|plan| {
+        let PortPlan::Tls(plan) = &**plan;
+        &plan.listeners
+    });
+    let forwards = listeners.flat_map(|listener| listener.routes.iter().map(|(_, forward)| forward));
+    let targets = forwards.flat_map(|forward| &forward.backends).map(|backend| &backend.target);
+    targets
+        .filter_map(|target| match target {
+            Target::Backend(backend) => Some(backend),
+            Target::Refuse(_) => None,
+        })
+        .collect()
+}
+
+/// Where a route reaches a Service of another namespace, a grant there names both.
+pub(super) fn every_crossing_has_a_grant(input: &Input, access: &BTreeSet<String>) -> Result<(), TestCaseError> {
+    for line in access {
+        let mut words = line.rsplit(' ');
+        let (backend, route) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let from = route.split('/').next().unwrap_or_default();
+        let (to, service) = backend.split_once('/').unwrap_or_default();
+        let service = service.split(':').next().unwrap_or_default();
+        let mut grants = input.resources.reference_grants.iter().filter(|(key, _)| key.namespace == to);
+        let granted = grants.any(|(_, grant)| {
+            let mut entries = grant.spec.from.iter();
+            let names_route = entries.any(|entry| entry.kind == "TLSRoute" && entry.namespace == from);
+            let mut entries = grant.spec.to.iter();
+            let named = |name: &Option<String>| name.as_deref().is_none_or(|name| name == service);
+            names_route && entries.any(|entry| entry.kind == "Service" && entry.group.is_empty() && named(&entry.name))
+        });
+        prop_assert!(from == to || granted, "{line}");
+    }
+    Ok(())
+}
+
+pub(super) fn unchanged_parts_are_shared(before: &Compiled, after: &Compiled) -> Result<(), TestCaseError> {
+    for new in backends(after) {
+        for old in backends(before).into_iter().filter(|old| *old == new) {
+            prop_assert!(Arc::ptr_eq(old, new), "{}:{}", new.service, new.port);
+        }
+    }
+    for (object, new) in &after.snapshots {
+        let Some(old) = before.snapshots.get(object) else { continue };
+        prop_assert_eq!(Arc::ptr_eq(old, new), old == new, "snapshot of {}", object);
+        for (key, new) in &new.ports {
+            let Some(old) = old.ports.get(key) else { continue };
+            prop_assert_eq!(Arc::ptr_eq(old, new), old == new, "{} {}", object, key);
+            let (PortPlan::Tls(old), PortPlan::Tls(new)) = (&**old, &**new);
+            for new in &new.listeners {
+                let Some(old) = old.listeners.iter().find(|old| old.name == new.name) else {
+                    continue;
+                };
+                prop_assert_eq!(Arc::ptr_eq(old, new), old == new, "{} {} {}", object, key, new.name);
+                for (pattern, new) in new.routes.iter() {
+                    for (_, old) in old
+                        .routes
+                        .iter()
+                        .filter(|(other, old)| *other == pattern && old.route == new.route)
+                    {
+                        prop_assert_eq!(Arc::ptr_eq(old, new), old == new, "{} {} {}", object, key, pattern);
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! What every compilation's own words must hold: bytes, statuses, conditions, and no key anywhere.
+
+use super::*;
+
+pub(super) fn two_runs_give_equal_bytes(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
+    prop_assert_eq!(bytes(&compile(input)), bytes(compiled));
+    Ok(())
+}
+
+/// Problems name positions, which move with the order; nothing else may.
+pub(super) fn order_inside_objects_does_not_matter(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
+    let mut turned = input.clone();
+    turned.settings.endpoints.reverse();
+    for slice in turned.resources.endpoint_slices.values_mut().map(Arc::make_mut) {
+        slice.endpoints.reverse();
+        slice.ports.reverse();
+    }
+    for grant in turned.resources.reference_grants.values_mut().map(Arc::make_mut) {
+        grant.spec.from.reverse();
+        grant.spec.to.reverse();
+    }
+    for service in turned.resources.services.values_mut().map(Arc::make_mut) {
+        service.spec.ports.reverse();
+    }
+    for gateway in turned.resources.gateways.values_mut().map(Arc::make_mut) {
+        gateway.spec.addresses.reverse();
+    }
+    let after = compile(&turned);
+    prop_assert_eq!(&after.snapshots, &compiled.snapshots);
+    let said = |compiled: &Compiled| -> BTreeSet<(Option<ObjectRef>, &'static str)> {
+        let problems = compiled.problems.iter();
+        problems
+            .map(|problem| (problem.object.clone(), problem.cause.code()))
+            .collect()
+    };
+    prop_assert_eq!(said(&after), said(compiled));
+    Ok(())
+}
+
+pub(super) fn statuses_are_a_fixpoint(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
+    let mut written = input.clone();
+    for (key, gateway) in &mut written.resources.gateways {
+        Arc::make_mut(gateway).status = compiled.statuses.gateways.get(key).cloned();
+    }
+    macro_rules! write {
+        ($($field:ident: $kind:ident),+) => {$(
+            for (key, route) in &mut written.resources.$field {
+                Arc::make_mut(route).status = compiled.statuses.routes.get(&ObjectRef::of(Kind::$kind, key)).cloned();
+            }
+        )+};
+    }
+    write!(tls_routes: TlsRoute, http_routes: HttpRoute, grpc_routes: GrpcRoute, tcp_routes: TcpRoute, udp_routes: UdpRoute);
+    prop_assert_eq!(bytes(&compile(&written)), bytes(compiled));
+    Ok(())
+}
+
+/// Whether a Gateway's class is one that these settings serve.
+pub(super) fn is_ours(input: &Input, gateway: &ObjectKey) -> bool {
+    let gateway = input.resources.gateways.get(gateway);
+    let class = gateway.and_then(|gateway| {
+        let name = ObjectKey::new("", &gateway.spec.gateway_class_name);
+        input.resources.gateway_classes.get(&name)
+    });
+    class.is_some_and(|class| match &input.settings.classes {
+        sealway_core::Classes::Every => true,
+        sealway_core::Classes::Named(name) => class.spec.controller_name == *name,
+    })
+}
+
+pub(super) fn every_parent_reference_of_ours_has_one_status(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
+    let resources = &input.resources;
+    let tls = resources
+        .tls_routes
+        .iter()
+        .map(|(key, route)| (Kind::TlsRoute, key, &route.spec.parent_refs));
+    let http = resources
+        .http_routes
+        .iter()
+        .map(|(key, route)| (Kind::HttpRoute, key, &route.spec.parent_refs));
+    for (kind, key, parents) in tls.chain(http) {
+        let statuses = compiled.statuses.routes.get(&ObjectRef::of(kind, key));
+        let written = statuses.map_or(&[][..], |status| &status.parents);
+        for status in written {
+            prop_assert!(
+                parents.contains(&status.parent_ref),
+                "a status for a reference that {key} has not"
+            );
+            prop_assert_eq!(&status.controller_name, input.settings.controller_name());
+        }
+        for parent in parents {
+            let ours = resources
+                .gateways
+                .keys()
+                .find(|gateway| reference::names(parent, &key.namespace, gateway));
+            let expected = usize::from(ours.is_some_and(|gateway| is_ours(input, gateway)));
+            let found = written.iter().filter(|status| status.parent_ref == *parent).count();
+            prop_assert_eq!(found, expected, "{} {:?}", key, parent);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn conditions_are_well_formed(compiled: &Compiled) -> Result<(), TestCaseError> {
+    let statuses = &compiled.statuses;
+    let classes = statuses.gateway_classes.values().map(|status| &status.conditions);
+    let gateways = statuses.gateways.values().map(|status| &status.conditions);
+    let listeners = statuses.gateways.values().flat_map(|status| &status.listeners);
+    let routes = statuses.routes.values().flat_map(|status| &status.parents);
+    let all = classes.chain(gateways).chain(listeners.map(|listener| &listener.conditions));
+    for conditions in all.chain(routes.map(|parent| &parent.conditions)) {
+        let kinds: BTreeSet<_> = conditions.iter().map(|condition| &condition.kind).collect();
+        prop_assert_eq!(kinds.len(), conditions.len(), "one condition of each type");
+        prop_assert!(conditions.len() <= 8, "the CRDs take eight");
+        for condition in conditions {
+            prop_assert!(condition.message.len() <= 32_768 && !condition.message.is_empty());
+            prop_assert!(!matches!(condition.reason, sealway_api::Reason::Other(_)));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn condition<'a>(conditions: &'a [Condition], kind: &ConditionType) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.kind == *kind)
+}
+
+pub(super) fn is_true(conditions: &[Condition], kind: ConditionType) -> bool {
+    condition(conditions, &kind).is_some_and(|condition| condition.status == ConditionStatus::True)
+}
+
+/// "The AttachedRoutes number represents the number of Routes with the Accepted condition set to True that have been attached".
+pub(super) fn attached_routes_are_the_accepted_ones(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
+    for (key, status) in &compiled.statuses.gateways {
+        let Some(gateway) = input.resources.gateways.get(key) else {
+            continue;
+        };
+        for (listener, status) in gateway.spec.listeners.iter().zip(&status.listeners) {
+            if !reference::is_passthrough(listener) {
+                continue;
+            }
+            let routes = input.resources.tls_routes.iter().filter(|(name, route)| {
+                let accepted = compiled.statuses.routes.get(&ObjectRef::of(Kind::TlsRoute, name));
+                let accepted = accepted.is_some_and(|status| {
+                    status.parents.iter().any(|parent| {
+                        reference::names(&parent.parent_ref, &name.namespace, key)
+                            && is_true(&parent.conditions, ConditionType::Accepted)
+                    })
+                });
+                accepted && reference::attaches(&input.resources, route, gateway, listener)
+            });
+            prop_assert_eq!(status.attached_routes as usize, routes.count(), "{} {}", key, listener.name);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn no_output_holds_key_bytes(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
+    let texts = [bytes(compiled), format!("{compiled:?}"), format!("{input:?}")];
+    let in_decimal = format!("{:?}", KEY_MARKER.as_bytes());
+    let in_decimal = in_decimal.trim_matches(['[', ']']);
+    for text in &texts {
+        prop_assert!(!text.contains(KEY_MARKER) && !text.contains(in_decimal));
+        // base64 of the marker, at each of the three alignments less their edges.
+        for part in [
+            "TUFSS0VSLU9GLUEtUFJJVkFURS1LRV",
+            "1BUktFUi1PRi1BLVBSSVZBVEUtS0VZ",
+            "NQVJLRVItT0YtQS1QUklWQVRFLUtFW",
+        ] {
+            prop_assert!(!text.contains(part));
+        }
+    }
+    Ok(())
+}
