@@ -4,7 +4,7 @@ use sealway_api::{FromNamespaces, Kind, NamespaceRule, Protocol, Reason};
 
 use super::listeners;
 use super::routes::Route;
-use super::world::{GatewayWork, ListenerWork, World};
+use super::world::{GatewayWork, ListenerWork};
 use crate::problem::Cause;
 
 /// Where a route was refused: how close it came. The closest refusal is the one that is told.
@@ -17,14 +17,14 @@ pub(super) enum Refusal {
 }
 
 /// Kind first, then namespace, then hostname: the first that does not fit refuses the route.
-pub(super) fn refusal(world: &World<'_>, route: &Route<'_>, work: &ListenerWork<'_>) -> Option<Refusal> {
+pub(super) fn refusal(route: &Route<'_>, work: &ListenerWork<'_>) -> Option<Refusal> {
     let kind = &route.object.kind;
-    let is_kind = |allowed: &sealway_api::RouteGroupKind| allowed.group == kind.group() && allowed.kind == kind.as_str();
+    let is_kind = |allowed: &sealway_api::RouteGroupKind| allowed.kind == kind.as_str() && allowed.group == kind.group();
     if !work.kinds.iter().any(is_kind) {
         let fits = listeners::fits(&work.listener.protocol, kind) || would_fit(work, kind);
         return Some(if fits { Refusal::Kind } else { Refusal::Protocol });
     }
-    if !takes_namespace(world, rule(work), &work.owner.key.namespace, &route.object.key.namespace) {
+    if !takes_namespace(rule(work), &work.owner.key.namespace, route) {
         return Some(Refusal::Namespace);
     }
     let meets = route.patterns.is_empty() || route.patterns.iter().any(|pattern| work.hostname.intersects(pattern));
@@ -86,14 +86,14 @@ fn rule<'a>(work: &ListenerWork<'a>) -> Option<&'a NamespaceRule> {
         .and_then(|allowed| allowed.namespaces.as_ref())
 }
 
-fn takes_namespace(world: &World<'_>, rule: Option<&NamespaceRule>, own: &str, other: &str) -> bool {
+fn takes_namespace(rule: Option<&NamespaceRule>, own: &str, route: &Route<'_>) -> bool {
     match rule.and_then(|rule| rule.from.as_ref()) {
         Some(FromNamespaces::All) => true,
         // Same is the CRD's default.
-        None | Some(FromNamespaces::Same) => own == other,
+        None | Some(FromNamespaces::Same) => own == route.object.key.namespace,
         Some(FromNamespaces::Selector) => {
             let selector = rule.and_then(|rule| rule.selector.as_ref());
-            selector.is_some_and(|selector| world.selects(selector, other))
+            selector.is_some_and(|selector| selector.matches(&route.labels))
         }
         // A value that nobody knows admits nobody.
         Some(FromNamespaces::None | FromNamespaces::Other(_)) => false,

@@ -4,7 +4,7 @@
 //! write its status. Input: Gateways with examined listeners. Output: route statuses; `attached` and `routes` of the listeners.
 //! Invariant: routes are entered oldest first, then by namespace and name, so the first claim on a hostname is the one that holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sealway_api::{GATEWAY_GROUP, Kind, ObjectKey, ObjectRef, ParentRef, RouteParentStatus, RouteStatus};
@@ -89,12 +89,18 @@ impl Parent<'_> {
 #[derive(Default)]
 struct Taken {
     /// Hostnames that some listener took, by position.
-    hostnames: BTreeSet<usize>,
+    hostnames: Vec<usize>,
     /// Gateway and listener, by position, that took it: served by this version or not.
-    listeners: BTreeSet<(usize, usize)>,
+    listeners: Vec<(usize, usize)>,
     /// Those of them that count it. A route that says something else than Accepted=True must not be counted, and two references to
     /// one listener are one route (apis/v1/gateway_types.go, AttachedRoutes).
-    counted: BTreeSet<(usize, usize)>,
+    counted: Vec<(usize, usize)>,
+}
+
+fn add(list: &mut Vec<(usize, usize)>, entry: (usize, usize)) {
+    if !list.contains(&entry) {
+        list.push(entry);
+    }
 }
 
 /// The parent references that are ours, each once. Those that are nobody's are reported; those of another controller are not.
@@ -165,7 +171,7 @@ fn attach_to(
     let mut refused: Vec<(Refusal, &ListenerWork<'_>)> = Vec::new();
     let mut attached: Vec<usize> = Vec::new();
     for (position, work) in gateway.listeners.iter().enumerate().filter(meant) {
-        match admission::refusal(world, route, work) {
+        match admission::refusal(route, work) {
             None => attached.push(position),
             Some(refusal) => refused.push((refusal, work)),
         }
@@ -192,9 +198,9 @@ fn attach_to(
             .enumerate()
             .filter(|(_, pattern)| work.hostname.intersects(pattern));
         taken.hostnames.extend(served.map(|(position, _)| position));
-        taken.listeners.insert((parent.gateway, position));
+        add(&mut taken.listeners, (parent.gateway, position));
         if matches!(outcome, Outcome::Attached(_)) {
-            taken.counted.insert((parent.gateway, position));
+            add(&mut taken.counted, (parent.gateway, position));
         }
         if let Some(forward) = forward {
             claim(route, &key, work, forward, &mut shadows);

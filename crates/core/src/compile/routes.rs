@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sealway_api::{BackendRef, HttpRouteRule, Kind, L4RouteRule, ObjectMeta, ObjectRef, ParentRef};
 
-use super::world::World;
+use super::world::{Labels, World};
 use super::{backends, values};
 use crate::hostname::HostnamePattern;
 use crate::problem::Cause;
@@ -20,6 +20,8 @@ pub(super) struct Route<'a> {
     pub(super) hostnames: &'a [String],
     /// The same, parsed.
     pub(super) patterns: Vec<HostnamePattern>,
+    /// Of its namespace.
+    pub(super) labels: Labels,
     pub(super) rules: Rules<'a>,
 }
 
@@ -72,6 +74,7 @@ pub(super) fn in_order<'a>(world: &World<'a>) -> Vec<Route<'a>> {
                     parents: &$spec.parent_refs,
                     hostnames: $hostnames,
                     patterns: patterns($hostnames),
+                    labels: world.labels(&key.namespace),
                     rules: $rules,
                 }
             }));

@@ -26,7 +26,7 @@ pub(super) struct World<'a> {
     /// EndpointSlices by the Service that they belong to.
     pub(super) slices: BTreeMap<ObjectKey, Vec<&'a EndpointSlice>>,
     /// Labels of every namespace that has a manifest, or that holds a Gateway or a route: it exists even without one.
-    namespaces: BTreeMap<&'a str, BTreeMap<String, String>>,
+    namespaces: BTreeMap<&'a str, Labels>,
     pub(super) backends: Known<'a>,
     pub(super) last_backends: &'a LastBackends,
     pub(super) problems: Vec<Problem>,
@@ -65,9 +65,9 @@ impl<'a> World<'a> {
         self.problems.push(Problem::new(object.clone(), field, cause));
     }
 
-    /// Whether a selector selects a namespace that exists.
-    pub(super) fn selects(&self, selector: &LabelSelector, namespace: &str) -> bool {
-        self.namespaces.get(namespace).is_some_and(|labels| selector.matches(labels))
+    /// Labels of a namespace that has a manifest, or holds a Gateway or a route.
+    pub(super) fn labels(&self, namespace: &str) -> Labels {
+        self.namespaces.get(namespace).cloned().unwrap_or_default()
     }
 
     /// Whether a selector selects any namespace.
@@ -76,19 +76,26 @@ impl<'a> World<'a> {
     }
 }
 
-fn namespaces(resources: &Resources) -> BTreeMap<&str, BTreeMap<String, String>> {
+/// Labels of a namespace, shared by all its routes.
+pub(super) type Labels = Arc<BTreeMap<String, String>>;
+
+fn namespaces(resources: &Resources) -> BTreeMap<&str, Labels> {
     let written = resources.namespaces.keys().map(|key| &*key.name);
     let implied = (resources.gateways.keys())
         .chain(resources.tls_routes.keys())
         .chain(resources.http_routes.keys())
         .chain(resources.grpc_routes.keys())
+        .chain(resources.tcp_routes.keys())
+        .chain(resources.udp_routes.keys())
         .map(|key| &*key.namespace);
-    let mut namespaces: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();
+    let mut namespaces: BTreeMap<&str, Labels> = BTreeMap::new();
     let mut last = None;
     for name in written.chain(implied) {
         // Keys come sorted: most names are the one before.
         if last.replace(name) != Some(name) {
-            namespaces.entry(name).or_insert_with(|| resources.namespace_labels(name));
+            namespaces
+                .entry(name)
+                .or_insert_with(|| Arc::new(resources.namespace_labels(name)));
         }
     }
     namespaces
