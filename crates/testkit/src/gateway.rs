@@ -63,7 +63,7 @@ impl Setup {
     ///
     /// # Panics
     ///
-    /// When the sockets stay unreported for [`DEADLINE`].
+    /// When the sockets stay unreported for ten seconds.
     pub async fn start(self, yaml: &str) -> TestGateway {
         let directory = tempfile::tempdir().expect("temporary directory");
         write(&directory, yaml);

@@ -40,16 +40,16 @@ pub(crate) async fn article_with_backends(context: &Context) -> anyhow::Result<S
     let backends_log = directory.join("backends.log");
     let _backends = serve(backends, &backends_log)?;
     let fixed = Endpoint::fixed();
-    for endpoint in fixed {
-        listening(endpoint.address).await.with_context(|| format!("{endpoint}"))?;
-    }
-    let printed = std::fs::read_to_string(&backends_log)?;
     let flags = run_flags(&out, &fixed);
-    for flag in &flags {
-        ensure!(
-            printed.contains(flag),
-            "`demo --backends` does not print `{flag}`:\n{printed}"
-        );
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        // The flags are the last thing that it prints: then ports and files are there.
+        let printed = std::fs::read_to_string(&backends_log)?;
+        let Some(flag) = flags.iter().find(|flag| !printed.contains(*flag)) else {
+            break;
+        };
+        ensure!(Instant::now() < end, "`demo --backends` does not print `{flag}`:\n{printed}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 
     let (offset, admin) = (free_offset()?, loopback(free_port()));
