@@ -23,7 +23,8 @@ pub(crate) fn start(talk: TalkArgs) {
 /// The same for a command whose own output is what matters: one step less is said.
 pub(crate) fn start_quietly(talk: TalkArgs) {
     let level = if talk.verbose == 0 {
-        LevelFilter::WARN
+        // Refusals are what its rows show, in words of their own.
+        LevelFilter::ERROR
     } else {
         level(TalkArgs {
             verbose: talk.verbose - 1,
