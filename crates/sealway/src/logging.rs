@@ -20,7 +20,7 @@ pub(crate) fn start(talk: TalkArgs) {
     start_at(level(talk), talk);
 }
 
-/// The same for a command whose own output is what matters: one step less is said.
+/// The same for a command whose own output is what matters: only errors are said, until more is asked for.
 pub(crate) fn start_quietly(talk: TalkArgs) {
     let level = if talk.verbose == 0 {
         // Refusals are what its rows show, in words of their own.
