@@ -86,28 +86,27 @@ where
         });
         // A lookup that hangs keeps nobody else waiting, up to the number of lookups at a time.
         let now = Instant::now();
-        let is_idle = |name: &String| !asked.values().any(|other| other == name);
-        let free = AT_ONCE.saturating_sub(running.len());
+        let is_asked = |name: &String| asked.values().any(|other| other == name);
         let ask: Vec<String> = names
             .iter()
-            .filter(|name| is_idle(name) && due.get(*name).is_none_or(|due| *due <= now))
-            .take(free)
+            .filter(|name| !is_asked(name) && due.get(*name).is_none_or(|due| *due <= now))
+            .take(AT_ONCE.saturating_sub(running.len()))
             .cloned()
             .collect();
         for name in ask {
+            // It is due again when its answer is there.
+            due.remove(&name);
             let answer = lookup(name.clone());
             let task = running.spawn(async move { timeout(PATIENCE, answer).await });
             asked.insert(task.id(), name);
         }
-        let next = due
-            .iter()
-            .filter(|(name, _)| !asked.values().any(|other| other == *name))
-            .map(|(_, due)| *due)
-            .min();
+        let has_room = running.len() < AT_ONCE;
+        let next = due.values().min().copied();
         let alarm = async {
             match next {
-                Some(next) => tokio::time::sleep_until(next).await,
-                None => std::future::pending().await,
+                // Without room the end of a lookup is what to wait for, whatever is overdue.
+                Some(next) if has_room => tokio::time::sleep_until(next).await,
+                _ => std::future::pending().await,
             }
         };
         tokio::select! {
@@ -231,6 +230,27 @@ mod tests {
         resolver.want(&names(&["no-such.invalid"]));
         resolver.changed().await;
         assert_eq!(resolver.answers()["no-such.invalid"], [] as [IpAddr; 0]);
+    }
+
+    /// Were the overdue name's alarm to ring while there is no room for it, this would spin, and the paused clock would never go on.
+    #[tokio::test(start_paused = true)]
+    async fn an_overdue_name_waits_for_room() {
+        let mut resolver = Names::start_with(|name| async move {
+            if name.starts_with("hangs") {
+                std::future::pending::<()>().await;
+            }
+            Ok(vec![IpAddr::from([10, 0, 0, 1])])
+        });
+        resolver.want(&names(&["db.example.com"]));
+        resolver.changed().await;
+        tokio::time::sleep(REFRESH - Duration::from_secs(1)).await;
+        let hanging = (0..AT_ONCE).map(|number| format!("hangs-{number}.example.com"));
+        let wanted: BTreeSet<String> = hanging.chain(["db.example.com".to_owned()]).collect();
+        resolver.want(&wanted);
+        while resolver.answers().len() < wanted.len() {
+            resolver.changed().await;
+        }
+        assert!(resolver.answers()["hangs-0.example.com"].is_empty());
     }
 
     #[tokio::test(start_paused = true)]

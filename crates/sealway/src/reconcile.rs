@@ -106,7 +106,7 @@ impl Reconciler {
             tracing::warn!(
                 gateways,
                 controller,
-                "nothing to serve: no Gateway of a class of this controller was read"
+                "nothing to serve: no Gateway of a class of this controller is accepted"
             );
         }
         if let Placement::Standalone { gateway_binds, .. } = &self.settings.placement {

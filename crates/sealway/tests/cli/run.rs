@@ -206,6 +206,19 @@ async fn a_name_that_does_not_resolve_is_reported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hang_up_does_not_end_it() {
+    let stage = Stage::new().await;
+    let manifests = stage.manifests();
+    let gateway = Running::ready(stage.flags(&manifests)).await;
+    gateway.signal(Signal::HUP);
+    manifests.write("more.yaml", &route("vault", "vault.example.com", "pay"));
+    gateway
+        .until("reloaded", || gateway.logged("configuration reloaded").is_some())
+        .await;
+    assert_eq!(stage.ask("vault.example.com").await.expect("served"), "pay");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_to_serve_is_said() {
     let empty = tempfile::tempdir().expect("temporary directory");
     let flags = [
