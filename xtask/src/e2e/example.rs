@@ -10,7 +10,7 @@ use sealway_testkit::{free_port, loopback};
 use tokio::net::TcpStream;
 
 use super::context::Context;
-use super::process::{command, run, serve};
+use super::process::{command, run, serve, until_said};
 
 /// Every row of the demo passes, and it says so with its exit status.
 pub(crate) async fn demo_once(context: &Context) -> anyhow::Result<String> {
@@ -28,8 +28,7 @@ pub(crate) async fn demo_once(context: &Context) -> anyhow::Result<String> {
 
 /// `check` is silent about the example; `run` with the printed flags serves it to curl and psql.
 pub(crate) async fn article_with_backends(context: &Context) -> anyhow::Result<String> {
-    let check = command(&context.binary, ["check", "-f", "examples/article"]);
-    let mut check = check;
+    let mut check = command(&context.binary, ["check", "-f", "examples/article"]);
     check.current_dir(&context.root);
     run(check, "").await?.success().context("check -f examples/article")?;
 
@@ -41,16 +40,12 @@ pub(crate) async fn article_with_backends(context: &Context) -> anyhow::Result<S
     let _backends = serve(backends, &backends_log)?;
     let fixed = Endpoint::fixed();
     let flags = run_flags(&out, &fixed);
-    let end = Instant::now() + Duration::from_secs(20);
-    loop {
-        // The flags are the last thing that it prints: then ports and files are there.
-        let printed = std::fs::read_to_string(&backends_log)?;
-        let Some(flag) = flags.iter().find(|flag| !printed.contains(*flag)) else {
-            break;
-        };
-        ensure!(Instant::now() < end, "`demo --backends` does not print `{flag}`:\n{printed}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    // The flags are the last thing that it prints: then ports and files are there.
+    until_said(&backends_log, |said| match flags.iter().find(|flag| !said.contains(*flag)) {
+        None => Ok(()),
+        Some(flag) => bail!("`demo --backends` does not print `{flag}`:\n{said}"),
+    })
+    .await?;
 
     let (offset, admin) = (free_offset()?, loopback(free_port()));
     let mut gateway = command(

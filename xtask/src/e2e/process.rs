@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use sealway_testkit::wait_until;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 
@@ -71,6 +72,15 @@ pub(crate) async fn run(mut command: Command, input: &str) -> anyhow::Result<Out
     })
 }
 
+/// Waits until what a serving program has said satisfies `is_said`; fails with that one's own reason.
+pub(crate) async fn until_said(log: &Path, mut is_said: impl FnMut(&str) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut look = || is_said(&std::fs::read_to_string(log)?);
+    if wait_until(START, || look().is_ok()).await {
+        return Ok(());
+    }
+    look()
+}
+
 /// Starts a program that serves until the handle is dropped; what it says goes to the file `log`.
 pub(crate) fn serve(mut command: Command, log: &Path) -> anyhow::Result<Child> {
     let name = command.as_std().get_program().to_string_lossy().into_owned();
@@ -98,5 +108,7 @@ pub(crate) fn excerpt(text: &str) -> String {
 }
 
 const EXCERPT_LINES: usize = 25;
+/// Longest that a program may take to serve.
+const START: Duration = Duration::from_secs(20);
 /// Longest that a client may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

@@ -3,12 +3,10 @@
 //! In every ```console block, a line after `$ ` is a command (`> ` goes on with it), what follows is its output. A command that ends in
 //! `&` serves until the end of the session; its output is waited for. `…` stands for any text. All blocks are one session.
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 
 use super::context::Context;
-use super::process::{command, run, serve};
+use super::process::{command, run, serve, until_said};
 
 /// One command of the README and what it must print.
 struct Step {
@@ -39,13 +37,9 @@ pub(crate) async fn session(context: &Context) -> anyhow::Result<String> {
         if serves {
             let log = directory.join(format!("{position}.log"));
             serving.push(serve(shell, &log)?);
-            let end = Instant::now() + Duration::from_secs(20);
-            while let Err(error) = matches(&std::fs::read_to_string(&log)?, &step.expected) {
-                if Instant::now() > end {
-                    bail!("{}: {error:#}", step.command);
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            until_said(&log, |said| matches(said, &step.expected))
+                .await
+                .with_context(|| step.command.clone())?;
         } else {
             let output = run(shell, "").await?;
             matches(&output.text, &step.expected).with_context(|| step.command.clone())?;
