@@ -2,7 +2,8 @@
 //!
 //! Input: words that scenario names must contain (none: every scenario), `--debug` for the unoptimised binary. Output: one line per
 //! scenario and a closing line. Everything listens on free loopback ports, lives in one temporary directory and ends with its
-//! scenario. What is not from Debian (npm's PostgreSQL 18, psycopg) is installed once, pinned, below the target directory.
+//! scenario. What is not from Debian (npm's PostgreSQL 18, psycopg, programs of Go modules) is installed once, pinned, below the target
+//! directory.
 #![expect(clippy::print_stdout, reason = "the lines are what this command is for")]
 
 use std::future::Future;
@@ -20,6 +21,8 @@ mod openssl;
 mod postgres;
 mod process;
 mod readme;
+mod rotation;
+mod suites;
 
 use context::Context;
 pub(crate) use idle::{backend as idle_backend, clients as idle_clients};
@@ -93,6 +96,9 @@ async fn scenarios(arguments: &[&str]) -> anyhow::Result<ExitCode> {
         .await;
 
     report
+        .record("100 rotations, no handshake fails", rotation::hundred_times(at))
+        .await;
+    report
         .record("slow senders do not delay a good client", live::slow_senders(at))
         .await;
     report
@@ -109,12 +115,46 @@ async fn scenarios(arguments: &[&str]) -> anyhow::Result<ExitCode> {
         .await;
     report.record("9500 idle connections hold", idle::hold(at)).await;
 
+    suites(at, &mut report).await;
+
     println!("{} passed, {} failed", report.passed, report.failed);
     Ok(if report.failed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// The gateway's HTTP and TLS, judged by suites that others wrote.
+async fn suites(at: &Context, report: &mut Report<'_>) {
+    report
+        .record("suite h2spec strict, HTTP/1.1 backend", suites::h2spec::http1(at))
+        .await;
+    report
+        .record("suite h2spec strict, h2c backend", suites::h2spec::h2c(at))
+        .await;
+    report
+        .record("suite gRPC interop, terminated", suites::grpc::terminated(at))
+        .await;
+    report
+        .record("suite gRPC interop, re-encrypted", suites::grpc::reencrypted(at))
+        .await;
+    report
+        .record("suite testssl.sh finds nothing above LOW", suites::testssl::findings(at))
+        .await;
+    report
+        .record("suite curl on every way to every backend", suites::curl::every_way(at))
+        .await;
+    report
+        .record("suite nghttp: several streams", suites::nghttp::nghttp(at))
+        .await;
+    report.record("suite h2load: 2000 requests", suites::nghttp::h2load(at)).await;
+    report
+        .record("suite WebSocket: 1000 messages", suites::websocket::messages(at))
+        .await;
+    report
+        .record("suite request smuggling: nothing gets through", suites::smuggling::corpus(at))
+        .await;
 }
 
 struct Report<'a> {

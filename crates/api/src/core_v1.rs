@@ -201,6 +201,26 @@ pub struct ConfigMap {
     pub data: BTreeMap<String, String>,
 }
 
+/// A CA bundle that belongs to no namespace (certificates.k8s.io, KEP-3257).
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClusterTrustBundle {
+    /// Name, labels and so on.
+    pub metadata: ObjectMeta,
+    /// What is wanted.
+    pub spec: ClusterTrustBundleSpec,
+}
+
+/// See [`ClusterTrustBundle`].
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ClusterTrustBundleSpec {
+    /// Who may write it; nothing to us.
+    pub signer_name: String,
+    /// PEM blocks CERTIFICATE.
+    pub trust_bundle: String,
+}
+
 /// A Deployment: its selector, and what its pods mount.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

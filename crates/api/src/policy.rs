@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::{ObjectMeta, SecretRef};
+use crate::open_enum::open_enum;
+use crate::{ObjectMeta, PolicyStatus, SecretRef};
 
 /// TLS towards the Services that it targets (apis/v1/backendtlspolicy_types.go); v1alpha3 is read into it too.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -14,6 +15,8 @@ pub struct BackendTlsPolicy {
     pub metadata: ObjectMeta,
     /// What is wanted.
     pub spec: BackendTlsPolicySpec,
+    /// What the API server remembers; the compiler does not read it.
+    pub status: Option<PolicyStatus>,
 }
 
 /// See [`BackendTlsPolicy`].
@@ -49,7 +52,35 @@ pub struct BackendTlsValidation {
     /// Where the CA certificates stand.
     pub ca_certificate_refs: Vec<SecretRef>,
     /// `System`, instead of references.
+    #[serde(rename = "wellKnownCACertificates")]
     pub well_known_ca_certificates: Option<String>,
     /// SNI, and the name to verify unless there are `subjectAltNames`.
     pub hostname: String,
+    /// Names of which the certificate must have one; then `hostname` is SNI only.
+    pub subject_alt_names: Vec<SubjectAltName>,
+}
+
+/// One subject alternative name.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SubjectAltName {
+    /// Which of the other fields holds.
+    #[serde(rename = "type")]
+    pub kind: SubjectAltNameType,
+    /// A DNS name, possibly with a wildcard as its first label.
+    pub hostname: String,
+    /// An absolute URI, as in `spiffe://…`.
+    pub uri: String,
+}
+
+open_enum! {
+    /// Types of [`SubjectAltName`].
+    #[derive(Default)]
+    SubjectAltNameType {
+        /// A DNS name.
+        #[default]
+        Hostname = "Hostname",
+        /// A URI.
+        Uri = "URI",
+    }
 }

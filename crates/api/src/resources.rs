@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    BackendTlsPolicy, Bundle, Certificate, ConfigMap, Deployment, EndpointSlice, Gateway, GatewayClass, GrpcRoute, HttpRoute,
-    Issuer, Kind, ListenerSet, Namespace, ObjectKey, ObjectMeta, ObjectRef, ReferenceGrant, Secret, Service, TcpRoute, TlsRoute,
-    UdpRoute,
+    BackendTlsPolicy, Bundle, Certificate, ClusterTrustBundle, ConfigMap, Deployment, EndpointSlice, Gateway, GatewayClass,
+    GrpcRoute, HttpRoute, Issuer, Kind, ListenerSet, Namespace, ObjectKey, ObjectMeta, ObjectRef, ReferenceGrant, Secret,
+    Service, TcpRoute, TlsRoute, UdpRoute,
 };
 
 macro_rules! resources {
@@ -107,6 +107,8 @@ resources! {
     certificates: Certificate => Certificate,
     /// Issuers for all namespaces.
     cluster_issuers: ClusterIssuer => Issuer,
+    /// CA bundles that belong to no namespace.
+    cluster_trust_bundles: ClusterTrustBundle => ClusterTrustBundle,
     /// CA bundles, mostly.
     config_maps: ConfigMap => ConfigMap,
     /// For what they mount.

@@ -1,10 +1,9 @@
 //! The route kinds: one parent reference, one backend reference, one status for all of them.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::gateway::gateway_group;
-use crate::{ObjectMeta, RouteStatus};
+use crate::{GrpcRouteSpec, HttpRouteSpec, ObjectMeta, RouteStatus};
 
 /// A route's reference to the Gateway (or ListenerSet, or Service) that it wants to attach to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -66,6 +65,19 @@ fn default_weight() -> u32 {
     1
 }
 
+impl Default for BackendRef {
+    fn default() -> Self {
+        Self {
+            group: String::new(),
+            kind: service_kind(),
+            name: String::new(),
+            namespace: None,
+            port: None,
+            weight: default_weight(),
+        }
+    }
+}
+
 macro_rules! routes {
     ($($(#[$meta:meta])* $route:ident / $spec:ident,)+) => {$(
         $(#[$meta])*
@@ -95,7 +107,7 @@ routes! {
     /// HTTP (apis/v1/httproute_types.go).
     HttpRoute / HttpRouteSpec,
     /// gRPC (apis/v1/grpcroute_types.go).
-    GrpcRoute / HttpRouteSpec,
+    GrpcRoute / GrpcRouteSpec,
 }
 
 fn version_only<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -123,30 +135,4 @@ pub struct L4RouteRule {
     pub name: Option<String>,
     /// Where connections go, by weight.
     pub backend_refs: Vec<BackendRef>,
-}
-
-/// Spec of HTTPRoute and GRPCRoute, as far as attachment and references need it.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct HttpRouteSpec {
-    /// Where the route wants to attach.
-    pub parent_refs: Vec<ParentRef>,
-    /// Host names; empty: every name of the listener.
-    pub hostnames: Vec<String>,
-    /// In order of writing.
-    pub rules: Vec<HttpRouteRule>,
-}
-
-/// One rule of an HTTPRoute or GRPCRoute.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct HttpRouteRule {
-    /// Optional name, unique in the route.
-    pub name: Option<String>,
-    /// Where requests go, by weight.
-    pub backend_refs: Vec<BackendRef>,
-    /// As written; HTTP routing reads them.
-    pub matches: Vec<Value>,
-    /// As written; HTTP routing reads them.
-    pub filters: Vec<Value>,
 }

@@ -17,9 +17,12 @@ pub struct Statuses {
     pub gateways: BTreeMap<ObjectKey, GatewayStatus>,
     /// Every kind of route; keys print as `TLSRoute namespace/name`.
     pub routes: BTreeMap<ObjectRef, RouteStatus>,
+    /// Keys print as `namespace/name`.
+    #[serde(serialize_with = "keys_as_text")]
+    pub backend_tls_policies: BTreeMap<ObjectKey, PolicyStatus>,
 }
 
-fn keys_as_text<S: serde::Serializer>(map: &BTreeMap<ObjectKey, GatewayStatus>, serializer: S) -> Result<S::Ok, S::Error> {
+fn keys_as_text<S: serde::Serializer, T: Serialize>(map: &BTreeMap<ObjectKey, T>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(map.iter().map(|(key, status)| (key.to_string(), status)))
 }
 
@@ -74,6 +77,27 @@ pub struct RouteParentStatus {
     /// Who says so.
     pub controller_name: String,
     /// Accepted, ResolvedRefs, PartiallyInvalid.
+    #[serde(default)]
+    pub conditions: Vec<Condition>,
+}
+
+/// Status of a policy: how it stands with each Gateway that uses it (GEP-713).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PolicyStatus {
+    /// One entry for each Gateway of ours, at most sixteen.
+    pub ancestors: Vec<PolicyAncestorStatus>,
+}
+
+/// How a policy stands with one Gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyAncestorStatus {
+    /// The Gateway.
+    pub ancestor_ref: ParentRef,
+    /// Who says so.
+    pub controller_name: String,
+    /// Accepted, ResolvedRefs.
     #[serde(default)]
     pub conditions: Vec<Condition>,
 }

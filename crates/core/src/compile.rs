@@ -8,14 +8,21 @@ mod attach;
 mod backends;
 mod certificates;
 mod conflicts;
+mod coverage;
+mod frontend;
 mod gateways;
 mod grants;
+mod http;
 mod listeners;
+mod memory;
+mod options;
+mod policies;
 mod ports;
 mod references;
 mod routes;
 mod snapshots;
 mod statuses;
+mod trust;
 mod values;
 mod world;
 
@@ -24,10 +31,12 @@ use std::sync::Arc;
 
 use sealway_api::{ObjectRef, Resources, Statuses, Timestamp};
 
+use crate::keys::Keys;
 use crate::problem::Problem;
 use crate::settings::{Observed, Settings};
 use crate::snapshot::Snapshot;
 use backends::LastBackends;
+use memory::Memory;
 use world::World;
 
 /// Turns resources into what the data plane obeys and what users are told. Results are kept between calls.
@@ -36,6 +45,7 @@ pub struct Compiler {
     settings: Settings,
     last: BTreeMap<ObjectRef, Arc<Snapshot>>,
     backends: LastBackends,
+    memory: Memory,
 }
 
 /// Everything that one compilation gives.
@@ -43,6 +53,8 @@ pub struct Compiler {
 pub struct Compiled {
     /// One per Gateway that is served; unchanged parts keep their `Arc`.
     pub snapshots: BTreeMap<ObjectRef, Arc<Snapshot>>,
+    /// For each of them, the keys of the certificates that it names.
+    pub keys: BTreeMap<ObjectRef, Keys>,
     /// Every status.
     pub statuses: Statuses,
     /// Everything that is wrong, root causes first.
@@ -61,20 +73,25 @@ impl Compiler {
             settings,
             last: BTreeMap::new(),
             backends: LastBackends::new(),
+            memory: Memory::default(),
         }
     }
 
     /// Compiles. Total: every mistake becomes a status and a problem, never an error, and no object takes its neighbour down.
     pub fn compile(&mut self, resources: &Resources, observed: &Observed) -> Compiled {
-        let mut world = World::new(&self.settings, resources, observed, &self.backends);
+        let mut world = World::new(&self.settings, resources, observed, &self.backends, &self.memory);
         let classes = gateways::classes(&mut world);
         let mut gateways = gateways::collect(&mut world);
         for gateway in &mut gateways {
             listeners::examine(&mut world, gateway);
+            frontend::apply(&mut world, gateway);
             conflicts::find(&mut world, gateway);
         }
         ports::assign(&mut world, &mut gateways);
+        policies::collect(&mut world);
         let routes = attach::attach(&mut world, &mut gateways);
+        policies::tell_evidence(&mut world);
+        coverage::check(&mut world, &gateways);
         references::check(&mut world);
 
         let snapshots = snapshots::build(&mut gateways, &self.settings, &self.last);
@@ -85,23 +102,29 @@ impl Compiler {
                 .map(|gateway| (gateway.key.clone(), statuses::gateway(gateway)))
                 .collect(),
             routes,
+            backend_tls_policies: policies::statuses(&world),
         };
         let World {
             mut problems,
             names,
             backends,
+            memory,
+            keys,
+            wake_at,
             ..
         } = world;
         self.last.clone_from(&snapshots);
         self.backends = backends::remember(backends);
+        self.memory = memory;
         Problem::sort(&mut problems);
         problems.dedup();
         Compiled {
             snapshots,
+            keys: snapshots::keys(&self.last, &keys),
             statuses,
             problems,
             names,
-            wake_at: None,
+            wake_at,
         }
     }
 }

@@ -1,16 +1,20 @@
 //! The trace of a lookup: which candidates there were, and by which rule each lost.
 //!
-//! Job: record what [`crate::TlsPlan::connection`] does while it does it. Invariant: the data plane and `explain` run the same lookup;
+//! Job: record what [`crate::PortPlan::connection`] and [`crate::PortPlan::request`] do while they do it. Invariant: the data plane and `explain` run the same lookup;
 //! the data plane passes [`NoTrace`], for which nothing is computed.
 
 use std::fmt;
 use std::sync::Arc;
 
-use sealway_api::{ObjectRef, Reason};
+use sealway_api::{ObjectKey, ObjectRef, Reason};
 
 use crate::hostname::HostnamePattern;
 use crate::problem::text;
-use crate::snapshot::{Forward, Target, TlsListener, TlsPlan};
+use crate::snapshot::{CertificateChoice, Forward, Target, Termination, TlsListener, TlsPlan, WeightedBackend};
+
+mod requests;
+
+pub use requests::{Lost, Miss, RuleName};
 
 /// Receives the steps of a lookup.
 pub trait Trace {
@@ -66,6 +70,16 @@ pub enum Step {
         /// Why.
         reason: Reason,
     },
+    /// A certificate that may answer the name, the best first; the client's signature algorithms decide among them.
+    Certificates {
+        /// Their Secrets.
+        secrets: Vec<ObjectKey>,
+    },
+    /// The name is of a Secret that cannot be served.
+    CertificateBroken {
+        /// The Secret.
+        secret: ObjectKey,
+    },
     /// No route of the listener claims the name.
     NoRoute {
         /// The listener.
@@ -87,6 +101,40 @@ pub enum Step {
         /// The route.
         route: ObjectRef,
     },
+    /// The request's host belongs to another listener than the one whose TLS it came through.
+    Misdirected {
+        /// The one it came through.
+        through: String,
+        /// The one that claims the host.
+        belongs: (String, HostnamePattern),
+    },
+    /// No route of the listener claims the request's host.
+    NoHost {
+        /// The listener.
+        listener: String,
+        /// Every name that is claimed on it.
+        hostnames: Vec<HostnamePattern>,
+    },
+    /// Routes claim the host, and none of their matches holds.
+    NoRule {
+        /// The listener.
+        listener: String,
+        /// Matches that came closest, each with what did not hold.
+        nearest: Vec<(RuleName, Miss)>,
+    },
+    /// A rule was chosen.
+    Rule {
+        /// The one.
+        chosen: RuleName,
+        /// The route's hostname that covers the host.
+        hostname: HostnamePattern,
+        /// The condition on the path that held.
+        path: String,
+        /// Others that held, and by what each lost.
+        outranked: Vec<(RuleName, Lost)>,
+        /// What becomes of the request.
+        answer: String,
+    },
 }
 
 impl Step {
@@ -104,6 +152,15 @@ impl Step {
         Self::Listener {
             chosen: claim(chosen),
             others: others.map(|listener| claim(listener)).collect(),
+        }
+    }
+
+    pub(crate) fn certificates(termination: &Termination, name: Option<&str>) -> Self {
+        match termination.certificates(name) {
+            CertificateChoice::Broken(secret) => Self::CertificateBroken { secret: secret.clone() },
+            CertificateChoice::Candidates(candidates) => Self::Certificates {
+                secrets: candidates.iter().map(|certificate| certificate.secret.clone()).collect(),
+            },
         }
     }
 
@@ -127,19 +184,22 @@ impl Step {
             .into_iter()
             .map(|(pattern, forward)| (forward.route.clone(), pattern));
         let first = claims.next().unwrap_or_else(|| (chosen.route.clone(), HostnamePattern::Any));
-        let backends = chosen.backends.iter().map(|backend| {
-            let state = match &backend.target {
-                Target::Backend(target) => format!("{} endpoint(s)", target.endpoints.len()),
-                Target::Refuse(fault) => format!("refused: {}", fault.label()),
-            };
-            format!("{} weight {} ({state})", backend.name, backend.weight)
-        });
+        let backends = chosen.backends.iter().map(state);
         Self::Route {
             chosen: first,
             others: claims.collect(),
             backends: backends.collect(),
         }
     }
+}
+
+/// A backend as `name weight state`.
+fn state(backend: &WeightedBackend) -> String {
+    let state = match &backend.target {
+        Target::Backend(target) => format!("{} endpoint(s)", target.endpoints.len()),
+        Target::Refuse(fault) => format!("refused: {}", fault.label()),
+    };
+    format!("{} weight {} ({state})", backend.name, backend.weight)
 }
 
 fn claim(listener: &TlsListener) -> (String, HostnamePattern) {
@@ -182,6 +242,16 @@ impl fmt::Display for Step {
                 }
             }
             Self::ListenerRefuses { listener, reason } => write!(formatter, "listener {listener} refuses: {reason}"),
+            Self::Certificates { secrets } => {
+                let secrets: Vec<String> = secrets.iter().map(ToString::to_string).collect();
+                write!(formatter, "certificate: {}", text::some_of(&secrets))
+            }
+            Self::CertificateBroken { secret } => {
+                write!(
+                    formatter,
+                    "certificate: {secret} cannot be served, so the handshake is refused"
+                )
+            }
             Self::NoRoute { listener, claims } => {
                 write!(
                     formatter,
@@ -206,6 +276,49 @@ impl fmt::Display for Step {
                 write!(formatter, "; backends: {backends}")
             }
             Self::NoWeight { route } => write!(formatter, "{route}: no backend has a weight above 0"),
+            Self::Misdirected {
+                through,
+                belongs: (listener, pattern),
+            } => write!(
+                formatter,
+                "listener: {listener} [{pattern}] claims the host; the connection came through {through}"
+            ),
+            Self::NoHost { listener, hostnames } => {
+                let hostnames: Vec<String> = hostnames.iter().map(ToString::to_string).collect();
+                let hostnames = if hostnames.is_empty() {
+                    "none".to_owned()
+                } else {
+                    text::some_of(&hostnames)
+                };
+                write!(
+                    formatter,
+                    "route: none on listener {listener} claims the host; there are: {hostnames}"
+                )
+            }
+            Self::NoRule { listener, nearest } => {
+                let nearest = if nearest.is_empty() {
+                    "none".to_owned()
+                } else {
+                    requests::with_reasons(nearest)
+                };
+                write!(
+                    formatter,
+                    "rule: none on listener {listener} holds; nearest, with what did not hold: {nearest}"
+                )
+            }
+            Self::Rule {
+                chosen,
+                hostname,
+                path,
+                outranked,
+                answer,
+            } => {
+                write!(formatter, "rule: {chosen} [{hostname}] path {path}")?;
+                if !outranked.is_empty() {
+                    write!(formatter, "; outranked: {}", requests::with_reasons(outranked))?;
+                }
+                write!(formatter, "; {answer}")
+            }
         }
     }
 }

@@ -136,7 +136,51 @@ impl<T> NameIndex<T> {
     /// The holder of the most specific pattern that covers `name`; a connection without a name reaches only the holder of any.
     #[must_use]
     pub fn find(&self, name: Option<&str>) -> Option<&T> {
-        name.and_then(|name| self.find_named(name)).or(self.any.as_ref())
+        self.covering(name).next()
+    }
+
+    /// The holder of a pattern, entered if there is none.
+    pub(crate) fn entry(&mut self, pattern: &HostnamePattern) -> &mut T
+    where
+        T: Default,
+    {
+        match pattern {
+            HostnamePattern::Any => self.any.get_or_insert_default(),
+            HostnamePattern::Exact(name) => self.exact.entry(name.clone()).or_default(),
+            HostnamePattern::Wildcard(suffix) => self.wildcard.entry(suffix.clone()).or_default(),
+        }
+    }
+
+    /// The same patterns with other holders.
+    pub(crate) fn map<U>(self, change: impl Fn(T) -> U) -> NameIndex<U> {
+        let turn = |map: BTreeMap<Box<str>, T>| map.into_iter().map(|(name, value)| (name, change(value))).collect();
+        NameIndex {
+            exact: turn(self.exact),
+            wildcard: turn(self.wildcard),
+            any: self.any.map(&change),
+        }
+    }
+
+    /// Takes over the holders of another index, whose patterns are none of this one's.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.exact.extend(other.exact);
+        self.wildcard.extend(other.wildcard);
+        self.any = self.any.take().or(other.any);
+    }
+
+    /// A holder of any pattern that has a name in common with this one.
+    pub(crate) fn intersecting(&self, pattern: &HostnamePattern) -> Option<&T> {
+        match pattern {
+            HostnamePattern::Any => self.iter().next().map(|(_, value)| value),
+            HostnamePattern::Exact(name) => self.find(Some(name)),
+            HostnamePattern::Wildcard(suffix) => self.most_specific(pattern).or_else(|| {
+                let names = self.exact.iter().chain(&self.wildcard);
+                names
+                    .into_iter()
+                    .find(|(name, _)| is_under(name, suffix))
+                    .map(|(_, value)| value)
+            }),
+        }
     }
 
     /// Calls `change` with every holder and with who holds the same pattern in `other`.
@@ -166,18 +210,14 @@ impl<T> NameIndex<T> {
         }
     }
 
-    fn find_named(&self, name: &str) -> Option<&T> {
-        if let Some(value) = self.exact.get(name) {
-            return Some(value);
-        }
-        let mut rest = name;
-        while let Some((_, suffix)) = rest.split_once('.') {
-            if let Some(value) = self.wildcard.get(suffix) {
-                return Some(value);
-            }
-            rest = suffix;
-        }
-        None
+    /// Holders of every pattern that covers `name`, the most specific first.
+    pub fn covering<'a, 'name>(&'a self, name: Option<&'name str>) -> impl Iterator<Item = &'a T> + use<'a, 'name, T> {
+        let exact = name.and_then(|name| self.exact.get(name));
+        let suffixes = std::iter::successors(name, |name| name.split_once('.').map(|(_, suffix)| suffix)).skip(1);
+        exact
+            .into_iter()
+            .chain(suffixes.filter_map(|suffix| self.wildcard.get(suffix)))
+            .chain(&self.any)
     }
 
     /// Every pattern with its holder: exact names, wildcards, any.
@@ -229,6 +269,22 @@ mod tests {
         assert!(!pattern("*.example.com").intersects(&pattern("example.com")));
         assert!(!pattern("*.example.com").intersects(&pattern("*.example.org")));
         assert!(HostnamePattern::Any.intersects(&pattern("a.b")));
+    }
+
+    #[test]
+    fn an_index_finds_whoever_has_a_name_in_common() {
+        let pattern = |text| HostnamePattern::parse(Some(text));
+        let index = |text: &'static str| {
+            let mut index = NameIndex::default();
+            index.claim(&pattern(text), text).expect("free");
+            index
+        };
+        for one in ["", "*.com", "*.example.com", "a.example.com", "example.com", "*.test"] {
+            for two in ["", "*.com", "*.example.com", "a.example.com", "example.com", "*.test"] {
+                let meet = index(one).intersecting(&pattern(two)).is_some();
+                assert_eq!(meet, pattern(one).intersects(&pattern(two)), "{one} {two}");
+            }
+        }
     }
 
     #[test]

@@ -8,19 +8,27 @@
 mod compile;
 mod explain;
 mod hostname;
+mod keys;
+mod pki;
 mod problem;
 mod settings;
 mod snapshot;
 
 pub use compile::{Compiled, Compiler};
-pub use explain::{NoTrace, Recording, Step, Trace};
+pub use explain::{Lost, Miss, NoTrace, Recording, RuleName, Step, Trace};
 pub use hostname::{HostnamePattern, NameIndex};
-pub use problem::{Cause, Location, NoEndpoint, Problem, Severity};
+pub use keys::{KeyMaterial, Keys};
+pub use problem::{AuthorityFlaw, Cause, CertificateFlaw, Location, NoEndpoint, OcspFault, Problem, Severity};
 pub use settings::{
-    BackendAddress, BindFailure, CONTROLLER_NAME, Classes, EndpointOverride, Observed, Placement, PortSelector, PortState, Ports,
-    Settings, SocketKey,
+    BackendAddress, BackendTlsFault, BindFailure, CONTROLLER_NAME, Classes, EndpointOverride, Observed, Placement, PortSelector,
+    PortState, Ports, Settings, SocketKey,
 };
 pub use snapshot::{
-    Action, Backend, BackendFault, Forward, HelloFacts, ListenerFate, PortKey, PortPlan, ProxyProtocol, RejectReason, Rejection,
-    ServerName, Snapshot, Target, TlsListener, TlsPlan, Transport, WeightedBackend,
+    Action, AuthProtocol, Backend, BackendAuthorities, BackendFault, BackendName, BackendProtocol, BackendTls, CertificateChoice,
+    CertificateSlot, CipherSuite, ClientCertificateHeaders, ClientValidation, ClientValidationMode, ContentHash, Cors,
+    CorsOrigin, ExternalAuth, Filters, Forward, HeaderEdit, HeaderMatcher, HelloFacts, HttpAction, HttpBackend, HttpHost,
+    HttpListener, HttpMatch, HttpPlan, HttpRejectReason, HttpRoutes, HttpRule, KeyExchangeGroup, ListenerFate, ListenerId,
+    Mirror, PathMatcher, PathModifier, Pattern, PortKey, PortPlan, ProxyProtocol, QueryMatcher, Redirect, RejectReason,
+    Rejection, RequestHead, Retry, Rewrite, RuleFault, RuleKind, ServedCertificate, ServerName, Snapshot, Target, Termination,
+    TlsListener, TlsOptions, TlsPlan, TlsVersion, Transport, TrustBundle, UpstreamTls, ValueMatcher, WeightedBackend,
 };

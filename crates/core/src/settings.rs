@@ -128,6 +128,8 @@ pub struct Observed {
     pub ports: Ports,
     /// DNS names that were asked for in [`crate::Compiled::names`]; a name that has no answer yet is absent.
     pub names: BTreeMap<String, Vec<IpAddr>>,
+    /// Services, with port, whose last TLS handshake with the gateway failed, and why.
+    pub backend_tls: BTreeMap<(ObjectKey, u16), BackendTlsFault>,
 }
 
 impl Observed {
@@ -138,6 +140,52 @@ impl Observed {
             now,
             ports: Ports::Assumed,
             names: BTreeMap::new(),
+            backend_tls: BTreeMap::new(),
+        }
+    }
+}
+
+/// Why a backend did not prove itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendTlsFault {
+    /// Its certificate is of an authority that the policy does not name.
+    UnknownAuthority,
+    /// Its certificate has none of the names that the policy asks for.
+    NameMismatch,
+    /// Its certificate, or one above it, has expired.
+    Expired,
+    /// Its certificate, or one above it, is not valid yet.
+    NotYetValid,
+    /// Its certificate, or one above it, has been revoked.
+    Revoked,
+    /// Its certificate is not fit for a server, or cannot be read.
+    BadCertificate,
+    /// It does not speak TLS.
+    NotTls,
+    /// It refused the gateway for want of a client certificate, or for the one that it was shown.
+    ClientCertificateRefused,
+    /// It refused the gateway's hello: no common version, suite or group, or a name that it does not serve.
+    HandshakeRefused,
+    /// It ended the connection, or was silent until the deadline.
+    Broken,
+}
+
+impl BackendTlsFault {
+    /// Stable label for metrics and logs.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::UnknownAuthority => "tls_unknown_authority",
+            Self::NameMismatch => "tls_name_mismatch",
+            Self::Expired => "tls_certificate_expired",
+            Self::NotYetValid => "tls_certificate_not_yet_valid",
+            Self::Revoked => "tls_certificate_revoked",
+            Self::BadCertificate => "tls_bad_certificate",
+            Self::NotTls => "tls_not_tls",
+            Self::ClientCertificateRefused => "tls_client_certificate_refused",
+            Self::HandshakeRefused => "tls_handshake_refused",
+            Self::Broken => "tls_broken",
         }
     }
 }

@@ -10,11 +10,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use sealway_api::{ObjectKey, ObjectRef, TlsMode};
+use sealway_api::{ObjectKey, TlsMode};
 use serde::{Serialize, Serializer};
 
 use crate::explain::{Step, Trace};
 use crate::hostname::{HostnamePattern, NameIndex};
+
+mod forward;
+mod http;
+mod tls;
+
+pub use forward::*;
+pub use http::*;
+pub use tls::*;
 
 /// Everything that the data plane of one Gateway needs. Parts that a change leaves alone keep their `Arc`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -29,6 +37,10 @@ pub struct Snapshot {
     pub port_offset: u16,
     /// Sources that are trusted to send a PROXY protocol header, and must.
     pub trusted_proxies: Vec<IpNet>,
+    /// The gateway's own certificate for backends that ask for one (`spec.tls.backend.clientCertificateRef`).
+    pub client_certificate: Option<Arc<ServedCertificate>>,
+    /// How backends are told who the client is that proved itself.
+    pub client_certificate_headers: ClientCertificateHeaders,
     /// By transport and listener port (without offset).
     pub ports: BTreeMap<PortKey, Arc<PortPlan>>,
 }
@@ -116,6 +128,8 @@ impl Serialize for PortKey {
 pub enum PortPlan {
     /// HTTPS and TLS listeners together, chosen by SNI.
     Tls(TlsPlan),
+    /// Plain HTTP listeners, chosen by each request's host.
+    Http(HttpPlan),
 }
 
 impl PortPlan {
@@ -123,9 +137,33 @@ impl PortPlan {
     pub fn connection(&self, hello: Option<&HelloFacts<'_>>, trace: &mut impl Trace) -> Action<'_> {
         match self {
             Self::Tls(plan) => plan.connection(hello, trace),
+            Self::Http(_) => Action::Requests { listener: None },
         }
     }
+
+    /// What to do with a request. `listener` is the one whose TLS the request came through; `None` on plain HTTP ports, where each
+    /// request chooses its own.
+    pub fn request(&self, listener: Option<ListenerId>, head: &RequestHead<'_>, trace: &mut impl Trace) -> HttpAction<'_> {
+        match self {
+            Self::Tls(plan) => plan.request(listener, head, trace),
+            Self::Http(plan) => plan.request(head, trace),
+        }
+    }
+
+    /// The position of a listener by its name; what a live connection asks after a change.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> Option<ListenerId> {
+        let position = match self {
+            Self::Tls(plan) => plan.listeners.iter().position(|listener| listener.name == name),
+            Self::Http(plan) => plan.listeners.iter().position(|listener| listener.name == name),
+        };
+        position.map(ListenerId)
+    }
 }
+
+/// A listener of one [`PortPlan`]: its position there, and good for that plan only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenerId(pub usize);
 
 /// What a ClientHello says, as far as routing needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,6 +215,10 @@ pub struct TlsListener {
     /// Attached routes by their own hostnames, not by the intersection: that is what decides precedence (v1.7, extended feature
     /// GatewayRouteHostnameIntersectionPrecedence). The listener was chosen first, so a name found here is one that both cover.
     pub routes: NameIndex<Arc<Forward>>,
+    /// How TLS is ended; `None` when it passes through, or the listener refuses.
+    pub termination: Option<Arc<Termination>>,
+    /// Of HTTPS listeners: where requests go. `None` for TLS listeners.
+    pub requests: Option<Arc<HttpRoutes>>,
 }
 
 /// Whether a listener serves the names that it claims.
@@ -189,123 +231,6 @@ pub enum ListenerFate {
     Refuses(sealway_api::Reason),
 }
 
-/// Where one rule of a route sends connections.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Forward {
-    /// The route.
-    pub route: ObjectRef,
-    /// How long one connection to an endpoint may take to come about.
-    #[serde(serialize_with = "as_duration")]
-    pub connect_timeout: Duration,
-    /// How long a connection may be silent in both directions; `None`: for ever.
-    #[serde(serialize_with = "as_optional_duration")]
-    pub idle_timeout: Option<Duration>,
-    /// In the order of the route; those of weight 0 included.
-    pub backends: Vec<WeightedBackend>,
-}
-
-impl Forward {
-    /// Sum of the weights; 0 when nothing may be sent anywhere.
-    #[must_use]
-    pub fn total_weight(&self) -> u64 {
-        self.backends.iter().map(|backend| u64::from(backend.weight)).sum()
-    }
-
-    /// The backend on which `draw` (below [`Self::total_weight`]) falls. Backends that cannot be had keep their share: what falls
-    /// on them is refused (apis/v1/tlsroute_types.go, BackendRefs).
-    #[must_use]
-    pub fn pick(&self, draw: u64) -> Option<&WeightedBackend> {
-        let mut left = draw;
-        self.backends.iter().find(|backend| {
-            let weight = u64::from(backend.weight);
-            let chosen = left < weight;
-            left = left.saturating_sub(weight);
-            chosen
-        })
-    }
-}
-
-/// A backend and its share.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WeightedBackend {
-    /// As the route has it: `namespace/name:port`.
-    pub name: String,
-    /// Relative to the other backends; 0 takes none.
-    pub weight: u32,
-    /// Where that is.
-    pub target: Target,
-}
-
-/// What stands behind a backend reference.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Target {
-    /// Endpoints, at least one.
-    Backend(Arc<Backend>),
-    /// Nothing that may be used: connections that fall on it are refused.
-    Refuse(BackendFault),
-}
-
-/// A Service's port and its endpoints.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Backend {
-    /// The Service.
-    #[serde(serialize_with = "as_text")]
-    pub service: ObjectKey,
-    /// The Service's port.
-    pub port: u16,
-    /// Where to connect; sorted, without doubles.
-    pub endpoints: Vec<SocketAddr>,
-    /// Header to send first.
-    pub proxy_protocol: Option<ProxyProtocol>,
-}
-
-/// Version of a PROXY protocol header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ProxyProtocol {
-    /// Text.
-    V1,
-    /// Binary.
-    V2,
-}
-
-/// Why a backend reference leads nowhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BackendFault {
-    /// Its kind cannot be a backend.
-    InvalidKind,
-    /// No such Service.
-    NotFound,
-    /// The Service has no such port.
-    NoSuchPort,
-    /// It is in another namespace, which has no ReferenceGrant for it.
-    NotPermitted,
-    /// No endpoint is ready.
-    NoEndpoints,
-    /// The DNS name behind it has no address yet.
-    NameUnresolved,
-}
-
-impl BackendFault {
-    /// Stable label for metrics and logs.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::InvalidKind => "backend_invalid_kind",
-            Self::NotFound => "backend_not_found",
-            Self::NoSuchPort => "backend_no_such_port",
-            Self::NotPermitted => "backend_not_permitted",
-            Self::NoEndpoints => "backend_no_endpoints",
-            Self::NameUnresolved => "backend_name_unresolved",
-        }
-    }
-}
-
 /// What to do with a connection.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action<'a> {
@@ -315,6 +240,20 @@ pub enum Action<'a> {
         listener: &'a Arc<TlsListener>,
         /// Where to.
         forward: &'a Arc<Forward>,
+    },
+    /// End TLS, connect to a backend, relay what was inside.
+    Terminate {
+        /// The listener that was chosen.
+        listener: &'a Arc<TlsListener>,
+        /// How TLS is ended.
+        termination: &'a Arc<Termination>,
+        /// Where to.
+        forward: &'a Arc<Forward>,
+    },
+    /// Read requests, each of which asks [`PortPlan::request`]; on a TLS port after ending TLS as the listener says.
+    Requests {
+        /// The listener that was chosen, with its position; `None` on plain HTTP ports.
+        listener: Option<(ListenerId, &'a Arc<TlsListener>, &'a Arc<Termination>)>,
     },
     /// Refuse.
     Reject(Rejection<'a>),
@@ -392,7 +331,8 @@ impl TlsPlan {
         let absent = matches!(hello.map(|hello| hello.server_name), None | Some(ServerName::Absent));
         let miss = |reason| if absent { RejectReason::MissingServerName } else { reason };
 
-        let Some(listener) = self.names.find(name).and_then(|position| self.listeners.get(*position)) else {
+        let found = self.names.find(name).copied();
+        let Some((position, listener)) = found.and_then(|position| Some((position, self.listeners.get(position)?))) else {
             trace.step(|| Step::no_listener(self, name));
             return Action::Reject(Rejection {
                 reason: miss(RejectReason::NoListener),
@@ -413,6 +353,14 @@ impl TlsPlan {
             });
             return reject(RejectReason::ListenerRefuses);
         }
+        if let Some(termination) = &listener.termination {
+            trace.step(|| Step::certificates(termination, name));
+        }
+        if let (Some(termination), Some(_)) = (&listener.termination, &listener.requests) {
+            return Action::Requests {
+                listener: Some((ListenerId(position), listener, termination)),
+            };
+        }
         let Some(forward) = listener.routes.find(name) else {
             trace.step(|| Step::no_route(listener, name));
             return reject(miss(RejectReason::NoRoute));
@@ -424,6 +372,13 @@ impl TlsPlan {
             });
             return reject(RejectReason::NoWeight);
         }
-        Action::Passthrough { listener, forward }
+        match &listener.termination {
+            Some(termination) => Action::Terminate {
+                listener,
+                termination,
+                forward,
+            },
+            None => Action::Passthrough { listener, forward },
+        }
     }
 }

@@ -8,8 +8,10 @@ mod case;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use case::{Case, Lookup};
-use sealway_core::{Action, Compiled, Compiler, HelloFacts, Problem, Recording, Snapshot, Target, Transport};
+use case::{Case, Lookup, Question, Request};
+use sealway_core::{
+    Action, Compiled, Compiler, HelloFacts, HttpAction, NoTrace, Problem, Recording, Snapshot, Target, Transport,
+};
 
 #[test]
 fn every_case_compiles_to_what_stands_beside_it() {
@@ -52,7 +54,8 @@ fn files(case: &Case, compiled: &Compiled) -> [(&'static str, Option<String>); 4
     let problems: String = problems.iter().map(problem).collect();
     // Places name the file by its whole path.
     let problems = problems.replace(&format!("{}/", case.directory.display()), "");
-    let explanations: String = case.lookups.iter().map(|lookup| explain(lookup, compiled)).collect();
+    let problems = problems.replace(&format!("{}/testdata/", env!("CARGO_MANIFEST_DIR")), "");
+    let explanations: String = case.questions.iter().map(|question| explain(question, compiled)).collect();
     [
         ("snapshot.json", Some(snapshots)),
         ("status.yaml", Some(statuses)),
@@ -70,32 +73,63 @@ fn problem(problem: &Problem) -> String {
     text
 }
 
-fn explain(lookup: &Lookup, compiled: &Compiled) -> String {
-    let mut text = format!("{} {}\n", lookup.port, lookup.name);
+fn explain(question: &Question, compiled: &Compiled) -> String {
+    let mut text = match question {
+        Question::Connection(lookup) => format!("{} {}\n", lookup.port, lookup.name),
+        Question::Request(request) => format!("{}\n", request.text),
+    };
     for snapshot in compiled.snapshots.values() {
         writeln!(text, "  Gateway {}", snapshot.gateway).expect("text");
-        for line in answer(lookup, snapshot) {
+        let lines = match question {
+            Question::Connection(lookup) => answer(lookup, snapshot),
+            Question::Request(request) => answer_request(request, snapshot),
+        };
+        for line in lines {
             writeln!(text, "    {line}").expect("text");
         }
     }
     text
 }
 
+fn answer_request(request: &Request, snapshot: &Snapshot) -> Vec<String> {
+    let Some(plan) = snapshot.port(Transport::Tcp, request.port) else {
+        return vec!["the port is not open".to_owned()];
+    };
+    let hello = request.server_name.as_ref().map(hello);
+    let listener = match plan.connection(hello.as_ref(), &mut NoTrace) {
+        Action::Requests { listener } => listener.map(|(listener, ..)| listener),
+        Action::Reject(rejection) => return vec![format!("=> connection rejected: {}", rejection.reason.label())],
+        Action::Passthrough { .. } | Action::Terminate { .. } => return vec!["=> the connection is relayed".to_owned()],
+    };
+    let mut trace = Recording::default();
+    let action = plan.request(listener, &request.head(), &mut trace);
+    let mut lines: Vec<String> = trace.0.iter().map(ToString::to_string).collect();
+    lines.push(match action {
+        HttpAction::Serve { matched, .. } => format!("=> {} rule {}", matched.rule.route, matched.rule.position),
+        HttpAction::Reject { reason, .. } => format!("=> {} {}", reason.status(), reason.label()),
+    });
+    lines
+}
+
+fn hello(lookup: &Lookup) -> HelloFacts<'_> {
+    HelloFacts {
+        server_name: lookup.server_name(),
+        alpn: &[],
+        source: "192.0.2.9:40000".parse().expect("socket"),
+    }
+}
+
 fn answer(lookup: &Lookup, snapshot: &Snapshot) -> Vec<String> {
     let Some(plan) = snapshot.port(Transport::Tcp, lookup.port) else {
         return vec!["the port is not open".to_owned()];
     };
-    let hello = HelloFacts {
-        server_name: lookup.server_name(),
-        alpn: &[],
-        source: "192.0.2.9:40000".parse().expect("socket"),
-    };
     let mut trace = Recording::default();
-    let action = plan.connection(Some(&hello), &mut trace);
+    let action = plan.connection(Some(&hello(lookup)), &mut trace);
     let mut lines: Vec<String> = trace.0.iter().map(ToString::to_string).collect();
     match action {
         Action::Reject(rejection) => lines.push(format!("=> rejected: {}", rejection.reason.label())),
-        Action::Passthrough { forward, .. } => {
+        Action::Requests { .. } => lines.push("=> requests are read".to_owned()),
+        Action::Passthrough { forward, .. } | Action::Terminate { forward, .. } => {
             for backend in forward.backends.iter().filter(|backend| backend.weight > 0) {
                 let share = format!("{}/{}", backend.weight, forward.total_weight());
                 lines.push(match &backend.target {

@@ -9,6 +9,10 @@ mod case;
 mod outputs;
 #[path = "support/reference.rs"]
 mod reference;
+#[path = "support/requests_access.rs"]
+mod requests_access;
+#[path = "support/requests_reference.rs"]
+mod requests_reference;
 #[path = "support/universe.rs"]
 mod universe;
 
@@ -18,14 +22,15 @@ use std::sync::Arc;
 use access::*;
 use outputs::*;
 use proptest::prelude::*;
+use requests_access::*;
 use sealway_api::{
     Condition, ConditionStatus, ConditionType, GatewayStatus, Kind, ListenerStatus, ObjectKey, ObjectRef, Resources,
 };
 use sealway_core::{
-    Action, Backend, Cause, Compiled, Compiler, HelloFacts, ListenerFate, NoTrace, Placement, PortPlan, RejectReason, ServerName,
-    Settings, Snapshot, Target, Transport,
+    Action, Backend, Cause, CertificateSlot, Compiled, Compiler, HelloFacts, HttpAction, ListenerFate, NoTrace, Placement,
+    PortPlan, RejectReason, ServerName, Settings, Snapshot, Target, Transport,
 };
-use universe::{Input, KEY_MARKER, PORTS, input, resources};
+use universe::{Input, KEY_MARKER, PORTS, crowded, input, requests, resources};
 
 /// Generated inputs for each property; enough to find every fault that was ever put in by hand, in a few seconds.
 const CASES: u32 = 128;
@@ -64,6 +69,7 @@ fn check(input: &Input) -> Result<(), TestCaseError> {
     conditions_are_well_formed(&compiled)?;
     attached_routes_are_the_accepted_ones(input, &compiled)?;
     no_output_holds_key_bytes(input, &compiled)?;
+    keys_are_those_of_the_snapshot(&compiled)?;
     conflicts_are_those_of_the_specification(input, &compiled)?;
     lookup_agrees_with_the_reference(input, &compiled)?;
     every_refusal_by_a_listener_shows_in_its_conditions(&compiled)?;
@@ -102,6 +108,13 @@ proptest! {
     #[test]
     fn every_property_holds_for_generated_resources(input in input()) {
         check(&input)?;
+    }
+
+    #[test]
+    fn requests_fall_to_the_rules_that_the_specification_says(input in prop_oneof![input(), crowded(), crowded()]) {
+        let compiled = compile(&input);
+        requests_agree_with_the_reference(&input, &compiled)?;
+        requests_are_counted(&input, &compiled)?;
     }
 
     #[test]
@@ -198,7 +211,10 @@ fn the_universe_reaches_the_ports_that_it_asks_about() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut open = 0;
     let mut passed = 0;
-    for _ in 0..128 {
+    let mut ended = 0;
+    let mut served = 0;
+    let mut misdirected = 0;
+    for _ in 0..512 {
         let input = input().new_tree(&mut runner).expect("a value").current();
         let compiled = compile(&input);
         for plan in compiled
@@ -208,19 +224,35 @@ fn the_universe_reaches_the_ports_that_it_asks_about() {
         {
             let Some(plan) = plan else { continue };
             open += 1;
-            passed += reference::server_names(&input.resources)
-                .iter()
-                .filter(|name| {
-                    matches!(
-                        plan.connection(Some(&hello(Some(name))), &mut NoTrace),
-                        Action::Passthrough { .. }
-                    )
-                })
-                .count();
+            for name in reference::server_names(&input.resources) {
+                match plan.connection(Some(&hello(Some(&name))), &mut NoTrace) {
+                    Action::Passthrough { .. } => passed += 1,
+                    Action::Terminate { .. } => ended += 1,
+                    Action::Requests { listener } => {
+                        let through = listener.map(|(through, ..)| through);
+                        for asked in requests::asked() {
+                            match plan.request(through, &asked.head(Some(&name)), &mut NoTrace) {
+                                HttpAction::Serve { .. } => served += 1,
+                                HttpAction::Reject { .. } => {}
+                            }
+                        }
+                        let asked = requests::asked().swap_remove(0);
+                        misdirected += reference::server_names(&input.resources)
+                            .iter()
+                            .filter(|other| {
+                                let action = plan.request(through, &asked.head(Some(other)), &mut NoTrace);
+                                matches!(action, HttpAction::Reject { reason, .. } if reason.status() == 421)
+                            })
+                            .count();
+                    }
+                    Action::Reject(_) => {}
+                }
+            }
         }
     }
     assert!(
-        open > 50 && passed > 50,
-        "{open} ports were open, {passed} connections were passed on"
+        open > 50 && passed > 50 && ended > 10 && served > 150 && misdirected > 20,
+        "{open} ports were open, {passed} connections were passed on, of {ended} TLS was ended; {served} requests were served, {misdirected} \
+         names asked for another's"
     );
 }

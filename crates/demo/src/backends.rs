@@ -1,4 +1,4 @@
-//! Sample backends: real TLS servers on loopback that say who they are and what they saw.
+//! Sample backends: real TLS servers on loopback, and a plain one behind ended TLS, that say who they are and what they saw.
 //!
 //! Input: an address to listen on and an [`Identity`]. Output: a [`Backend`], which listens until it is dropped; dropping it
 //! also ends its connections. Every read has a cap and a deadline, and a backend holds at most [`CONNECTIONS_MAX`] connections.
@@ -24,7 +24,7 @@ mod https;
 mod postgres;
 mod samples;
 
-pub use https::Https;
+pub use https::{Http, Https};
 pub use postgres::Postgres;
 pub use samples::{Endpoint, Ports, SampleBackends};
 

@@ -46,8 +46,10 @@ pub struct Certificates {
     pub database: Identity,
     /// `order-client-tls`: the client `order-service`.
     pub order_client: Identity,
-    /// `wildcard-cert`: the gateway's own certificate for its HTTPS listener.
+    /// `wildcard-cert`: the gateway's own certificate for its HTTPS listeners.
     pub wildcard: Identity,
+    /// `gateway-client-tls`: what the gateway shows to backends that ask.
+    pub gateway_client: Identity,
 }
 
 impl Certificates {
@@ -77,6 +79,11 @@ impl Certificates {
             order_client: authority.issue(&Request::client(
                 "order-service",
                 &["order-service.order.svc.cluster.local"],
+                now,
+            ))?,
+            gateway_client: authority.issue(&Request::client(
+                "tls-gateway",
+                &["tls-gateway.gateway-system.svc.cluster.local"],
                 now,
             ))?,
             authority,

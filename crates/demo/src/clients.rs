@@ -62,6 +62,9 @@ pub enum Failure {
         /// What it said.
         message: String,
     },
+    /// An HTTP answer that is not 200.
+    #[error("HTTP status {0}")]
+    Status(u16),
     /// Anything that is not the protocol that was asked for.
     #[error("unexpected: {0}")]
     Unexpected(String),
@@ -229,12 +232,12 @@ impl Session {
                 .windows(4)
                 .position(|window| window == b"\r\n\r\n")
                 .map(|end| &response[end + 4..]);
-            let Some(body) = body.filter(|_| response.starts_with(b"HTTP/1.1 200 ")) else {
-                let line = response.split(|byte| *byte == b'\r').next().unwrap_or_default();
-                return Err(Failure::Unexpected(format!(
-                    "HTTP answer `{}`",
-                    String::from_utf8_lossy(line)
-                )));
+            let line = String::from_utf8_lossy(response.split(|byte| *byte == b'\r').next().unwrap_or_default());
+            let status = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+            let body = match (status, body) {
+                (Some(200), Some(body)) => body,
+                (Some(status), Some(_)) => return Err(Failure::Status(status)),
+                _ => return Err(Failure::Unexpected(format!("HTTP answer `{line}`"))),
             };
             let answer = serde_json::from_slice(body).map_err(|error| Failure::Unexpected(error.to_string()))?;
             Ok(Seen { peer: self.peer, answer })

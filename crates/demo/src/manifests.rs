@@ -1,4 +1,4 @@
-//! The manifests of the demo: `examples/article`, compiled into the binary.
+//! The manifests of the demo: `examples/article` and `examples/without-client-certificate`, compiled into the binary.
 //!
 //! The same files are read from disk by `sealway run -f examples/article`, so what the demo shows is what they do.
 
@@ -10,13 +10,13 @@ use crate::output::SECRETS_FILE;
 /// A manifest file: its name and its YAML.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manifest {
-    /// File name below `examples/article`.
+    /// File name below `examples`.
     pub name: &'static str,
     /// Its content.
     pub yaml: &'static str,
 }
 
-/// All files of `examples/article`, by name.
+/// All files of both, by name.
 pub fn manifests() -> &'static [Manifest] {
     &MANIFESTS
 }
@@ -36,19 +36,21 @@ macro_rules! manifest {
     ($name:literal) => {
         Manifest {
             name: $name,
-            yaml: include_str!(concat!("../../../examples/article/", $name)),
+            yaml: include_str!(concat!("../../../examples/", $name)),
         }
     };
 }
 
-static MANIFESTS: [Manifest; 7] = [
-    manifest!("certificates.yaml"),
-    manifest!("database.yaml"),
-    manifest!("gateway.yaml"),
-    manifest!("namespaces.yaml"),
-    manifest!("order.yaml"),
-    manifest!("payment.yaml"),
-    manifest!("vault.yaml"),
+static MANIFESTS: [Manifest; 9] = [
+    manifest!("article/certificates.yaml"),
+    manifest!("article/database.yaml"),
+    manifest!("article/gateway.yaml"),
+    manifest!("article/namespaces.yaml"),
+    manifest!("article/order.yaml"),
+    manifest!("article/payment.yaml"),
+    manifest!("article/shop.yaml"),
+    manifest!("article/vault.yaml"),
+    manifest!("without-client-certificate/gateway.yaml"),
 ];
 
 #[cfg(test)]
@@ -57,11 +59,14 @@ mod tests {
 
     #[test]
     fn every_file_of_the_example_is_compiled_in() {
-        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/article");
-        let mut names: Vec<_> = std::fs::read_dir(directory)
-            .expect("examples/article")
-            .map(|file| file.expect("file").file_name().into_string().expect("name"))
-            .collect();
+        let examples = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples"));
+        let mut names = Vec::new();
+        for example in ["article", "without-client-certificate"] {
+            for file in std::fs::read_dir(examples.join(example)).expect("example") {
+                let name = file.expect("file").file_name().into_string().expect("name");
+                names.push(format!("{example}/{name}"));
+            }
+        }
         names.sort();
         let compiled_in: Vec<_> = manifests().iter().map(|manifest| manifest.name).collect();
         assert_eq!(compiled_in, names);

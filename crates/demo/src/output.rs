@@ -51,10 +51,11 @@ pub fn secrets_manifest(certificates: &Certificates) -> String {
     manifest
 }
 
-fn secrets(certificates: &Certificates) -> [(&'static str, &'static str, &Identity); 7] {
+fn secrets(certificates: &Certificates) -> [(&'static str, &'static str, &Identity); 8] {
     [
         ("cert-manager", "internal-ca-keypair", certificates.authority.identity()),
         ("gateway-system", "wildcard-cert", &certificates.wildcard),
+        ("gateway-system", "gateway-client-tls", &certificates.gateway_client),
         ("payment", "payment-tls-secret", &certificates.payment),
         ("payment", "ledger-tls-secret", &certificates.ledger),
         ("vault", "vault-tls-secret", &certificates.vault),
@@ -79,7 +80,7 @@ fn entry(manifest: &mut String, key: &str, pem: &str) {
 }
 
 /// Where the Bundle of `examples/article` puts the CA ConfigMap: the namespaces that it labels for it.
-const TRUSTING_NAMESPACES: [&str; 4] = ["database", "order", "payment", "vault"];
+const TRUSTING_NAMESPACES: [&str; 5] = ["database", "gateway-system", "order", "payment", "vault"];
 
 #[cfg(test)]
 mod tests {
@@ -108,8 +109,8 @@ mod tests {
     fn secrets_carry_each_identity_whole() {
         let certificates = Certificates::generate(SystemTime::now()).expect("certificates");
         let manifest = secrets_manifest(&certificates);
-        assert_eq!(manifest.matches("kind: Secret").count(), 7);
-        assert_eq!(manifest.matches("kind: ConfigMap").count(), 4);
+        assert_eq!(manifest.matches("kind: Secret").count(), 8);
+        assert_eq!(manifest.matches("kind: ConfigMap").count(), 5);
         for line in certificates.payment.key().expose_pem().lines() {
             assert!(manifest.contains(&format!("    {line}\n")));
         }

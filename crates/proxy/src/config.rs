@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::http::HttpLimits;
+
 /// Settings of a [`crate::Proxy`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -19,6 +21,8 @@ pub struct Config {
     pub max_connections_per_source: Option<usize>,
     /// Most connections at a time over all listeners; at this number accepting stops until some end.
     pub most_connections: usize,
+    /// What a peer may take of us when it speaks HTTP.
+    pub http: HttpLimits,
 }
 
 impl Default for Config {
@@ -31,6 +35,7 @@ impl Default for Config {
             max_connections: 100_000,
             max_connections_per_source: None,
             most_connections: connections_for(descriptor_limit()),
+            http: HttpLimits::default(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One connection from top to bottom: greet, look up, connect, open, relay.
+//! One connection from top to bottom: greet, look up, connect, open, end TLS or not, relay.
 //!
 //! In: an accepted socket and the [`Binding`] of the moment. Out: bytes delivered, or a refusal told to the client; one record of
 //! it either way. Invariant: hello, buffers and snapshot are gone before the first byte is relayed.
@@ -6,12 +6,16 @@
 mod greet;
 mod open;
 mod refuse;
+mod requests;
+mod terminate;
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use sealway_core::{Action, Backend, Forward, NoTrace, Target};
+use arc_swap::ArcSwap;
+use sealway_core::{Action, Backend, BackendFault, Forward, NoTrace, PortPlan, Target, TlsListener, UpstreamTls};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -22,27 +26,44 @@ use crate::limits::{LiveGuard, SourceGuard};
 use crate::listeners::Binding;
 use crate::outcome::{CloseReason, Outcome};
 use crate::proxy_protocol::Addresses;
-use crate::relay::{RelayEnd, Side, relay};
+use crate::relay::{End, RelayEnd, Side, relay};
 use crate::scope::RouteScope;
 use crate::socket;
+use crate::tls::{HandshakeFault, ServerTls};
 use greet::Greeter;
 use refuse::Refusal;
+use requests::Requests;
+use terminate::Terminate;
 
 /// Serves one connection to its end.
-pub(crate) async fn serve(mut client: TcpStream, peer: SocketAddr, binding: Arc<Binding>, shared: Arc<Shared>, live: LiveGuard) {
+pub(crate) async fn serve(
+    mut client: TcpStream,
+    peer: SocketAddr,
+    current: Arc<ArcSwap<Binding>>,
+    shared: Arc<Shared>,
+    live: LiveGuard,
+) {
+    let binding = current.load_full();
     let mut outcome = Outcome::new(Arc::clone(&binding.scope), peer);
-    // In a box of its own, which is freed before the relay: what lasts is small.
+    // In boxes of their own, which are freed before the relay: what lasts is small.
     let established = Box::pin(establish(&mut client, binding, &shared, &mut outcome)).await;
     let farewell = match established {
-        Ok(mut established) => carry(&mut client, &mut established, &mut outcome).await,
+        Ok(Established::Passthrough { mut backend, terms }) => {
+            let end = carry(&mut client, &mut backend, &terms, &outcome).await;
+            farewell(end, &backend, &mut outcome)
+        }
+        Ok(Established::Terminate(terminate)) => {
+            Box::pin(terminate.serve(client, &shared, outcome)).await;
+            return drop(live);
+        }
+        Ok(Established::Requests(requests)) => {
+            Box::pin(requests.serve(client, current, &shared, outcome)).await;
+            return drop(live);
+        }
         Err(refusal) => refusal.farewell(&mut outcome, shared.config.rejections),
     };
     drop(outcome);
-    match farewell {
-        Farewell::Close => {}
-        Farewell::Reset => socket::abort(&client),
-        Farewell::Words(words) => socket::close_gracefully(&mut client, &words).await,
-    }
+    farewell.say(client).await;
     drop(live);
 }
 
@@ -56,12 +77,40 @@ enum Farewell {
     Words(Cow<'static, [u8]>),
 }
 
-/// A connection that has its backend.
-struct Established {
-    backend: TcpStream,
+impl Farewell {
+    async fn say(self, mut client: TcpStream) {
+        match self {
+            Self::Close => {}
+            Self::Reset => socket::abort(&client),
+            Self::Words(words) => socket::close_gracefully(&mut client, &words).await,
+        }
+    }
+}
+
+/// A connection about which everything is decided.
+enum Established {
+    /// Its backend has the hello.
+    Passthrough { backend: TcpStream, terms: Terms },
+    /// TLS is to be ended, and what is inside relayed.
+    Terminate(Box<Terminate>),
+    /// Requests are to be served.
+    Requests(Box<Requests>),
+}
+
+/// What a relay goes by.
+struct Terms {
     route: Arc<RouteScope>,
-    idle_timeout: Option<std::time::Duration>,
+    idle_timeout: Option<Duration>,
     _source: Option<SourceGuard>,
+}
+
+/// How TLS with a client is ended.
+struct Ending {
+    server: Arc<ServerTls>,
+    /// The hello, and what came after it.
+    received: Vec<u8>,
+    /// How long the rest of the handshake may take.
+    left: Duration,
 }
 
 /// Everything before the relay.
@@ -77,19 +126,60 @@ async fn establish(
         .greet(shared.config.max_connections)
         .ok_or(CloseReason::GreetingLimit)?;
     let deadline = Instant::now() + shared.config.hello_timeout;
-    let greeting = timeout_at(deadline, greet(client, &binding, shared, outcome)).await;
-    let greeting = greeting.map_err(|_| Refusal::from(CloseReason::HelloTimeout))??;
+    let greeting = async {
+        let mut greeter = Greeter::new(client);
+        let introduced = introduce(&mut greeter, &binding, shared, outcome).await?;
+        match *binding.plan {
+            PortPlan::Tls(_) => greet(greeter, introduced).await.map(Ok),
+            PortPlan::Http(_) => Ok(Err((greeter.into_received(), introduced))),
+        }
+    };
+    let greeting = timeout_at(deadline, greeting).await;
+    let greeting = match greeting.map_err(|_| Refusal::from(CloseReason::HelloTimeout))?? {
+        Ok(greeting) => greeting,
+        Err((received, introduced)) => {
+            outcome.mode = "http";
+            return Ok(Established::Requests(Box::new(Requests::plain(
+                binding,
+                received,
+                introduced.source,
+            ))));
+        }
+    };
 
     // 2. The listener, its route, and one of its backends.
     let plan = Arc::clone(&binding.plan);
     let facts = greeting.hello.facts(outcome.client);
     outcome.server_name = greeting.hello.server_name.name().map(Into::into);
-    let forward = match plan.connection(Some(&facts), &mut NoTrace) {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let (forward, server) = match plan.connection(Some(&facts), &mut NoTrace) {
         Action::Passthrough { listener, forward } => {
             outcome.enter_listener(binding.scope.listener(listener));
-            outcome.enter_route(binding.scope.listener(listener).route(&forward.route));
-            Arc::clone(forward)
+            (Arc::clone(forward), None)
         }
+        Action::Terminate { listener, forward, .. } => {
+            outcome.enter_listener(binding.scope.listener(listener));
+            let server = server(&binding, listener, greeting.hello.server_name.name())?;
+            (Arc::clone(forward), Some(server))
+        }
+        Action::Requests {
+            listener: Some((id, listener, _)),
+        } => {
+            let scope = binding.scope.listener(listener);
+            outcome.enter_listener(Arc::clone(&scope));
+            if scope.connections() > shared.config.max_connections {
+                return Err(CloseReason::ConnectionLimit.into());
+            }
+            let ending = Ending {
+                server: server(&binding, listener, greeting.hello.server_name.name())?,
+                received: greeting.received,
+                left,
+            };
+            let requests = Requests::encrypted(Arc::clone(&binding), (id, scope), ending, greeting.introduced.source);
+            return Ok(Established::Requests(Box::new(requests)));
+        }
+        // Only a plain HTTP port answers so, and that has no hello.
+        Action::Requests { listener: None } => return Err(CloseReason::Abandoned.into()),
         Action::Reject(rejection) => {
             if let Some(listener) = rejection.listener {
                 outcome.enter_listener(binding.scope.listener(listener));
@@ -97,35 +187,68 @@ async fn establish(
             return Err(CloseReason::Rejected(rejection.reason).into());
         }
     };
+    let (listener, route) = outcome.enter_route(&forward.route).ok_or(CloseReason::Abandoned)?;
     drop((place, plan));
-    let (listener, route) = outcome.scopes().ok_or(CloseReason::Abandoned)?;
     if listener.connections() > shared.config.max_connections {
         return Err(CloseReason::ConnectionLimit.into());
     }
     let backend = choose(&forward, outcome)?;
+    if server.is_some() && matches!(backend.tls, UpstreamTls::Refused { .. }) {
+        return Err(CloseReason::Backend(BackendFault::TlsPolicyInvalid).into());
+    }
 
     // 3. An endpoint that answers.
     let connected = shared
         .upstreams
         .connect(&backend, forward.connect_timeout, |endpoint, fault| {
-            route.count_connect_failure(fault);
+            route.count_connect_failure(fault.label());
             tracing::debug!(%endpoint, fault = fault.label(), "endpoint could not be connected to");
         });
     let (mut stream, endpoint) = connected.await.map_err(|error| refuse::unreachable(error, outcome))?;
     outcome.endpoint = Some(endpoint);
 
-    // 4. What the backend hears first: who connects, PostgreSQL's request, the hello as it came.
+    // 4. What the backend hears first: who connects, PostgreSQL's request; then the hello as it came, or one of our own.
+    let opened_by = Instant::now() + forward.connect_timeout;
     let opening = timeout_at(
-        Instant::now() + forward.connect_timeout,
-        open::open(&mut stream, client, &greeting, &backend, outcome),
+        opened_by,
+        open::open(&mut stream, client, &greeting, &backend, server.is_none(), outcome),
     );
     opening.await.unwrap_or_else(|_| Err(open::timed_out()))?;
-    Ok(Established {
-        backend: stream,
+    let terms = Terms {
         route,
         idle_timeout: forward.idle_timeout,
-        _source: greeting.source,
-    })
+        _source: greeting.introduced.source,
+    };
+    let Some(server) = server else {
+        return Ok(Established::Passthrough { backend: stream, terms });
+    };
+    let ending = Ending {
+        server,
+        received: greeting.received,
+        left,
+    };
+    let identity = binding.identity.as_ref();
+    let terminate = Terminate::open(stream, backend, identity, opened_by, shared, ending, terms).await?;
+    Ok(Established::Terminate(Box::new(terminate)))
+}
+
+/// What ends the listener's TLS. That it cannot for this name is said before the handshake, where the alert can say that it is our fault.
+fn server(binding: &Binding, listener: &Arc<TlsListener>, name: Option<&str>) -> Result<Arc<ServerTls>, Refusal> {
+    let PortPlan::Tls(plan) = binding.plan.as_ref() else {
+        return Err(CloseReason::Abandoned.into());
+    };
+    let position = plan.listeners.iter().position(|other| Arc::ptr_eq(other, listener));
+    let server = position.and_then(|position| binding.servers.get(position)?.clone());
+    server
+        .filter(|server| server.has_certificate(name))
+        .ok_or_else(|| CloseReason::Handshake(HandshakeFault::CertificateUnavailable).into())
+}
+
+/// Who connects, as far as it is said before anything else.
+struct Introduced {
+    /// Both ends as a trusted proxy in front has them.
+    proxied: Option<Addresses>,
+    source: Option<SourceGuard>,
 }
 
 /// What the client sent before anything was decided.
@@ -133,15 +256,17 @@ struct Greeting {
     /// The ClientHello and whatever came after it, to be replayed.
     received: Vec<u8>,
     hello: ClientHello,
-    /// Both ends as a trusted proxy in front has them.
-    proxied: Option<Addresses>,
     /// The client asked for TLS as PostgreSQL's clients do.
     postgres: bool,
-    source: Option<SourceGuard>,
+    introduced: Introduced,
 }
 
-async fn greet(client: &mut TcpStream, binding: &Binding, shared: &Shared, outcome: &mut Outcome) -> Result<Greeting, Refusal> {
-    let mut greeter = Greeter::new(client);
+async fn introduce(
+    greeter: &mut Greeter<'_>,
+    binding: &Binding,
+    shared: &Shared,
+    outcome: &mut Outcome,
+) -> Result<Introduced, Refusal> {
     let peer: IpAddr = outcome.client.ip().to_canonical();
     let proxied = if binding.snapshot.trusted_proxies.iter().any(|trusted| trusted.contains(&peer)) {
         greeter.proxy_header().await?
@@ -155,14 +280,17 @@ async fn greet(client: &mut TcpStream, binding: &Binding, shared: &Shared, outco
         .sources
         .enter(outcome.client.ip())
         .map_err(|_| Refusal::from(CloseReason::SourceLimit))?;
+    Ok(Introduced { proxied, source })
+}
+
+async fn greet(mut greeter: Greeter<'_>, introduced: Introduced) -> Result<Greeting, Refusal> {
     let postgres = greeter.encryption_requests().await?;
     let hello = greeter.hello().await?;
     Ok(Greeting {
         received: greeter.into_received(),
         hello,
-        proxied,
         postgres,
-        source,
+        introduced,
     })
 }
 
@@ -180,31 +308,32 @@ fn choose(forward: &Forward, outcome: &mut Outcome) -> Result<Arc<Backend>, Refu
     }
 }
 
-/// Relays until the connection ends or its route has drained.
-async fn carry(client: &mut TcpStream, established: &mut Established, outcome: &mut Outcome) -> Farewell {
-    let relayed = relay(client, &mut established.backend, established.idle_timeout, &outcome.traffic);
-    let end = tokio::select! {
-        end = relayed => end,
-        () = established.route.closed() => {
-            outcome.end(CloseReason::Drained, None);
-            return Farewell::Close;
-        }
-    };
+/// How a relay ended; `None`: its route has drained.
+async fn carry(client: &mut impl End, backend: &mut impl End, terms: &Terms, outcome: &Outcome) -> Option<RelayEnd> {
+    tokio::select! {
+        end = relay(client, backend, terms.idle_timeout, &outcome.traffic) => Some(end),
+        () = terms.route.life().closed() => None,
+    }
+}
+
+/// Records how a relay ended, and says how to close.
+fn farewell(end: Option<RelayEnd>, backend: &TcpStream, outcome: &mut Outcome) -> Farewell {
     match end {
-        RelayEnd::Closed => outcome.end(CloseReason::Closed, None),
-        RelayEnd::Idle => outcome.end(CloseReason::IdleTimeout, None),
-        RelayEnd::Failed {
+        None => outcome.end(CloseReason::Drained, None),
+        Some(RelayEnd::Closed) => outcome.end(CloseReason::Closed, None),
+        Some(RelayEnd::Idle) => outcome.end(CloseReason::IdleTimeout, None),
+        Some(RelayEnd::Failed {
             side: Side::Client,
             error,
-        } => {
+        }) => {
             outcome.end(CloseReason::ClientFailed, Some(error.to_string()));
             // Nobody reads any more: the backend learns it at once.
-            socket::abort(&established.backend);
+            socket::abort(backend);
         }
-        RelayEnd::Failed {
+        Some(RelayEnd::Failed {
             side: Side::Backend,
             error,
-        } => {
+        }) => {
             outcome.end(CloseReason::BackendFailed, Some(error.to_string()));
             if outcome.traffic.downward.delivered() == 0 {
                 return Farewell::Reset;

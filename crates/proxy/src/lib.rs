@@ -6,6 +6,7 @@
 mod config;
 mod connection;
 mod draw;
+mod http;
 mod limits;
 mod listeners;
 mod metrics;
@@ -14,16 +15,21 @@ mod proxy;
 mod scope;
 mod scratch;
 mod socket;
+mod tls;
 mod upstream;
 
 pub mod client_hello;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod postgres;
 pub mod preface;
 pub mod proxy_protocol;
 pub mod relay;
 
 pub use config::{Config, Rejections, raise_descriptor_limit};
+pub use http::{HttpLimits, HttpReason};
 pub use metrics::{Metrics, Reload};
 pub use outcome::{ACCESS_TARGET, Blame, CloseReason, ConnectFault};
 pub(crate) use proxy::Shared;
 pub use proxy::{ListenerConnections, Proxy};
+pub use tls::HandshakeFault;

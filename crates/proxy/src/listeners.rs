@@ -12,18 +12,67 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use sealway_core::{BindFailure, PortPlan, PortState, Snapshot, SocketKey, Transport};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::Shared;
 use crate::connection;
 use crate::scope::PortScope;
 use crate::socket;
+use crate::tls::{ClientIdentity, ServerTls};
 
 /// What a socket serves; swapped whole, so a connection sees one state of it.
 pub(crate) struct Binding {
     pub(crate) scope: Arc<PortScope>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) plan: Arc<PortPlan>,
+    /// How each listener of the plan ends TLS, by its position; `None` where it does not, or cannot.
+    pub(crate) servers: Vec<Option<Arc<ServerTls>>>,
+    /// The gateway's own certificate for backends.
+    pub(crate) identity: Option<Arc<ClientIdentity>>,
+    pub(crate) state: BindingState,
+}
+
+/// Whether a [`Binding`] is still what its socket serves.
+#[derive(Debug, Default)]
+pub(crate) struct BindingState(watch::Sender<Option<BindingChange>>);
+
+/// What became of a [`Binding`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BindingChange {
+    /// Another one took its place.
+    Replaced,
+    /// The socket is closed: its port is gone, or the data plane drains.
+    Closed,
+}
+
+impl Binding {
+    /// Ready when this is no longer what the socket serves.
+    pub(crate) async fn changed(&self) -> BindingChange {
+        let mut state = self.state.0.subscribe();
+        let change = state.wait_for(Option::is_some).await;
+        // The sender is `self`'s.
+        change.ok().and_then(|change| *change).unwrap_or(BindingChange::Closed)
+    }
+
+    /// Whether both serve the very same.
+    fn is_same(&self, other: &Self) -> bool {
+        let same = |one: &Option<Arc<ServerTls>>, two: &Option<Arc<ServerTls>>| match (one, two) {
+            (Some(one), Some(two)) => Arc::ptr_eq(one, two),
+            (None, None) => true,
+            _ => false,
+        };
+        Arc::ptr_eq(&self.snapshot, &other.snapshot)
+            && Arc::ptr_eq(&self.plan, &other.plan)
+            && Arc::ptr_eq(&self.scope, &other.scope)
+            && self.identity == other.identity
+            && self.servers.len() == other.servers.len()
+            && self.servers.iter().zip(&other.servers).all(|(one, two)| same(one, two))
+    }
+
+    fn end(&self, change: BindingChange) {
+        self.state.0.send_replace(Some(change));
+    }
 }
 
 /// The sockets of the data plane.
@@ -40,6 +89,7 @@ struct Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.binding.load().end(BindingChange::Closed);
         for task in &self.accepting {
             task.abort();
         }
@@ -53,7 +103,9 @@ impl Listeners {
         let keeps: Vec<SocketAddr> = wanted.keys().copied().collect();
         for (address, binding) in wanted {
             match self.open.get(&address) {
-                Some(open) => open.binding.store(binding),
+                // Connections that look up at a change are not to look up for nothing.
+                Some(open) if open.binding.load().is_same(&binding) => {}
+                Some(open) => open.binding.swap(binding).end(BindingChange::Replaced),
                 None => self.open(address, binding, shared),
             }
         }
@@ -128,7 +180,7 @@ async fn accept(listener: TcpListener, binding: Arc<ArcSwap<Binding>>, shared: A
                 tokio::spawn(connection::serve(
                     stream,
                     peer,
-                    binding.load_full(),
+                    Arc::clone(&binding),
                     Arc::clone(&shared),
                     live,
                 ));

@@ -3,6 +3,9 @@
 //! Counters of a listener or route are resolved once, when its scope is made ([`crate::scope`]); per connection only the outcome is
 //! looked up. No label takes a value that a client chooses.
 
+pub(crate) mod handshakes;
+mod http;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +17,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use handshakes::Handshakes;
+pub(crate) use http::{HttpMetrics, RouteCounters};
+
 /// The data plane's and the configuration's metrics. Clones count into the same.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -23,6 +29,8 @@ pub struct Metrics {
     pub(crate) sni_misses: Family<PortReasonLabels, Counter>,
     pub(crate) accept_failures: Family<PortReasonLabels, Counter>,
     pub(crate) connect_failures: Family<RouteReasonLabels, Counter>,
+    pub(crate) handshakes: Handshakes,
+    pub(crate) http: HttpMetrics,
     reloads: Family<ReloadLabels, Counter>,
     propagation: Histogram,
 }
@@ -46,6 +54,8 @@ impl Metrics {
             sni_misses: Family::default(),
             accept_failures: Family::default(),
             connect_failures: Family::default(),
+            handshakes: Handshakes::register(registry),
+            http: HttpMetrics::register(registry),
             reloads: Family::default(),
             propagation: Histogram::new(PROPAGATION_BUCKETS),
         };
@@ -83,7 +93,7 @@ impl Metrics {
         );
         registry.register(
             "sealway_backend_connect_failures",
-            "Failed attempts to connect to an endpoint",
+            "Failed attempts to connect to an endpoint, TLS with it included",
             metrics.connect_failures.clone(),
         );
         registry.register(
@@ -98,6 +108,14 @@ impl Metrics {
             metrics.propagation.clone(),
         );
         metrics
+    }
+
+    /// Counts a failed attempt to connect to an endpoint.
+    pub(crate) fn count_connect_failure(&self, route: &str, reason: &'static str) {
+        let route = route.to_owned();
+        self.connect_failures
+            .get_or_create(&RouteReasonLabels { route, reason })
+            .inc();
     }
 
     /// Counts a reload.
@@ -211,6 +229,12 @@ mod tests {
             reason: "refused",
         };
         metrics.connect_failures.get_or_create(&labels).inc();
+        let labels = handshakes::HandshakeLabels {
+            version: "TLSv1_3",
+            group: "X25519",
+            ..handshakes::HandshakeLabels::with_backend()
+        };
+        metrics.handshakes.observe(&labels, Duration::from_millis(2));
         metrics.config_reloaded(Reload::Failure);
         metrics.config_propagated(Duration::from_millis(3));
 
@@ -223,6 +247,8 @@ mod tests {
             "sealway_bytes_total{gateway=\"infra/edge\",listener=\"tls\",mode=\"passthrough\",direction=\"received\"} 7",
             "sealway_sni_misses_total{gateway=\"infra/edge\",port=\"8443\",reason=\"no_route\"} 1",
             "sealway_backend_connect_failures_total{route=\"TLSRoute shop/payment\",reason=\"refused\"} 1",
+            "sealway_handshakes_total{gateway=\"\",listener=\"\",side=\"backend\",result=\"success\",reason=\"\",version=\"TLSv1_3\",group=\"X25519\"} 1",
+            "sealway_handshake_seconds_count{side=\"backend\"} 1",
             "sealway_config_reloads_total{result=\"failure\"} 1",
             "sealway_config_propagation_seconds_count 1",
             "# UNIT sealway_bytes bytes",

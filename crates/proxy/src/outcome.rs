@@ -9,7 +9,9 @@ mod reason;
 use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use sealway_api::ObjectRef;
 use tokio::time::Instant;
 
 pub(crate) use reason::SNI_MISSES;
@@ -17,6 +19,7 @@ pub use reason::{Blame, CloseReason, ConnectFault};
 
 use crate::relay::Traffic;
 use crate::scope::{ListenerScope, PortScope, RouteScope};
+use crate::tls::{Alpn, Handshake, HandshakeFault};
 
 /// Target of the access log's events.
 pub const ACCESS_TARGET: &str = "sealway::access";
@@ -31,6 +34,10 @@ pub(crate) struct Outcome {
     pub(crate) server_name: Option<Box<str>>,
     pub(crate) backend: Option<Box<str>>,
     pub(crate) endpoint: Option<SocketAddr>,
+    /// Of TLS that the gateway ended.
+    pub(crate) handshake: Option<Box<Handshake>>,
+    /// What `mode` says when there is no listener: a plain HTTP port has one for each request.
+    pub(crate) mode: &'static str,
     /// Counts into the listener's metrics, once that is known.
     pub(crate) traffic: Traffic,
     begun: Instant,
@@ -49,6 +56,8 @@ impl Outcome {
             server_name: None,
             backend: None,
             endpoint: None,
+            handshake: None,
+            mode: "",
             traffic: Traffic::default(),
             begun: Instant::now(),
             reason: None,
@@ -63,13 +72,22 @@ impl Outcome {
         self.listener = Some(listener);
     }
 
-    pub(crate) fn enter_route(&mut self, route: Arc<RouteScope>) {
-        self.route = Some(route);
+    /// The route is known. `None` when the listener is not.
+    pub(crate) fn enter_route(&mut self, route: &ObjectRef) -> Option<(Arc<ListenerScope>, Arc<RouteScope>)> {
+        let listener = self.listener.as_ref()?;
+        let route = listener.route(route);
+        self.route = Some(Arc::clone(&route));
+        Some((Arc::clone(listener), route))
     }
 
-    /// The listener and the route, once both are known.
-    pub(crate) fn scopes(&self) -> Option<(Arc<ListenerScope>, Arc<RouteScope>)> {
-        Some((Arc::clone(self.listener.as_ref()?), Arc::clone(self.route.as_ref()?)))
+    /// The handshake with the client is over, one way or the other.
+    pub(crate) fn count_handshake(&mut self, result: Result<(&Handshake, Duration), HandshakeFault>) {
+        if let Some(listener) = &self.listener {
+            listener.count_handshake(result);
+        }
+        if let Ok((handshake, _)) = result {
+            self.handshake = Some(Box::new(handshake.clone()));
+        }
     }
 
     /// Ends the connection. The first reason stands.
@@ -89,6 +107,8 @@ impl Outcome {
         let listener = self.listener.as_ref().map(|listener| listener.name());
         let route = self.route.as_ref().map(|route| route.name());
         let endpoint = self.endpoint.map(tracing::field::display);
+        let handshake = self.handshake.as_deref();
+        let client = handshake.and_then(|handshake| handshake.client.as_ref());
         let milliseconds = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         macro_rules! line {
             ($level:ident) => {
@@ -98,6 +118,11 @@ impl Outcome {
                     listener,
                     port = self.port.port(),
                     client = %self.client,
+                    tls_version = handshake.map(|handshake| handshake.version),
+                    tls_group = handshake.map(|handshake| handshake.group),
+                    tls_resumed = handshake.map(|handshake| handshake.resumed),
+                    alpn = handshake.and_then(|handshake| handshake.alpn).map(Alpn::as_str),
+                    client_subject = client.map(|client| client.subject()),
                     sni = self.server_name.as_deref(),
                     route,
                     backend = self.backend.as_deref(),
@@ -133,7 +158,7 @@ impl Drop for Outcome {
                 listener.leave();
                 listener.count(reason);
             }
-            None => self.port.count(reason),
+            None => self.port.count(self.mode, reason),
         }
         if reason.is_sni_miss() {
             self.port.count_miss(reason.label());

@@ -1,22 +1,27 @@
 //! The data plane as its owner sees it: publish snapshots, watch ports, drain.
 
-use std::collections::{BTreeMap, HashSet};
+mod used;
+
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use sealway_api::{ObjectKey, ObjectRef};
-use sealway_core::{PortKey, PortPlan, PortState, Snapshot, SocketKey, Target, Transport};
+use sealway_core::{BackendTlsFault, Keys, PortKey, PortPlan, PortState, Snapshot, SocketKey, Transport};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use crate::config::Config;
+use crate::http::HttpShared;
 use crate::limits::{Live, Sources};
 use crate::listeners::{Binding, Listeners};
 use crate::metrics::Metrics;
-use crate::scope::{PortScope, RouteScope, lock};
+use crate::outcome::ConnectFault;
+use crate::scope::{Life, PortScope, lock};
+use crate::tls::{ClientConfigs, ServerConfigs};
 use crate::upstream::Upstreams;
 
 /// The data plane. Dropping it closes the listening sockets; connections go on in the runtime until that ends.
@@ -35,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) live: Arc<Live>,
     pub(crate) sources: Arc<Sources>,
     pub(crate) upstreams: Upstreams,
+    pub(crate) client_configs: ClientConfigs,
+    pub(crate) http: HttpShared,
     metrics: Metrics,
 }
 
@@ -44,9 +51,16 @@ impl Shared {
             live: Arc::new(Live::new(config.most_connections)),
             sources: Arc::new(Sources::new(config.max_connections_per_source)),
             upstreams: Upstreams::default(),
+            client_configs: ClientConfigs::new(metrics.clone()),
+            http: HttpShared::new(&metrics.http, &config.http),
             config,
             metrics,
         }
+    }
+
+    /// Counts a failed attempt to connect to an endpoint, for requests.
+    pub(crate) fn count_connect_failure(&self, route: &str, fault: ConnectFault) {
+        self.metrics.count_connect_failure(route, fault.label());
     }
 }
 
@@ -54,6 +68,7 @@ impl Shared {
 struct State {
     listeners: Listeners,
     scopes: BTreeMap<(ObjectKey, PortKey), Arc<PortScope>>,
+    servers: ServerConfigs,
     draining: bool,
 }
 
@@ -92,13 +107,14 @@ impl Proxy {
 
     /// Obeys `snapshots`, one for each Gateway, from now on: the whole set, not a change of it. Of two that want one socket the first
     /// keeps it; the compiler sees to it that there are none. Live connections go on, save that those of routes and listeners that are
-    /// gone have the drain timeout left. Does not wait.
-    pub fn publish(&self, snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>) {
+    /// gone have the drain timeout left. `keys` holds the keys of each Gateway's certificates. Does not wait.
+    pub fn publish(&self, snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>, keys: &BTreeMap<ObjectRef, Keys>) {
         let _runtime = self.runtime.enter();
         let mut state = lock(&self.state);
         if state.draining {
             return;
         }
+        state.servers.follow(snapshots, keys);
         let wanted = state.bindings(snapshots, &self.shared.metrics);
         state.listeners.follow(wanted, &self.shared);
         self.report(&state.listeners);
@@ -106,6 +122,7 @@ impl Proxy {
         let drained = state.follow(snapshots, until);
         drop(state);
         self.forget_backends(snapshots);
+        self.shared.http.forget_rules();
         let mut tasks = lock(&self.tasks);
         while tasks.try_join_next().is_some() {}
         if !drained.is_empty() {
@@ -116,6 +133,11 @@ impl Proxy {
     /// What became of each socket that the snapshots ask for. A port that could not be bound is tried again every second.
     pub fn port_states(&self) -> watch::Receiver<BTreeMap<SocketKey, PortState>> {
         self.ports.subscribe()
+    }
+
+    /// What went wrong in the last TLS handshake with each backend (Service and port); one that went well is absent.
+    pub fn backend_tls(&self) -> watch::Receiver<BTreeMap<(ObjectKey, u16), BackendTlsFault>> {
+        self.shared.client_configs.faults()
     }
 
     /// Connections of each listener that has or had any.
@@ -166,17 +188,10 @@ impl Proxy {
     }
 
     fn forget_backends(&self, snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>) {
-        let mut used = HashSet::new();
-        for plan in snapshots.values().flat_map(|snapshot| snapshot.ports.values()) {
-            let PortPlan::Tls(plan) = plan.as_ref();
-            let forwards = plan.listeners.iter().flat_map(|listener| listener.routes.iter());
-            for backend in forwards.flat_map(|(_, forward)| &forward.backends) {
-                if let Target::Backend(backend) = &backend.target {
-                    used.insert((&backend.service, backend.port));
-                }
-            }
-        }
-        self.shared.upstreams.retain(|service, port| used.contains(&(service, port)));
+        let used = used::backends(snapshots);
+        let is_used = |service: &ObjectKey, port| used.contains(&(service, port));
+        self.shared.upstreams.retain(is_used);
+        self.shared.client_configs.retain(is_used);
     }
 }
 
@@ -189,6 +204,7 @@ impl State {
     ) -> BTreeMap<SocketAddr, Arc<Binding>> {
         let mut wanted = BTreeMap::new();
         for snapshot in snapshots.values() {
+            let identity = self.servers.identity_of(&snapshot.gateway);
             for (address, key, plan) in snapshot.sockets().filter(|(_, key, _)| key.transport == Transport::Tcp) {
                 let scope = self.scopes.entry((snapshot.gateway.clone(), key));
                 let scope = scope.or_insert_with(|| Arc::new(PortScope::new(&snapshot.gateway, key.port, metrics.clone())));
@@ -196,6 +212,9 @@ impl State {
                     scope: Arc::clone(scope),
                     snapshot: Arc::clone(snapshot),
                     plan: Arc::clone(plan),
+                    servers: self.servers.servers(&snapshot.gateway, key, plan),
+                    identity: identity.clone(),
+                    state: Default::default(),
                 };
                 wanted.entry(address).or_insert_with(|| Arc::new(binding));
             }
@@ -204,7 +223,7 @@ impl State {
     }
 
     /// Begins to drain what is gone, and returns it.
-    fn follow(&mut self, snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>, until: Instant) -> Vec<Arc<RouteScope>> {
+    fn follow(&mut self, snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>, until: Instant) -> Vec<Arc<Life>> {
         let plans: BTreeMap<(&ObjectKey, PortKey), &PortPlan> = snapshots
             .values()
             .flat_map(|snapshot| {
@@ -234,17 +253,18 @@ fn report(ports: &watch::Sender<BTreeMap<SocketKey, PortState>>, listeners: &Lis
     });
 }
 
-/// Ends the connections of `routes` when their time is up.
-async fn close_at(routes: Vec<Arc<RouteScope>>, until: Instant) {
+/// Ends what drains when its time is up.
+async fn close_at(drained: Vec<Arc<Life>>, until: Instant) {
     sleep_until(until).await;
-    routes.iter().for_each(|route| route.close_if_due(until));
+    drained.iter().for_each(|life| life.close_if_due(until));
 }
 
-/// A port may become free, and an address may come.
+/// A port may become free, and an address may come; connections to backends may have been idle for too long.
 async fn retry_ports(state: Weak<Mutex<State>>, shared: Arc<Shared>, ports: watch::Sender<BTreeMap<SocketKey, PortState>>) {
     loop {
         sleep(PORT_RETRY).await;
         let Some(state) = state.upgrade() else { return };
+        shared.http.sweep(&shared.config.http);
         let mut state = lock(&state);
         if state.listeners.has_failed() && state.listeners.retry(&shared) {
             report(&ports, &state.listeners);

@@ -1,7 +1,8 @@
 //! Moves bytes both ways between a client and a backend until both have ended.
 //!
-//! In: two connected sockets, how long they may be silent, and the meters that count what was delivered. Out: [`RelayEnd`].
-//! Each direction copies through a scratch buffer of the thread, and turns to splice(2) once it has proved to be bulk.
+//! In: two connected streams, plain or TLS, how long they may be silent, and the meters that count what was delivered. Out: [`RelayEnd`].
+//! Each direction copies through a scratch buffer of the thread, and between plain sockets turns to splice(2) once it has proved to be
+//! bulk.
 //! Invariants: a relay that waits for bytes holds no buffer and no pipe; a direction reads only after everything read before was
 //! written; the end of one direction is passed on (half-close) and the other goes on.
 
@@ -16,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::Interest;
+use tokio::io::{AsyncRead, AsyncWrite, Interest};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
@@ -30,6 +31,30 @@ pub enum Side {
     Client,
     /// Whom we connected to.
     Backend,
+}
+
+/// One end of a relay: a plain socket, or TLS that we end or began.
+pub trait End: AsyncRead + AsyncWrite + Unpin {
+    /// Whether its bytes are those of the socket.
+    fn is_plain(&self) -> bool;
+    /// The socket below.
+    fn socket(&self) -> &TcpStream;
+    /// The socket below.
+    fn socket_mut(&mut self) -> &mut TcpStream;
+}
+
+impl End for TcpStream {
+    fn is_plain(&self) -> bool {
+        true
+    }
+
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+
+    fn socket_mut(&mut self) -> &mut TcpStream {
+        self
+    }
 }
 
 /// How a relay ended.
@@ -87,12 +112,7 @@ pub struct Traffic {
 
 /// Relays between `client` and `backend` until both have ended, one has failed, or both were silent for `idle_timeout`.
 /// The sockets stay the caller's, who closes them.
-pub async fn relay(
-    client: &mut TcpStream,
-    backend: &mut TcpStream,
-    idle_timeout: Option<Duration>,
-    traffic: &Traffic,
-) -> RelayEnd {
+pub async fn relay(client: &mut impl End, backend: &mut impl End, idle_timeout: Option<Duration>, traffic: &Traffic) -> RelayEnd {
     let mut relay = Relay {
         client,
         backend,
@@ -126,7 +146,7 @@ pub async fn relay(
             }
             if !kept_alive {
                 kept_alive = true;
-                socket::keep_alive(relay.backend);
+                socket::keep_alive(relay.backend.socket());
             }
             idle.as_mut().reset(deadline);
         }
@@ -135,9 +155,9 @@ pub async fn relay(
     .await
 }
 
-struct Relay<'a> {
-    client: &'a mut TcpStream,
-    backend: &'a mut TcpStream,
+struct Relay<'a, Client, Backend> {
+    client: &'a mut Client,
+    backend: &'a mut Backend,
     traffic: &'a Traffic,
     upward: Direction,
     downward: Direction,
@@ -145,7 +165,7 @@ struct Relay<'a> {
     failed: Option<(Side, io::Error)>,
 }
 
-impl Relay<'_> {
+impl<Client: End, Backend: End> Relay<'_, Client, Backend> {
     fn poll_both(&mut self, context: &mut Context<'_>) -> Poll<RelayEnd> {
         let last = self.downward.has_ended();
         let upward = self
@@ -189,7 +209,7 @@ impl Relay<'_> {
 
     /// Whether a backend that ended its stream has reset the other direction as well, so that nobody need wait for the client.
     fn backend_takes_nothing(&self, context: &mut Context<'_>) -> bool {
-        let ready = pin!(self.backend.ready(Interest::WRITABLE));
+        let ready = pin!(self.backend.socket().ready(Interest::WRITABLE));
         matches!(ready.poll(context), Poll::Ready(Ok(ready)) if ready.is_write_closed())
     }
 

@@ -1,11 +1,13 @@
 //! What connections belong to: a port of a Gateway, a listener of it, a route of that.
 //!
-//! A scope outlives snapshots: it holds the counters, the number of connections, and the phase by which the connections of a removed
-//! route learn that they must end. Scopes are made at the first connection, so routes that nobody uses cost nothing.
+//! A scope outlives snapshots: it holds the counters, the number of connections, and the [`Life`] by which the connections of a removed
+//! route learn that they must end. Connections that carry requests belong to no route: they have the life of their listener, and on a
+//! plain HTTP port that of the port. Scopes are made at the first connection, so routes that nobody uses cost nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -14,9 +16,11 @@ use sealway_core::{ListenerFate, PortPlan, TlsListener};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::metrics::handshakes::{self, HandshakeLabels};
 use crate::metrics::{ByteLabels, ConnectionLabels, ListenerLabels, Metrics, PortReasonLabels, RouteReasonLabels};
-use crate::outcome::{CloseReason, ConnectFault, SNI_MISSES};
+use crate::outcome::{CloseReason, SNI_MISSES};
 use crate::relay::{Meter, Traffic};
+use crate::tls::{Handshake, HandshakeFault};
 
 /// A port of a Gateway, on however many addresses.
 pub(crate) struct PortScope {
@@ -26,6 +30,8 @@ pub(crate) struct PortScope {
     /// Connections whose listener is not known yet.
     greeting: AtomicUsize,
     listeners: Mutex<HashMap<String, Arc<ListenerScope>>>,
+    /// Of connections that carry requests in plain text.
+    life: Arc<Life>,
 }
 
 /// A listener of a port.
@@ -37,6 +43,8 @@ pub(crate) struct ListenerScope {
     received: Counter,
     sent: Counter,
     routes: Mutex<HashMap<ObjectRef, Arc<RouteScope>>>,
+    /// Of connections that carry requests.
+    life: Arc<Life>,
 }
 
 /// A route of a listener.
@@ -44,12 +52,15 @@ pub(crate) struct RouteScope {
     /// Kind, namespace and name, as logs and metrics show it.
     name: String,
     metrics: Metrics,
-    phase: watch::Sender<Phase>,
+    life: Arc<Life>,
 }
 
-/// Whether the connections of a route may go on.
+/// Whether connections may go on; shared by all that a change ends together.
+#[derive(Debug)]
+pub(crate) struct Life(watch::Sender<Phase>);
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+enum Phase {
     /// They may.
     Serving,
     /// Until then.
@@ -69,6 +80,7 @@ impl PortScope {
             metrics,
             greeting: AtomicUsize::new(0),
             listeners: Mutex::default(),
+            life: Arc::new(Life::new()),
         };
         // At 0 from the start: rate() misses the first count of a series that appears with it.
         for reason in SNI_MISSES {
@@ -79,6 +91,10 @@ impl PortScope {
 
     pub(crate) fn gateway(&self) -> &str {
         &self.gateway
+    }
+
+    pub(crate) fn life(&self) -> &Arc<Life> {
+        &self.life
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -109,13 +125,13 @@ impl PortScope {
         scope
     }
 
-    /// Counts a connection that ended before it had a listener.
-    pub(crate) fn count(&self, reason: CloseReason) {
+    /// Counts a connection that ended without a listener: `mode` is that of plain HTTP ports, whose requests have one each.
+    pub(crate) fn count(&self, mode: &'static str, reason: CloseReason) {
         let (gateway, outcome) = (Arc::clone(&self.gateway), reason.label());
         let labels = ConnectionLabels {
             gateway,
             listener: Arc::from(""),
-            mode: "",
+            mode,
             outcome,
         };
         self.metrics.connections.get_or_create(&labels).inc();
@@ -144,12 +160,14 @@ impl PortScope {
     }
 
     /// Begins to drain what `plan` has no longer, until `until`; what it has again goes on serving. Returns what drains from now on.
-    pub(crate) fn follow(&self, plan: Option<&PortPlan>, until: Instant) -> Vec<Arc<RouteScope>> {
+    pub(crate) fn follow(&self, plan: Option<&PortPlan>, until: Instant) -> Vec<Arc<Life>> {
         let mut drained = Vec::new();
+        self.life
+            .follow_used(matches!(plan, Some(PortPlan::Http(_))), until, &mut drained);
         lock(&self.listeners).retain(|name, scope| {
             let listener = match plan {
                 Some(PortPlan::Tls(plan)) => plan.listeners.iter().find(|listener| listener.name == *name),
-                None => None,
+                Some(PortPlan::Http(_)) | None => None,
             };
             let kept = match listener {
                 // It refuses new connections; those that it has are not concerned.
@@ -158,26 +176,30 @@ impl PortScope {
                 None => HashSet::new(),
             };
             scope.follow(&kept, until, &mut drained);
+            let carries_requests = listener.is_some_and(|listener| listener.requests.is_some());
+            scope.life.follow_used(carries_requests, until, &mut drained);
             listener.is_some() || Arc::strong_count(scope) > 1 || !lock(&scope.routes).is_empty()
         });
         drained
     }
 
-    /// Every route that has connections drains until `until`.
+    /// Everything that has connections drains until `until`.
     pub(crate) fn drain(&self, until: Instant) {
-        self.each_route(|route| {
-            route.drain(until);
+        self.each_life(|life| {
+            life.drain(until);
         });
     }
 
     /// Ends every connection.
     pub(crate) fn close(&self) {
-        self.each_route(RouteScope::close);
+        self.each_life(Life::close);
     }
 
-    fn each_route(&self, mut act: impl FnMut(&RouteScope)) {
+    fn each_life(&self, mut act: impl FnMut(&Life)) {
+        act(&self.life);
         for listener in lock(&self.listeners).values() {
-            lock(&listener.routes).values().for_each(|route| act(route));
+            act(&listener.life);
+            lock(&listener.routes).values().for_each(|route| act(&route.life));
         }
     }
 }
@@ -203,7 +225,12 @@ impl ListenerScope {
             received,
             sent,
             routes: Mutex::default(),
+            life: Arc::new(Life::new()),
         }
+    }
+
+    pub(crate) fn life(&self) -> &Arc<Life> {
+        &self.life
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -253,26 +280,41 @@ impl ListenerScope {
         let scope = RouteScope {
             name: name.to_string(),
             metrics: self.metrics.clone(),
-            phase: watch::Sender::new(Phase::Serving),
+            life: Arc::new(Life::new()),
         };
         let scope = Arc::new(scope);
         routes.insert(name.clone(), Arc::clone(&scope));
         scope
     }
 
-    fn follow(&self, kept: &HashSet<&ObjectRef>, until: Instant, drained: &mut Vec<Arc<RouteScope>>) {
-        lock(&self.routes).retain(|name, scope| {
-            if kept.contains(name) {
-                scope.resume();
-                return true;
+    /// Counts a handshake with a client, and how long it took if it succeeded.
+    pub(crate) fn count_handshake(&self, result: Result<(&Handshake, Duration), HandshakeFault>) {
+        let labels = HandshakeLabels::with_client(&self.labels.gateway, &self.labels.listener);
+        match result {
+            Ok((handshake, took)) => {
+                let (version, group) = (handshake.version, handshake.group);
+                let labels = HandshakeLabels {
+                    version,
+                    group,
+                    ..labels
+                };
+                self.metrics.handshakes.observe(&labels, took);
             }
+            Err(fault) => self.metrics.handshakes.count(&HandshakeLabels {
+                result: handshakes::FAILURE,
+                reason: fault.label(),
+                ..labels
+            }),
+        }
+    }
+
+    fn follow(&self, kept: &HashSet<&ObjectRef>, until: Instant, drained: &mut Vec<Arc<Life>>) {
+        lock(&self.routes).retain(|name, scope| {
             // Only this map holds it: no connection left.
-            if Arc::strong_count(scope) == 1 {
+            if !kept.contains(name) && Arc::strong_count(scope) == 1 {
                 return false;
             }
-            if scope.drain(until) {
-                drained.push(Arc::clone(scope));
-            }
+            scope.life.follow(kept.contains(name), until, drained);
             true
         });
     }
@@ -283,24 +325,50 @@ impl RouteScope {
         &self.name
     }
 
-    /// Counts a failed attempt to connect to an endpoint.
-    pub(crate) fn count_connect_failure(&self, fault: ConnectFault) {
-        let labels = RouteReasonLabels {
-            route: self.name.clone(),
-            reason: fault.label(),
-        };
-        self.metrics.connect_failures.get_or_create(&labels).inc();
+    pub(crate) fn life(&self) -> &Arc<Life> {
+        &self.life
     }
 
-    /// Ready when the connections of this route must end.
+    /// Counts a failed attempt to connect to an endpoint, or to speak TLS with it.
+    pub(crate) fn count_connect_failure(&self, reason: &'static str) {
+        let route = self.name.clone();
+        self.metrics
+            .connect_failures
+            .get_or_create(&RouteReasonLabels { route, reason })
+            .inc();
+    }
+}
+
+impl Life {
+    fn new() -> Self {
+        Self(watch::Sender::new(Phase::Serving))
+    }
+
+    /// Ready when the connections must end.
     pub(crate) async fn closed(&self) {
         // An error means that the sender is gone, which `self` holds.
-        let _ = self.phase.subscribe().wait_for(|phase| *phase == Phase::Closed).await;
+        let _ = self.0.subscribe().wait_for(|phase| *phase == Phase::Closed).await;
+    }
+
+    /// Goes on, or begins to drain; then it is one of the `drained`.
+    fn follow(self: &Arc<Self>, is_kept: bool, until: Instant, drained: &mut Vec<Arc<Self>>) {
+        if is_kept {
+            self.resume();
+        } else if self.drain(until) {
+            drained.push(Arc::clone(self));
+        }
+    }
+
+    /// The same, for a life that every connection holds: without any there is nothing to drain.
+    fn follow_used(self: &Arc<Self>, is_kept: bool, until: Instant, drained: &mut Vec<Arc<Self>>) {
+        if is_kept || Arc::strong_count(self) > 1 {
+            self.follow(is_kept, until, drained);
+        }
     }
 
     /// Whether it was serving until now.
     fn drain(&self, until: Instant) -> bool {
-        self.phase.send_if_modified(|phase| {
+        self.0.send_if_modified(|phase| {
             let serving = *phase == Phase::Serving;
             if serving {
                 *phase = Phase::Draining(until);
@@ -311,7 +379,7 @@ impl RouteScope {
 
     /// It is back before its time was up.
     fn resume(&self) {
-        self.phase.send_if_modified(|phase| {
+        self.0.send_if_modified(|phase| {
             let draining = matches!(phase, Phase::Draining(_));
             if draining || *phase == Phase::Closed {
                 *phase = Phase::Serving;
@@ -321,12 +389,12 @@ impl RouteScope {
     }
 
     fn close(&self) {
-        self.phase.send_replace(Phase::Closed);
+        self.0.send_replace(Phase::Closed);
     }
 
-    /// The deadline of a drain has come: ends the connections unless the route came back in the meantime.
+    /// The deadline of a drain has come: ends the connections unless they may go on again in the meantime.
     pub(crate) fn close_if_due(&self, until: Instant) {
-        self.phase.send_if_modified(|phase| {
+        self.0.send_if_modified(|phase| {
             let due = *phase == Phase::Draining(until);
             if due {
                 *phase = Phase::Closed;

@@ -1,4 +1,4 @@
-//! One read buffer for each thread, used within one poll and never across.
+//! Read buffers of each thread, used within one poll and never across.
 //!
 //! A large read takes all that has arrived in one system call, and a connection that waits holds no buffer.
 
@@ -10,14 +10,12 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Lends the thread's buffer to `work`, which must not ask for it again.
+/// Lends a buffer of the thread to `work`. There is one, and a second where TLS is read within a read.
 pub(crate) fn with<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
-    SCRATCH.with_borrow_mut(|scratch| {
-        if scratch.is_empty() {
-            scratch.resize(BYTES, 0);
-        }
-        work(scratch)
-    })
+    let mut scratch = FREE.with_borrow_mut(Vec::pop).unwrap_or_else(|| vec![0; BYTES].into());
+    let answer = work(&mut scratch);
+    FREE.with_borrow_mut(|free| free.push(scratch));
+    answer
 }
 
 /// Appends what has arrived to `received`, whose length stays within `most`. Returns the bytes read; 0 at the end of the stream
@@ -41,5 +39,5 @@ pub(crate) fn poll_append(
 const BYTES: usize = 64 * 1024;
 
 thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static FREE: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
 }

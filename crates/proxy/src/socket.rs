@@ -128,7 +128,8 @@ const BACKLOG: i32 = 65_535;
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 4;
-const LINGER: Duration = Duration::from_secs(1);
+/// For last words, and for nothing else.
+pub(crate) const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
 use crate::outcome::ConnectFault;
-use pool::Pool;
+pub(crate) use pool::Pool;
 
 /// What is known about the endpoints of every backend in use.
 #[derive(Debug, Default)]
@@ -83,7 +83,8 @@ impl Upstreams {
         });
     }
 
-    fn pool(&self, backend: &Backend) -> Arc<Pool> {
+    /// What is known about a backend's endpoints.
+    pub(crate) fn pool(&self, backend: &Backend) -> Arc<Pool> {
         let of_port = |ports: &ServicePools| {
             ports
                 .iter()
@@ -105,7 +106,8 @@ impl Upstreams {
     }
 }
 
-async fn connect(endpoint: SocketAddr) -> io::Result<TcpStream> {
+/// Connects to one endpoint.
+pub(crate) async fn connect(endpoint: SocketAddr) -> io::Result<TcpStream> {
     let socket = if endpoint.is_ipv4() {
         TcpSocket::new_v4()
     } else {
@@ -128,6 +130,8 @@ mod tests {
             port: 443,
             endpoints,
             proxy_protocol: None,
+            protocol: sealway_core::BackendProtocol::Unstated,
+            tls: sealway_core::UpstreamTls::Plain,
         }
     }
 

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::{self, Sources};
+use crate::expiry::Expiry;
 use crate::reconcile::Reconciler;
 use crate::view::{Phase, View};
 
@@ -59,6 +60,7 @@ impl Gateway {
     ) -> Self {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
+        let expiry = Expiry::register(&mut registry);
         let proxy = Arc::new(Proxy::new(config, metrics.clone(), data_plane.clone()));
         let view = watch::Sender::new(Arc::new(View::default()));
         let sources = Sources {
@@ -72,7 +74,7 @@ impl Gateway {
         if let Some(socket) = sockets.health {
             tasks.spawn(admin::serve(socket, admin::health_router(sources)));
         }
-        let reconciler = Reconciler::new(settings, Arc::clone(&proxy), metrics, view.clone());
+        let reconciler = Reconciler::new(settings, Arc::clone(&proxy), metrics, expiry, view.clone());
         tasks.spawn(reconciler.run(loads));
         Self { proxy, view, tasks }
     }

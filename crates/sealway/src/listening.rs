@@ -133,9 +133,20 @@ fn bound(view: &View, ports: &BTreeMap<SocketKey, PortState>) -> Vec<Line> {
 }
 
 fn serving(plan: &PortPlan) -> String {
-    let PortPlan::Tls(plan) = plan;
-    let serving = plan.listeners.iter().filter(|listener| listener.fate == ListenerFate::Serves);
-    let names: BTreeSet<&str> = serving.map(|listener| listener.name.as_str()).collect();
+    let listeners: Vec<(&str, &ListenerFate)> = match plan {
+        PortPlan::Tls(plan) => plan
+            .listeners
+            .iter()
+            .map(|listener| (&*listener.name, &listener.fate))
+            .collect(),
+        PortPlan::Http(plan) => plan
+            .listeners
+            .iter()
+            .map(|listener| (&*listener.name, &listener.fate))
+            .collect(),
+    };
+    let serving = listeners.into_iter().filter(|(_, fate)| **fate == ListenerFate::Serves);
+    let names: BTreeSet<&str> = serving.map(|(name, _)| name).collect();
     names.into_iter().collect::<Vec<_>>().join(", ")
 }
 

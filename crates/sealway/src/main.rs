@@ -9,6 +9,7 @@ mod admin;
 mod args;
 mod commands;
 mod document;
+mod expiry;
 mod gateway;
 mod listening;
 mod logging;

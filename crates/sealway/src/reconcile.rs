@@ -1,8 +1,8 @@
 //! The reconcile loop: every event compiles, and what differs is published, shown and said.
 //!
-//! Events: a load of manifests, what became of sockets, an answer for a name, the time that the compiler asked to be woken at. Output:
-//! snapshots to the data plane, a [`View`] to the admin API, log lines. Invariant: nothing is published before the first complete load,
-//! and a load that failed leaves everything as it was.
+//! Events: a load of manifests, what became of sockets, what backends did in TLS, an answer for a name, the time that the compiler asked
+//! to be woken at. Output: snapshots to the data plane, a [`View`] to the admin API, log lines. Invariant: nothing is published before
+//! the first complete load, and a load that failed leaves everything as it was.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::expiry::Expiry;
 use crate::listening::Announcer;
 use crate::manifests::gather;
 use crate::names::Names;
@@ -29,6 +30,7 @@ pub(crate) struct Reconciler {
     compiler: Compiler,
     proxy: Arc<Proxy>,
     metrics: Metrics,
+    expiry: Expiry,
     names: Names,
     view: watch::Sender<Arc<View>>,
     announcer: Announcer,
@@ -37,12 +39,19 @@ pub(crate) struct Reconciler {
 
 impl Reconciler {
     /// A loop that has seen nothing yet.
-    pub(crate) fn new(settings: Settings, proxy: Arc<Proxy>, metrics: Metrics, view: watch::Sender<Arc<View>>) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        proxy: Arc<Proxy>,
+        metrics: Metrics,
+        expiry: Expiry,
+        view: watch::Sender<Arc<View>>,
+    ) -> Self {
         Self {
             compiler: Compiler::new(settings.clone()),
             settings,
             proxy,
             metrics,
+            expiry,
             names: Names::start(),
             view,
             announcer: Announcer::default(),
@@ -55,6 +64,7 @@ impl Reconciler {
         let mut load = loads.borrow_and_update().clone();
         let mut noticed = Instant::now();
         let mut ports = self.proxy.port_states();
+        let mut backends = self.proxy.backend_tls();
         let mut is_new = true;
         let mut is_first = true;
         loop {
@@ -62,6 +72,7 @@ impl Reconciler {
                 now: Timestamp::now(),
                 ports: Ports::Reported(ports.borrow_and_update().clone()),
                 names: self.names.answers(),
+                backend_tls: backends.borrow_and_update().clone(),
             };
             let compiled = self.compile(&load, &observed);
             let wake_at = compiled.as_ref().and_then(|compiled| compiled.wake_at);
@@ -84,6 +95,7 @@ impl Reconciler {
                     is_new = true;
                 }
                 changed = ports.changed() => if changed.is_err() { return },
+                changed = seldom(&mut backends) => if changed.is_err() { return },
                 () = self.names.changed() => {}
                 () = alarm(wake_at) => {}
             }
@@ -129,7 +141,8 @@ impl Reconciler {
     /// Publishes first: what is served must not wait for what is said.
     fn apply(&mut self, compiled: Compiled, load: &Loaded, observed: &Observed) {
         if !is_same(&self.published, &compiled.snapshots) {
-            self.proxy.publish(&compiled.snapshots);
+            self.proxy.publish(&compiled.snapshots, &compiled.keys);
+            self.expiry.show(&compiled.snapshots);
             self.published.clone_from(&compiled.snapshots);
         }
         self.names.want(&compiled.names);
@@ -192,6 +205,13 @@ fn result(load: &Loaded) -> Reload {
         .iter()
         .any(|problem| problem.cause.severity() == Severity::Error);
     if failed { Reload::Failure } else { Reload::Success }
+}
+
+/// The next change, but not at once: of two endpoints one may fail and one succeed, many times a second.
+async fn seldom<T>(changes: &mut watch::Receiver<T>) -> Result<(), watch::error::RecvError> {
+    changes.changed().await?;
+    sleep(Duration::from_millis(250)).await;
+    Ok(())
 }
 
 async fn alarm(at: Option<Timestamp>) {

@@ -35,9 +35,20 @@ pub(crate) fn render(statuses: &Statuses) -> String {
         for parent in &status.parents {
             rows.push(Row::new(
                 1,
-                parent_name(&parent.parent_ref, &route.key.namespace),
+                parent_name("parent", &parent.parent_ref, &route.key.namespace),
                 "",
                 &parent.conditions,
+            ));
+        }
+    }
+    for (key, status) in &statuses.backend_tls_policies {
+        rows.push(Row::new(0, format!("BackendTLSPolicy {key}"), "", &[]));
+        for ancestor in &status.ancestors {
+            rows.push(Row::new(
+                1,
+                parent_name("ancestor", &ancestor.ancestor_ref, &key.namespace),
+                "",
+                &ancestor.conditions,
             ));
         }
     }
@@ -75,12 +86,12 @@ fn table(rows: &[Row<'_>]) -> String {
 }
 
 /// A parent as `Gateway namespace/name`, with listener and port where the reference names them.
-fn parent_name(parent: &ParentRef, own_namespace: &str) -> String {
+fn parent_name(role: &str, parent: &ParentRef, own_namespace: &str) -> String {
     let namespace = parent.namespace.as_deref().unwrap_or(own_namespace);
     let section = parent.section_name.as_deref().map(|section| format!(" {section}"));
     let port = parent.port.map(|port| format!(" port {port}"));
     format!(
-        "parent {} {namespace}/{}{}{}",
+        "{role} {} {namespace}/{}{}{}",
         parent.kind,
         parent.name,
         section.unwrap_or_default(),

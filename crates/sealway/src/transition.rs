@@ -49,7 +49,7 @@ fn stamp(condition: &mut Map<String, Value>, before: Option<&Vec<Value>>, time: 
 }
 
 fn is_same_element(one: &Value, two: &Value) -> bool {
-    ["name", "parentRef"]
+    ["name", "parentRef", "ancestorRef"]
         .iter()
         .any(|key| one.get(key).is_some() && one.get(key) == two.get(key))
 }

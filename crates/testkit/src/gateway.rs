@@ -178,11 +178,12 @@ impl TestGateway {
                 now: Timestamp::now(),
                 ports,
                 names: Default::default(),
+                backend_tls: Default::default(),
             };
             compiler.compile(&resources, &observed)
         };
         let first = compile(&mut self.compiler, Ports::Reported(ports.borrow().clone()));
-        self.proxy.publish(&first.snapshots);
+        self.proxy.publish(&first.snapshots, &first.keys);
         let wanted: BTreeSet<SocketKey> = sockets(&first).collect();
         let reported = wait_until(DEADLINE, || {
             let states = ports.borrow_and_update();
@@ -191,7 +192,7 @@ impl TestGateway {
         assert!(reported.await, "sockets were not reported within {DEADLINE:?}: {wanted:?}");
         let states = ports.borrow().clone();
         self.compiled = compile(&mut self.compiler, Ports::Reported(states));
-        self.proxy.publish(&self.compiled.snapshots);
+        self.proxy.publish(&self.compiled.snapshots, &self.compiled.keys);
     }
 }
 

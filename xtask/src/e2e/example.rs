@@ -20,7 +20,15 @@ pub(crate) async fn demo_once(context: &Context) -> anyhow::Result<String> {
         .arg("--state-dir")
         .arg(directory.join("state"));
     let text = run(demo, "").await?.success()?;
-    for row in ["payment", "vault", "primary", "replica", "mutual TLS", "unknown"] {
+    for row in [
+        "passthrough",
+        "PostgreSQL",
+        "mutual TLS",
+        "unknown",
+        "terminate",
+        "re-encrypt",
+        "strict backend",
+    ] {
         ensure!(text.contains(row), "no row about {row}:\n{text}");
     }
     Ok("exit status 0".to_owned())
@@ -88,11 +96,11 @@ async fn listening(address: SocketAddr) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An offset that brings both ports of the example to free ones.
+/// An offset that brings all ports of the example to free ones.
 fn free_offset() -> anyhow::Result<u16> {
     let free = |port: u16| TcpListener::bind(loopback(port)).is_ok();
     (2_000..20_000)
         .step_by(37)
-        .find(|offset| free(443 + offset) && free(8443 + offset))
+        .find(|offset| [443, 8443, 9443].iter().all(|port| free(port + offset)))
         .context("no free offset")
 }

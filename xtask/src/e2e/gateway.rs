@@ -3,10 +3,11 @@
 use std::fmt::Write;
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use sealway_demo::certificates::write_private;
 use sealway_testkit::{free_port, loopback};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -61,24 +62,53 @@ impl Gateway {
         options: Options,
     ) -> anyhow::Result<Self> {
         let directory = context.directory(name)?;
-        let (address, admin) = (loopback(free_port()), loopback(free_port()));
-        let manifests = directory.join("manifests");
-        fs::create_dir_all(&manifests)?;
-        fs::write(manifests.join("gateway.yaml"), gateway_manifest(address.port()))?;
+        let address = loopback(free_port());
+        write_manifest(&directory, "gateway.yaml", &gateway_manifest(address.port()))?;
+        write_manifest(&directory, "routes.yaml", &routes_manifest(routes)?)?;
+        let endpoints: Vec<String> = backends
+            .iter()
+            .enumerate()
+            .map(|(number, backend)| format!("e2e/backend-{number}:443={backend}"))
+            .collect();
+        Self::run(context, directory, address, &endpoints, options).await
+    }
 
+    /// Starts one on this manifest, one of whose listeners is at `address`, with these `--endpoint`s.
+    pub(crate) async fn start_on(
+        context: &Context,
+        name: &str,
+        manifest: &str,
+        address: SocketAddr,
+        endpoints: &[String],
+    ) -> anyhow::Result<Self> {
+        let directory = context.directory(name)?;
+        write_manifest(&directory, "manifest.yaml", manifest)?;
+        Self::run(context, directory, address, endpoints, Options::default()).await
+    }
+
+    async fn run(
+        context: &Context,
+        directory: PathBuf,
+        address: SocketAddr,
+        endpoints: &[String],
+        options: Options,
+    ) -> anyhow::Result<Self> {
+        let admin = loopback(free_port());
         let limit = options
             .descriptors
             .map_or_else(|| "$(ulimit -Hn)".to_owned(), |limit| limit.to_string());
         let mut process = command("sh", ["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"]);
-        process.arg(&context.binary).args(["run", "-f"]).arg(&manifests);
+        process
+            .arg(&context.binary)
+            .args(["run", "-f"])
+            .arg(directory.join(MANIFESTS));
         process
             .args(["--admin", &admin.to_string(), "--state-dir"])
             .arg(directory.join("state"));
-        for (number, backend) in backends.iter().enumerate() {
-            process.arg("--endpoint").arg(format!("e2e/backend-{number}:443={backend}"));
+        for endpoint in endpoints {
+            process.args(["--endpoint", endpoint]);
         }
         process.args(&options.flags);
-        write_routes(&directory, routes)?;
         let process = serve(process, &directory.join("log"))?;
         let mut gateway = Self {
             address,
@@ -92,7 +122,7 @@ impl Gateway {
 
     /// Replaces the routes; returns when the file is in place, not when the change has taken effect.
     pub(crate) fn apply(&self, routes: &[Route]) -> anyhow::Result<()> {
-        write_routes(&self.directory, routes)
+        write_manifest(&self.directory, "routes.yaml", &routes_manifest(routes)?)
     }
 
     /// Waits until the served snapshot contains `text`, or does not.
@@ -189,8 +219,7 @@ spec:
     )
 }
 
-/// One file with all routes, renamed into place as editors do.
-fn write_routes(directory: &std::path::Path, routes: &[Route]) -> anyhow::Result<()> {
+fn routes_manifest(routes: &[Route]) -> anyhow::Result<String> {
     let mut yaml = String::new();
     for route in routes {
         write!(
@@ -217,12 +246,19 @@ spec:
             route.backend
         )?;
     }
-    let temporary = directory.join("routes.yaml.new");
-    fs::write(&temporary, yaml)?;
-    fs::rename(&temporary, directory.join("manifests/routes.yaml"))?;
+    Ok(yaml)
+}
+
+/// One file, renamed into place as editors do; only its owner reads it, for it may hold keys.
+fn write_manifest(directory: &Path, name: &str, yaml: &str) -> anyhow::Result<()> {
+    let (temporary, manifests) = (directory.join(name), directory.join(MANIFESTS));
+    fs::create_dir_all(&manifests)?;
+    write_private(&temporary, yaml.as_bytes())?;
+    fs::rename(&temporary, manifests.join(name))?;
     Ok(())
 }
 
+const MANIFESTS: &str = "manifests";
 /// An endpoint for routes whose backend is never asked: the discard port, where nothing listens.
 pub(crate) const NOBODY: SocketAddr = loopback(9);
 const READY: Duration = Duration::from_secs(20);

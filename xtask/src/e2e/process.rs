@@ -49,7 +49,12 @@ impl Output {
 }
 
 /// Runs a program to its end with `input` on standard input.
-pub(crate) async fn run(mut command: Command, input: &str) -> anyhow::Result<Output> {
+pub(crate) async fn run(command: Command, input: &str) -> anyhow::Result<Output> {
+    run_within(DEADLINE, command, input).await
+}
+
+/// The same for a program that may take longer, or has to be quicker.
+pub(crate) async fn run_within(deadline: Duration, mut command: Command, input: &str) -> anyhow::Result<Output> {
     let name = command.as_std().get_program().to_string_lossy().into_owned();
     let mut child = command
         .stdin(Stdio::piped())
@@ -62,9 +67,9 @@ pub(crate) async fn run(mut command: Command, input: &str) -> anyhow::Result<Out
         // A program that does not want its input may be gone already.
         let _ = stdin.write_all(input.as_bytes()).await;
     }
-    let output = tokio::time::timeout(DEADLINE, child.wait_with_output())
+    let output = tokio::time::timeout(deadline, child.wait_with_output())
         .await
-        .with_context(|| format!("{name} did not end within {} s", DEADLINE.as_secs()))??;
+        .with_context(|| format!("{name} did not end within {} s", deadline.as_secs()))??;
     let text = [output.stdout, output.stderr].concat();
     Ok(Output {
         succeeded: output.status.success(),

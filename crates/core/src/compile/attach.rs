@@ -1,7 +1,7 @@
 //! Pass 5, second half: routes to listeners.
 //!
 //! Job: for every parent reference of ours, decide whether the route attaches, claim its names on the listeners that take it, and
-//! write its status. Input: Gateways with examined listeners. Output: route statuses; `attached` and `routes` of the listeners.
+//! write its status. Input: Gateways with examined listeners. Output: route statuses; `attached`, `routes` and `requests` of the listeners.
 //! Invariant: routes are entered oldest first, then by namespace and name, so the first claim on a hostname is the one that holds.
 
 use std::collections::BTreeMap;
@@ -10,9 +10,10 @@ use std::sync::Arc;
 use sealway_api::{GATEWAY_GROUP, Kind, ObjectKey, ObjectRef, ParentRef, RouteParentStatus, RouteStatus};
 
 use super::admission::{self, Refusal};
-use super::routes::{self, Route, Rules};
-use super::statuses;
-use super::world::{GatewayWork, ListenerWork, Stage, World};
+use super::http::{self, RouteRequests};
+use super::routes::{self, Carried, Route, Rules};
+use super::world::{GatewayWork, ListenerWork, World};
+use super::{listeners, policies, statuses};
 use crate::hostname::HostnamePattern;
 use crate::problem::Cause;
 use crate::snapshot::Forward;
@@ -21,9 +22,7 @@ use crate::snapshot::Forward;
 pub(super) enum Outcome {
     /// At least one listener took it; with a cause, none of those is served itself.
     Attached(Option<Cause>),
-    /// A listener took it, but this version does not serve such routes.
-    NotYet(Cause),
-    /// No listener took it; the reason of the one that came closest.
+    /// No listener took it, for the reason of the one that came closest; or nothing of it can be served.
     Refused(Cause),
 }
 
@@ -50,23 +49,32 @@ pub(super) fn attach<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>]
             let Some(gateway) = gateways.get_mut(parent.gateway) else {
                 continue;
             };
-            let outcome = attach_to(world, &route, parent, gateway, traffic.forward.as_ref(), &mut taken);
+            let outcome = attach_to(world, &route, parent, gateway, &traffic.carried, &mut taken);
             parents.push(RouteParentStatus {
                 parent_ref: parent.reference.clone(),
                 controller_name: world.settings.controller_name().to_owned(),
-                conditions: statuses::route(route.metadata.generation, &outcome, traffic.unresolved.as_ref()),
+                conditions: statuses::route(route.metadata.generation, &outcome, &traffic),
             });
         }
-        for (gateway, listener) in &taken.counted {
+        for (gateway, listener) in &taken.listeners {
             let listeners = gateways.get_mut(*gateway).map(|gateway| &mut gateway.listeners);
             if let Some(work) = listeners.and_then(|listeners| listeners.get_mut(*listener)) {
                 work.attached += 1;
+            }
+        }
+        for (gateway, listener) in &taken.listeners {
+            let Some(gateway) = gateways.get(*gateway) else { continue };
+            // What passes through is none of a BackendTLSPolicy's business.
+            let opens = |work: &ListenerWork<'_>| work.ends_tls() || !listeners::speaks_tls(work.listener);
+            if gateway.listeners.get(*listener).is_some_and(opens) {
+                policies::reach(world, &route.object, &gateway.key);
             }
         }
         report_ignored(world, &route, &taken);
         report_unreachable(world, &route, gateways, &taken);
         statuses.insert(route.object, RouteStatus { parents });
     }
+    http::report_shadowed(world, gateways);
     statuses
 }
 
@@ -90,11 +98,9 @@ impl Parent<'_> {
 struct Taken {
     /// Hostnames that some listener took, by position.
     hostnames: Vec<usize>,
-    /// Gateway and listener, by position, that took it: served by this version or not.
+    /// Gateway and listener, by position, that took it and count it: two references to one listener are one route
+    /// (apis/v1/gateway_types.go, AttachedRoutes).
     listeners: Vec<(usize, usize)>,
-    /// Those of them that count it. A route that says something else than Accepted=True must not be counted, and two references to
-    /// one listener are one route (apis/v1/gateway_types.go, AttachedRoutes).
-    counted: Vec<(usize, usize)>,
 }
 
 fn add(list: &mut Vec<(usize, usize)>, entry: (usize, usize)) {
@@ -164,26 +170,44 @@ fn attach_to(
     route: &Route<'_>,
     parent: &Parent<'_>,
     gateway: &mut GatewayWork<'_>,
-    forward: Option<&Arc<Forward>>,
+    carried: &Carried,
     taken: &mut Taken,
 ) -> Outcome {
     let meant = |(_, work): &(usize, &ListenerWork<'_>)| work.is_meant_by(parent.reference);
     let mut refused: Vec<(Refusal, &ListenerWork<'_>)> = Vec::new();
+    let mut rivals: Vec<Cause> = Vec::new();
     let mut attached: Vec<usize> = Vec::new();
     for (position, work) in gateway.listeners.iter().enumerate().filter(meant) {
         match admission::refusal(route, work) {
-            None => attached.push(position),
+            None => match rival(route, carried, gateway, work) {
+                None => attached.push(position),
+                Some(cause) => rivals.push(cause),
+            },
             Some(refusal) => refused.push((refusal, work)),
         }
+    }
+    if let (true, Some(cause)) = (attached.is_empty(), rivals.first()) {
+        world.report(&route.object, "spec.hostnames", cause.clone());
+        return Outcome::Refused(cause.clone());
     }
     if attached.is_empty() {
         let (at, cause) = closest(route, parent, gateway, &refused);
         world.report(&route.object, at, cause.clone());
         return Outcome::Refused(cause);
     }
+    // Its rules' problems have been told.
+    if let Carried::Refused(cause) = carried {
+        return Outcome::Refused(cause.clone());
+    }
+    for cause in rivals {
+        world.report(&route.object, "spec.hostnames", cause);
+    }
 
-    let outcome = unserved(route, gateway, &attached);
-    if let Outcome::Attached(Some(cause)) = &outcome {
+    let outcome = unserved(gateway, &attached);
+    let is_awaited = |position: &usize| gateway.listeners.get(*position).is_some_and(|work| work.is_awaited);
+    if let Outcome::Attached(Some(cause)) = &outcome
+        && !attached.iter().any(is_awaited)
+    {
         world.report(&route.object, parent.field(), cause.clone());
     }
     let mut shadows = Vec::new();
@@ -199,11 +223,10 @@ fn attach_to(
             .filter(|(_, pattern)| work.hostname.intersects(pattern));
         taken.hostnames.extend(served.map(|(position, _)| position));
         add(&mut taken.listeners, (parent.gateway, position));
-        if matches!(outcome, Outcome::Attached(_)) {
-            add(&mut taken.counted, (parent.gateway, position));
-        }
-        if let Some(forward) = forward {
-            claim(route, &key, work, forward, &mut shadows);
+        match carried {
+            Carried::Connections(forward) => claim(route, &key, work, forward, &mut shadows),
+            Carried::Requests(requests) => claim_requests(route, work, requests),
+            Carried::Refused(_) | Carried::Nothing => {}
         }
     }
     for (field, cause) in shadows {
@@ -214,7 +237,7 @@ fn attach_to(
 
 /// Attached; unless what took it serves nothing. The specification counts a route on a refused listener ("Listener or Route status does
 /// not impact successful attachment"), and counts accepted routes only: so such a route is accepted, and its message says the rest.
-fn unserved(route: &Route<'_>, gateway: &GatewayWork<'_>, attached: &[usize]) -> Outcome {
+fn unserved(gateway: &GatewayWork<'_>, attached: &[usize]) -> Outcome {
     if let Some(cause) = &gateway.refused {
         return Outcome::Attached(Some(Cause::ParentNotServed {
             gateway: gateway.key.clone(),
@@ -223,29 +246,30 @@ fn unserved(route: &Route<'_>, gateway: &GatewayWork<'_>, attached: &[usize]) ->
         }));
     }
     let mut refused = None;
-    let mut waits = false;
     for work in attached.iter().filter_map(|position| gateway.listeners.get(*position)) {
-        match (&work.refused, work.stage) {
-            (None, Stage::Served) => return Outcome::Attached(None),
-            (None, Stage::NotYet) => waits = true,
-            (Some(cause), _) => {
-                refused.get_or_insert_with(|| Cause::ParentNotServed {
-                    gateway: gateway.key.clone(),
-                    listener: Some(work.listener.name.clone()),
-                    reason: cause.reason(),
-                });
-            }
-        }
+        let Some(cause) = &work.refused else {
+            return Outcome::Attached(None);
+        };
+        refused.get_or_insert_with(|| Cause::ParentNotServed {
+            gateway: gateway.key.clone(),
+            listener: Some(work.listener.name.clone()),
+            reason: cause.reason(),
+        });
     }
-    if waits { not_yet(route) } else { Outcome::Attached(refused) }
+    Outcome::Attached(refused)
 }
 
-fn not_yet(route: &Route<'_>) -> Outcome {
-    let what = match &route.object.kind {
-        Kind::TlsRoute => "TLSRoutes on listeners that end TLS".to_owned(),
-        kind => format!("{kind}s"),
-    };
-    Outcome::NotYet(Cause::NotServedYet { what })
+/// HTTPRoutes and GRPCRoutes do not meet on a name of a listener: "An implementation that does so MUST accept exactly one of them", the
+/// older, then the first by name (apis/v1/grpcroute_types.go, Hostnames). Routes are entered in that order.
+fn rival(route: &Route<'_>, carried: &Carried, gateway: &GatewayWork<'_>, work: &ListenerWork<'_>) -> Option<Cause> {
+    let Carried::Requests(requests) = carried else { return None };
+    let (hostname, rival) = work.requests.rival(route, requests, &work.hostname)?;
+    Some(Cause::RouteKindConflict {
+        hostname,
+        by: rival.route.clone(),
+        gateway: gateway.key.clone(),
+        listener: work.listener.name.clone(),
+    })
 }
 
 /// The reference means no listener of the Gateway.
@@ -330,6 +354,16 @@ fn claim(
     }
 }
 
+/// Likewise for requests, where several routes may have one hostname.
+fn claim_requests(route: &Route<'_>, work: &mut ListenerWork<'_>, requests: &Arc<RouteRequests>) {
+    if route.patterns.is_empty() {
+        work.requests.claim(&HostnamePattern::Any, requests);
+    }
+    for pattern in route.patterns.iter().filter(|pattern| work.hostname.intersects(pattern)) {
+        work.requests.claim(pattern, requests);
+    }
+}
+
 fn hostname_field(position: usize) -> String {
     format!("spec.hostnames[{position}]")
 }
@@ -349,7 +383,7 @@ fn report_ignored(world: &mut World<'_>, route: &Route<'_>, taken: &Taken) {
 
 /// Hostnames whose connections all go to another, more specific listener, to which the route is not attached.
 fn report_unreachable(world: &mut World<'_>, route: &Route<'_>, gateways: &[GatewayWork<'_>], taken: &Taken) {
-    if !matches!(route.rules, Rules::Tls(_)) {
+    if matches!(route.rules, Rules::Unread) {
         return;
     }
     for (gateway_position, position) in &taken.listeners {

@@ -5,14 +5,16 @@
 //! Service is worked out once, however many routes refer to it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use sealway_api::{BackendRef, EndpointAddressType, EndpointSlice, Kind, ObjectKey, ObjectRef, Service, ServicePort};
 
+use super::policies;
 use super::routes::Route;
-use super::values;
 use super::world::World;
+use super::{http, values};
 use crate::problem::{Cause, NoEndpoint};
 use crate::settings::{BackendAddress, PortSelector, Ports};
 use crate::snapshot::{Backend, BackendFault, Target, WeightedBackend};
@@ -53,15 +55,14 @@ impl Missing {
     }
 }
 
-/// Resolves one reference; reports what is wrong with it and gives the cause when ResolvedRefs must be false. `rule` and `position`
-/// say where it stands.
+/// Resolves one reference, which stands `at` a field; reports what is wrong with it and gives the cause when ResolvedRefs must be false.
 pub(super) fn resolve<'a>(
     world: &mut World<'a>,
     route: &Route<'a>,
-    (rule, position): (usize, usize),
+    at: fmt::Arguments<'_>,
     reference: &'a BackendRef,
 ) -> (WeightedBackend, Option<Cause>) {
-    let field = |part: &str| format!("spec.rules[{rule}].backendRefs[{position}]{part}");
+    let field = |part: &str| format!("{at}{part}");
     let weighted = |name: String, target| WeightedBackend {
         name,
         weight: reference.weight,
@@ -76,6 +77,9 @@ pub(super) fn resolve<'a>(
             return (weighted(name, Target::Refuse(fault)), Some(cause));
         }
     };
+    let service = ObjectKey::new(route.backend_namespace(reference), &reference.name);
+    let port = service_port(world, &service, reference.port.unwrap_or_default());
+    policies::need(world, &route.object, &service, port);
     let (target, cause) = match &found.result {
         Ok(backend) => (Target::Backend(Arc::clone(backend)), None),
         Err(Missing::Name) => (Target::Refuse(BackendFault::NameUnresolved), None),
@@ -141,7 +145,7 @@ fn find<'a>(world: &mut World<'a>, namespace: &'a str, name: &'a str, port: u16)
 fn work_out(world: &mut World<'_>, object: &ObjectRef, port: u16) -> Result<Arc<Backend>, Missing> {
     let key = &object.key;
     let service = world.resources.services.get(key).map(|service| &**service);
-    let service_port = service.and_then(|service| service.spec.ports.iter().find(|entry| entry.port == port && is_tcp(entry)));
+    let service_port = service_port(world, key, port);
     let mut proxy_protocol = None;
     if let Some(service) = service {
         proxy_protocol = values::proxy_protocol(&service.metadata.annotations).unwrap_or_else(|cause| {
@@ -150,11 +154,14 @@ fn work_out(world: &mut World<'_>, object: &ObjectRef, port: u16) -> Result<Arc<
         });
     }
     let endpoints = endpoints(world, object, service, service_port, port)?;
+    let tls = world.policies.upstream(key, service_port.map(|port| port.name.as_str()));
     let backend = Backend {
         service: key.clone(),
         port,
         endpoints,
         proxy_protocol,
+        protocol: http::protocol(service_port, &tls),
+        tls,
     };
     let last = world
         .last_backends
@@ -236,7 +243,12 @@ fn no_service(world: &World<'_>, key: &ObjectKey, port: u16) -> Missing {
     }
 }
 
-fn is_tcp(port: &ServicePort) -> bool {
+fn service_port<'a>(world: &World<'a>, service: &ObjectKey, port: u16) -> Option<&'a ServicePort> {
+    let service = world.resources.services.get(service)?;
+    service.spec.ports.iter().find(|entry| entry.port == port && is_tcp(entry))
+}
+
+pub(super) fn is_tcp(port: &ServicePort) -> bool {
     port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP")
 }
 

@@ -154,12 +154,22 @@ fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> G
         );
         None
     });
+    let headers = values::client_certificate_headers(&gateway.metadata.annotations);
+    let client_certificate_headers = headers.unwrap_or_else(|cause| {
+        let field = format!("metadata.annotations[{}]", values::CLIENT_CERTIFICATE_HEADERS);
+        world.report(&object, field, cause);
+        None
+    });
     GatewayWork {
         key: object.key.clone(),
         object,
         gateway,
         addresses,
         trusted_proxies: trusted_proxies.unwrap_or_default(),
+        client_certificate: None,
+        client_certificate_headers: client_certificate_headers.unwrap_or_default(),
+        unresolved: None,
+        insecure: Vec::new(),
         refused,
         unusable_address: None,
         bound: Vec::new(),

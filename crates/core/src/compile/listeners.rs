@@ -6,11 +6,12 @@ use sealway_api::{
     FromNamespaces, Kind, LabelOperator, LabelSelector, Listener, NAMESPACE_NAME_LABEL, Protocol, RouteGroupKind, TlsMode,
 };
 
-use super::world::{Binding, GatewayWork, ListenerWork, Stage, World};
+use super::http::ListenerRequests;
+use super::world::{Binding, GatewayWork, ListenerWork, World};
 use super::{certificates, routes};
 use crate::hostname::{HostnamePattern, NameIndex};
 use crate::problem::Cause;
-use crate::snapshot::Transport;
+use crate::snapshot::{TlsOptions, Transport};
 
 /// Examines the listeners of a Gateway and finds those whose names overlap.
 pub(super) fn examine<'a>(world: &mut World<'a>, gateway: &mut GatewayWork<'a>) {
@@ -27,18 +28,22 @@ pub(super) fn examine<'a>(world: &mut World<'a>, gateway: &mut GatewayWork<'a>) 
                 Transport::Tcp
             },
             kinds: Vec::new(),
-            stage: Stage::NotYet,
             refused: None,
+            certificates: Vec::new(),
+            client_validation: None,
+            options: TlsOptions::default(),
             conflicted: false,
+            is_awaited: false,
             unresolved: None,
             overlaps: Vec::new(),
             binding: Binding::Bound,
             attached: 0,
             routes: NameIndex::default(),
+            requests: ListenerRequests::default(),
         };
         protocol(world, &mut work);
         kinds(world, &mut work);
-        certificates::check(world, &mut work);
+        certificates::read(world, &mut work);
         selector(world, &work);
         gateway.listeners.push(work);
     }
@@ -46,7 +51,7 @@ pub(super) fn examine<'a>(world: &mut World<'a>, gateway: &mut GatewayWork<'a>) 
         .listeners
         .iter()
         .enumerate()
-        .filter(|(_, work)| speaks_tls(work.listener))
+        .filter(|(_, work)| has_names(work.listener))
     {
         // Of two claims on one name both listeners are refused, so it does not matter which one is found.
         let _ = gateway.names.entry(work.port()).or_default().claim(&work.hostname, position);
@@ -58,11 +63,9 @@ fn protocol(world: &mut World<'_>, work: &mut ListenerWork<'_>) {
     let listener = work.listener;
     let mode = mode(listener);
     let refused = match (&listener.protocol, &mode) {
-        (Protocol::Tls, TlsMode::Passthrough) => {
-            work.stage = Stage::Served;
+        (Protocol::Tls, TlsMode::Passthrough) | (Protocol::Https | Protocol::Tls, TlsMode::Terminate) | (Protocol::Http, _) => {
             None
         }
-        (Protocol::Https | Protocol::Tls, TlsMode::Terminate) | (Protocol::Http, _) => None,
         (protocol @ (Protocol::Tls | Protocol::Https), mode) => Some((
             "tls.mode",
             Cause::TlsModeUnsupported {
@@ -249,6 +252,11 @@ fn overlaps(listeners: &mut [ListenerWork<'_>]) {
     for (work, names) in listeners.iter_mut().zip(overlapping) {
         work.overlaps = names;
     }
+}
+
+/// Whether names tell the listener from others of its port.
+fn has_names(listener: &Listener) -> bool {
+    speaks_tls(listener) || listener.protocol == Protocol::Http
 }
 
 /// Whether the listener reads a ClientHello.

@@ -1,4 +1,4 @@
-//! Pass 6: references around the routes, checked for the reader's sake: policies, issuers, what Deployments mount.
+//! Pass 6: references around the routes, checked for the reader's sake: issuers, what Deployments mount.
 //!
 //! Nothing here changes what is served. A thing that something else in the manifests will make (a Certificate its Secret, a Bundle its
 //! ConfigMaps) counts as there.
@@ -13,7 +13,6 @@ use crate::problem::Cause;
 /// Runs every check.
 pub(super) fn check(world: &mut World<'_>) {
     listener_sets(world);
-    policies(world);
     issuers(world);
     certificates(world);
     deployments(world);
@@ -28,31 +27,6 @@ fn listener_sets(world: &mut World<'_>) {
         if gateways::is_served(world, &gateway) {
             let what = "ListenerSets".to_owned();
             world.report(&ObjectRef::of(Kind::ListenerSet, key), "spec", Cause::NotServedYet { what });
-        }
-    }
-}
-
-fn policies(world: &mut World<'_>) {
-    for (key, policy) in &world.resources.backend_tls_policies {
-        let object = ObjectRef::of(Kind::BackendTlsPolicy, key);
-        for (position, target) in policy.spec.target_refs.iter().enumerate() {
-            let reference = ObjectRef::new(Kind::from(target.kind.as_str()), &key.namespace, &target.name);
-            let made_by_flag = world.settings.endpoints.iter().any(|entry| entry.service == reference.key);
-            if reference.kind == Kind::Service && !world.resources.contains(&reference) && !made_by_flag {
-                let cause = Cause::PolicyTargetMissing { target: reference };
-                world.report(&object, format!("spec.targetRefs[{position}].name"), cause);
-            }
-        }
-        for (position, ca) in policy.spec.validation.ca_certificate_refs.iter().enumerate() {
-            let reference = ObjectRef::new(
-                Kind::from(ca.kind.as_deref().unwrap_or("ConfigMap")),
-                &key.namespace,
-                &ca.name,
-            );
-            if matches!(reference.kind, Kind::ConfigMap | Kind::Secret) && !exists(world.resources, &reference) {
-                let cause = Cause::CaRefMissing { reference };
-                world.report(&object, format!("spec.validation.caCertificateRefs[{position}].name"), cause);
-            }
         }
     }
 }
@@ -176,7 +150,8 @@ fn exists(resources: &Resources, reference: &ObjectRef) -> bool {
         || bundled(resources, reference)
 }
 
-fn bundled(resources: &Resources, reference: &ObjectRef) -> bool {
+/// Whether a Bundle is to write it.
+pub(super) fn bundled(resources: &Resources, reference: &ObjectRef) -> bool {
     resources
         .bundles
         .get(&ObjectKey::new("", &reference.key.name))

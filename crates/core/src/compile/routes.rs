@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
-use sealway_api::{BackendRef, HttpRouteRule, Kind, L4RouteRule, ObjectMeta, ObjectRef, ParentRef};
+use sealway_api::{BackendRef, GrpcRouteRule, HttpRouteRule, Kind, L4RouteRule, ObjectMeta, ObjectRef, ParentRef};
 
+use super::http::{self, RouteRequests};
 use super::world::{Labels, World};
 use super::{backends, values};
 use crate::hostname::HostnamePattern;
 use crate::problem::Cause;
-use crate::snapshot::{Forward, WeightedBackend};
+use crate::snapshot::Forward;
 
 /// What all kinds of routes have in common.
 pub(super) struct Route<'a> {
@@ -25,23 +26,45 @@ pub(super) struct Route<'a> {
     pub(super) rules: Rules<'a>,
 }
 
-/// Rules, by how far this version is with them.
+/// Rules by kind.
 #[derive(Clone, Copy)]
 pub(super) enum Rules<'a> {
     /// Of TLSRoutes: the first one serves.
     Tls(&'a [L4RouteRule]),
-    /// Of HTTPRoutes and GRPCRoutes: their references are checked, they carry no requests yet.
+    /// Of HTTPRoutes.
     Http(&'a [HttpRouteRule]),
+    /// Of GRPCRoutes.
+    Grpc(&'a [GrpcRouteRule]),
     /// Of TCPRoutes and UDPRoutes: no listener takes them yet.
     Unread,
 }
 
 /// Where a route sends what falls to it.
 pub(super) struct Traffic {
-    /// `None` for kinds that carry no traffic in this version.
-    pub(super) forward: Option<Arc<Forward>>,
+    pub(super) carried: Carried,
     /// The first reference that leads nowhere.
     pub(super) unresolved: Option<Cause>,
+    /// Rules that are invalid, beside others that are not.
+    pub(super) dropped: Vec<Dropped>,
+}
+
+/// What falls to a route.
+pub(super) enum Carried {
+    /// Whole connections.
+    Connections(Arc<Forward>),
+    /// Requests.
+    Requests(Arc<RouteRequests>),
+    /// Nothing: every rule is invalid, the first of them for this.
+    Refused(Cause),
+    /// Nothing in this version.
+    Nothing,
+}
+
+/// A rule that is invalid.
+pub(super) struct Dropped {
+    pub(super) number: usize,
+    pub(super) name: Option<String>,
+    pub(super) cause: Cause,
 }
 
 impl<'a> Route<'a> {
@@ -82,7 +105,7 @@ pub(super) fn in_order<'a>(world: &World<'a>) -> Vec<Route<'a>> {
     }
     take!(tls_routes, TlsRoute, |spec| &spec.hostnames, Rules::Tls(&spec.rules));
     take!(http_routes, HttpRoute, |spec| &spec.hostnames, Rules::Http(&spec.rules));
-    take!(grpc_routes, GrpcRoute, |spec| &spec.hostnames, Rules::Http(&spec.rules));
+    take!(grpc_routes, GrpcRoute, |spec| &spec.hostnames, Rules::Grpc(&spec.rules));
     take!(tcp_routes, TcpRoute, |spec| &[], Rules::Unread);
     take!(udp_routes, UdpRoute, |spec| &[], Rules::Unread);
     routes.sort_by(|one, two| {
@@ -95,24 +118,16 @@ fn patterns(hostnames: &[String]) -> Vec<HostnamePattern> {
     hostnames.iter().map(|name| HostnamePattern::parse(Some(name))).collect()
 }
 
-/// Resolves the backends of a route that is ours.
+/// Works out a route that is ours.
 pub(super) fn traffic<'a>(world: &mut World<'a>, route: &Route<'a>) -> Traffic {
     match route.rules {
         Rules::Tls(rules) => forward(world, route, rules),
-        Rules::Http(rules) => {
-            let mut unresolved = None;
-            for (position, rule) in rules.iter().enumerate() {
-                let (_, cause) = resolve(world, route, position, &rule.backend_refs);
-                unresolved = unresolved.or(cause);
-            }
-            Traffic {
-                forward: None,
-                unresolved,
-            }
-        }
+        Rules::Http(rules) => http::http(world, route, rules),
+        Rules::Grpc(rules) => http::grpc(world, route, rules),
         Rules::Unread => Traffic {
-            forward: None,
+            carried: Carried::Nothing,
             unresolved: None,
+            dropped: Vec::new(),
         },
     }
 }
@@ -132,12 +147,23 @@ fn forward<'a>(world: &mut World<'a>, route: &Route<'a>, rules: &'a [L4RouteRule
         world.report(&route.object, "spec.rules[1]", Cause::RulesShadowed { count });
     }
     let references = rules.first().map_or(&[][..], |rule| &rule.backend_refs);
-    let (backends, unresolved) = resolve(world, route, 0, references);
+    let mut unresolved = None;
+    let mut backends = Vec::with_capacity(references.len());
+    for (position, reference) in references.iter().enumerate() {
+        let at = format_args!("spec.rules[0].backendRefs[{position}]");
+        let (backend, cause) = backends::resolve(world, route, at, reference);
+        backends.push(backend);
+        unresolved = unresolved.or(cause);
+    }
     if references.is_empty() {
         let field = if rules.is_empty() { "spec" } else { "spec.rules[0]" };
-        world.report(&route.object, field, Cause::NoBackends);
+        world.report(&route.object, field, Cause::NoBackends { route: Kind::TlsRoute });
     } else if references.iter().all(|reference| reference.weight == 0) {
-        world.report(&route.object, "spec.rules[0].backendRefs", Cause::AllWeightsZero);
+        world.report(
+            &route.object,
+            "spec.rules[0].backendRefs",
+            Cause::AllWeightsZero { route: Kind::TlsRoute },
+        );
     }
     let forward = Forward {
         route: route.object.clone(),
@@ -147,23 +173,8 @@ fn forward<'a>(world: &mut World<'a>, route: &Route<'a>, rules: &'a [L4RouteRule
         backends,
     };
     Traffic {
-        forward: Some(Arc::new(forward)),
+        carried: Carried::Connections(Arc::new(forward)),
         unresolved,
+        dropped: Vec::new(),
     }
-}
-
-fn resolve<'a>(
-    world: &mut World<'a>,
-    route: &Route<'a>,
-    rule: usize,
-    references: &'a [BackendRef],
-) -> (Vec<WeightedBackend>, Option<Cause>) {
-    let mut unresolved = None;
-    let mut resolved = Vec::with_capacity(references.len());
-    for (position, reference) in references.iter().enumerate() {
-        let (backend, cause) = backends::resolve(world, route, (rule, position), reference);
-        resolved.push(backend);
-        unresolved = unresolved.or(cause);
-    }
-    (resolved, unresolved)
 }

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use sealway_api::ObjectRef;
+use sealway_api::{ObjectRef, Protocol};
 
 use super::listeners;
 use super::world::{GatewayWork, ListenerWork};
 use crate::hostname::NameIndex;
+use crate::keys::{KeyMaterial, Keys};
 use crate::settings::Settings;
-use crate::snapshot::{ListenerFate, PortKey, PortPlan, Snapshot, TlsListener, TlsPlan};
+use crate::snapshot::{
+    CertificateSlot, ContentHash, HttpListener, HttpPlan, HttpRoutes, ListenerFate, PortKey, PortPlan, Snapshot, TlsListener,
+    TlsPlan,
+};
 
 /// One snapshot for each Gateway that is served at all.
 pub(super) fn build(
@@ -41,7 +45,16 @@ fn snapshot(gateway: &mut GatewayWork<'_>, settings: &Settings, last: Option<&Ar
     by_port.retain(|_, works| works.iter().any(|work| work.serves()));
     let ports = by_port.into_iter().map(|(key, works)| {
         let before = last.and_then(|last| last.ports.get(&key));
-        (key, share(PortPlan::Tls(tls_plan(works, before)), before))
+        // What speaks otherwise on the port has lost to it.
+        let is_http = works
+            .iter()
+            .any(|work| work.serves() && work.listener.protocol == Protocol::Http);
+        let plan = if is_http {
+            PortPlan::Http(http_plan(works, before))
+        } else {
+            PortPlan::Tls(tls_plan(works, before))
+        };
+        (key, share(plan, before))
     });
     let ports = ports.collect();
     Snapshot {
@@ -49,14 +62,16 @@ fn snapshot(gateway: &mut GatewayWork<'_>, settings: &Settings, last: Option<&Ar
         addresses: gateway.addresses.clone(),
         port_offset: settings.port_offset(),
         trusted_proxies: gateway.trusted_proxies.clone(),
+        client_certificate: gateway.client_certificate.clone(),
+        client_certificate_headers: gateway.client_certificate_headers,
         ports,
     }
 }
 
 fn tls_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> TlsPlan {
-    let before = last.map(|plan| {
-        let PortPlan::Tls(plan) = &**plan;
-        plan
+    let before = last.and_then(|plan| match &**plan {
+        PortPlan::Tls(plan) => Some(plan),
+        PortPlan::Http(_) => None,
     });
     let mut plan = TlsPlan::default();
     for work in works.into_iter().filter(|work| listeners::speaks_tls(work.listener)) {
@@ -69,13 +84,46 @@ fn tls_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> 
     plan
 }
 
+fn http_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> HttpPlan {
+    let before = last.and_then(|plan| match &**plan {
+        PortPlan::Http(plan) => Some(plan),
+        PortPlan::Tls(_) => None,
+    });
+    let mut plan = HttpPlan::default();
+    for work in works.into_iter().filter(|work| work.listener.protocol == Protocol::Http) {
+        let before = before.and_then(|plan| plan.listeners.iter().find(|listener| listener.name == work.listener.name));
+        let position = plan.listeners.len();
+        let listener = HttpListener {
+            name: work.listener.name.clone(),
+            hostname: work.hostname.clone(),
+            fate: work.fate(),
+            requests: requests(work, before.map(|listener| &listener.requests)),
+        };
+        plan.listeners.push(share(listener, before));
+        // Likewise.
+        let _ = plan.names.claim(&work.hostname, position);
+    }
+    plan
+}
+
+/// Takes the routes out of `work`; one that refuses has none.
+fn requests(work: &mut ListenerWork<'_>, last: Option<&Arc<HttpRoutes>>) -> Arc<HttpRoutes> {
+    let requests = std::mem::take(&mut work.requests);
+    let routes = if work.serves() {
+        requests.into_routes(last.map(|last| &**last))
+    } else {
+        HttpRoutes::default()
+    };
+    share(routes, last)
+}
+
 /// Takes the routes out of `work`.
 fn tls_listener(work: &mut ListenerWork<'_>, last: Option<&Arc<TlsListener>>) -> TlsListener {
-    let fate = match (&work.refused, work.serves()) {
-        (Some(cause), _) => ListenerFate::Refuses(cause.reason()),
-        (None, false) => ListenerFate::Refuses(sealway_api::Reason::Pending),
-        (None, true) => ListenerFate::Serves,
-    };
+    let fate = work.fate();
+    let termination = work.termination().filter(|_| fate == ListenerFate::Serves);
+    let takes_requests = work.listener.protocol == Protocol::Https && fate == ListenerFate::Serves;
+    let last_requests = last.and_then(|last| last.requests.as_ref());
+    let requests = takes_requests.then(|| requests(work, last_requests));
     let mut routes = std::mem::take(&mut work.routes);
     match last {
         _ if fate != ListenerFate::Serves => routes = NameIndex::default(),
@@ -92,7 +140,41 @@ fn tls_listener(work: &mut ListenerWork<'_>, last: Option<&Arc<TlsListener>>) ->
         mode: listeners::mode(work.listener),
         fate,
         routes,
+        termination: termination.map(|termination| share(termination, last.and_then(|last| last.termination.as_ref()))),
+        requests,
     }
+}
+
+/// For each snapshot the keys of the certificates that it names, and no others.
+pub(super) fn keys(
+    snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>,
+    all: &BTreeMap<ContentHash, Arc<KeyMaterial>>,
+) -> BTreeMap<ObjectRef, Keys> {
+    let of = |snapshot: &Snapshot| {
+        let named = snapshot.ports.values().flat_map(|plan| match &**plan {
+            PortPlan::Tls(plan) => &plan.listeners[..],
+            PortPlan::Http(_) => &[],
+        });
+        let terminations = named.filter_map(|listener| listener.termination.as_ref());
+        let served = terminations
+            .flat_map(|termination| &termination.certificates)
+            .filter_map(|slot| match slot {
+                CertificateSlot::Served(certificate) => Some(certificate),
+                CertificateSlot::Broken { .. } => None,
+            });
+        let contents = served
+            .chain(&snapshot.client_certificate)
+            .map(|certificate| certificate.content);
+        Keys(
+            contents
+                .filter_map(|content| Some((content, Arc::clone(all.get(&content)?))))
+                .collect(),
+        )
+    };
+    snapshots
+        .iter()
+        .map(|(gateway, snapshot)| (gateway.clone(), of(snapshot)))
+        .collect()
 }
 
 /// The old one when nothing changed.

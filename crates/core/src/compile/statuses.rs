@@ -1,12 +1,13 @@
 //! Conditions, from what the passes found.
 
 use sealway_api::{
-    AddressType, Condition, ConditionStatus, ConditionType, GatewayAddress, GatewayStatus, ListenerStatus, Protocol, Reason,
+    AddressType, Condition, ConditionStatus, ConditionType, GatewayAddress, GatewayStatus, ListenerStatus, Reason,
 };
 
 use super::attach::Outcome;
-use super::world::{Binding, GatewayWork, ListenerWork, Stage};
-use crate::problem::{Cause, text};
+use super::routes::{Dropped, Traffic};
+use super::world::{Binding, GatewayWork, ListenerWork};
+use crate::problem::text;
 
 /// Status of a Gateway and its listeners.
 pub(super) fn gateway(work: &GatewayWork<'_>) -> GatewayStatus {
@@ -24,13 +25,27 @@ pub(super) fn gateway(work: &GatewayWork<'_>) -> GatewayStatus {
                 value: address.to_string(),
             })
             .collect(),
-        conditions: vec![
-            accepted(work, generation),
-            programmed(work, generation),
-            resolved(work, generation),
-        ],
+        conditions: [
+            Some(accepted(work, generation)),
+            Some(programmed(work, generation)),
+            Some(resolved(work, generation)),
+            insecure(work, generation),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
         listeners,
     }
+}
+
+/// Present only while it holds (apis/v1/gateway_types.go, GatewayConditionInsecureFrontendValidationMode).
+fn insecure(work: &GatewayWork<'_>, generation: i64) -> Option<Condition> {
+    let (kind, reason) = (ConditionType::InsecureFrontendValidationMode, Reason::ConfigurationChanged);
+    let message = format!(
+        "Clients without a valid certificate are served too: {}",
+        text::some_of(&work.insecure)
+    );
+    (!work.insecure.is_empty()).then(|| condition(kind, ConditionStatus::True, reason, message, generation))
 }
 
 fn accepted(work: &GatewayWork<'_>, generation: i64) -> Condition {
@@ -118,7 +133,9 @@ fn resolved(work: &GatewayWork<'_>, generation: i64) -> Condition {
         .filter(|listener| listener.unresolved.is_some())
         .map(|listener| &*listener.listener.name)
         .collect();
-    let (status, reason, message) = if names.is_empty() {
+    let (status, reason, message) = if let Some((reason, cause)) = &work.unresolved {
+        (ConditionStatus::False, reason.clone(), cause.sentence())
+    } else if names.is_empty() {
         (
             ConditionStatus::True,
             Reason::ResolvedRefs,
@@ -232,21 +249,8 @@ fn listener_ready(work: &ListenerWork<'_>) -> Result<(), (ConditionStatus, Reaso
         let reason = if work.conflicted { cause.reason() } else { Reason::Invalid };
         return Err((ConditionStatus::False, reason, cause.message()));
     }
-    if let Some(cause) = &work.unresolved
-        && cause.reason() != Reason::InvalidRouteKinds
-    {
+    if let Some(cause) = work.lacks_certificate() {
         return Err((ConditionStatus::False, Reason::Invalid, cause.message()));
-    }
-    if work.stage == Stage::NotYet {
-        let what = match &work.listener.protocol {
-            Protocol::Tls => "Listeners of protocol TLS that end it".to_owned(),
-            protocol => format!("Listeners of protocol {protocol}"),
-        };
-        return Err((
-            ConditionStatus::False,
-            Reason::Pending,
-            Cause::NotServedYet { what }.message(),
-        ));
     }
     match &work.binding {
         Binding::Bound => Ok(()),
@@ -260,17 +264,16 @@ fn listener_ready(work: &ListenerWork<'_>) -> Result<(), (ConditionStatus, Reaso
 }
 
 /// Conditions of a route at one parent.
-pub(super) fn route(generation: i64, outcome: &Outcome, unresolved: Option<&Cause>) -> Vec<Condition> {
+pub(super) fn route(generation: i64, outcome: &Outcome, traffic: &Traffic) -> Vec<Condition> {
     let accepted = match outcome {
         Outcome::Attached(None) => (ConditionStatus::True, Reason::Accepted, "The route is accepted".to_owned()),
         Outcome::Attached(Some(cause)) => {
             let message = format!("The route is accepted, but not served: {}", cause.sentence());
             (ConditionStatus::True, Reason::Accepted, message)
         }
-        Outcome::NotYet(cause) => (ConditionStatus::Unknown, Reason::Pending, cause.sentence()),
         Outcome::Refused(cause) => (ConditionStatus::False, cause.reason(), cause.sentence()),
     };
-    let resolved = match unresolved {
+    let resolved = match &traffic.unresolved {
         Some(cause) => (ConditionStatus::False, cause.reason(), cause.sentence()),
         None => (
             ConditionStatus::True,
@@ -278,13 +281,42 @@ pub(super) fn route(generation: i64, outcome: &Outcome, unresolved: Option<&Caus
             "All references are resolved".to_owned(),
         ),
     };
-    vec![
+    let mut conditions = vec![
         condition(ConditionType::Accepted, accepted.0, accepted.1, accepted.2, generation),
         condition(ConditionType::ResolvedRefs, resolved.0, resolved.1, resolved.2, generation),
-    ]
+    ];
+    // Never present when it does not hold, nor when the route is not accepted (apis/v1/shared_types.go, PartiallyInvalid).
+    if let (Outcome::Attached(_), Some(first)) = (outcome, traffic.dropped.first()) {
+        let message = traffic.dropped.iter().map(dropped).collect::<Vec<_>>().join(". ");
+        let reason = first.cause.reason();
+        conditions.push(condition(
+            ConditionType::PartiallyInvalid,
+            ConditionStatus::True,
+            reason,
+            message,
+            generation,
+        ));
+    }
+    conditions
 }
 
-fn condition(kind: ConditionType, status: ConditionStatus, reason: Reason, mut message: String, generation: i64) -> Condition {
+/// The specification asks for the first two words.
+fn dropped(rule: &Dropped) -> String {
+    let name = rule.name.as_ref().map(|name| format!(" (`{name}`)")).unwrap_or_default();
+    format!(
+        "Dropped Rule {}{name}: {}; what meets it is refused",
+        rule.number,
+        rule.cause.sentence()
+    )
+}
+
+pub(super) fn condition(
+    kind: ConditionType,
+    status: ConditionStatus,
+    reason: Reason,
+    mut message: String,
+    generation: i64,
+) -> Condition {
     if message.len() > MAXIMUM_MESSAGE {
         message.truncate(message.floor_char_boundary(MAXIMUM_MESSAGE));
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::problem::Cause;
-use crate::snapshot::ProxyProtocol;
+use crate::snapshot::{ClientCertificateHeaders, ProxyProtocol};
 
 /// Service: which PROXY protocol header its endpoints expect.
 pub(super) const PROXY_PROTOCOL: &str = "sealway.dev/proxy-protocol";
@@ -16,6 +16,9 @@ pub(super) const ACCEPT_PROXY_PROTOCOL: &str = "sealway.dev/accept-proxy-protoco
 pub(super) const CONNECT_TIMEOUT: &str = "sealway.dev/connect-timeout";
 /// TLSRoute: how long a connection may be silent.
 pub(super) const IDLE_TIMEOUT: &str = "sealway.dev/idle-timeout";
+
+/// Gateway: which headers tell backends about verified client certificates.
+pub(super) const CLIENT_CERTIFICATE_HEADERS: &str = "sealway.dev/client-certificate-headers";
 
 /// Long enough for one lost SYN and its repetition after 1 s and 3 s.
 pub(super) const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,6 +55,28 @@ pub(super) fn trusted_proxies(annotations: &Annotations) -> Result<Option<Vec<Ip
     })
 }
 
+/// `xfcc`, `rfc9440`, both by comma, or `none`.
+pub(super) fn client_certificate_headers(annotations: &Annotations) -> Result<Option<ClientCertificateHeaders>, Cause> {
+    let expected = "`xfcc`, `rfc9440`, both by comma, or `none`";
+    parsed(annotations, CLIENT_CERTIFICATE_HEADERS, expected, |text| {
+        let mut headers = ClientCertificateHeaders {
+            xfcc: false,
+            rfc9440: false,
+        };
+        if text == "none" {
+            return Some(headers);
+        }
+        for part in text.split(',') {
+            match part.trim() {
+                "xfcc" => headers.xfcc = true,
+                "rfc9440" => headers.rfc9440 = true,
+                _ => return None,
+            }
+        }
+        Some(headers)
+    })
+}
+
 fn parsed<T>(
     annotations: &Annotations,
     key: &str,
@@ -70,7 +95,7 @@ fn parsed<T>(
 }
 
 /// GEP-2257: one to four components of one to five digits and a unit `h`, `m`, `s` or `ms`, in any order; repeated units add up.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = 0_u64;
     let mut components = 0;

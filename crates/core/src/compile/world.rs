@@ -6,16 +6,24 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use sealway_api::{
-    EndpointSlice, Gateway, LabelSelector, Listener, ObjectKey, ObjectRef, ParentRef, Resources, RouteGroupKind,
-    SERVICE_NAME_LABEL,
+    EndpointSlice, Gateway, LabelSelector, Listener, ObjectKey, ObjectRef, ParentRef, Reason, Resources, RouteGroupKind,
+    SERVICE_NAME_LABEL, Timestamp, TlsMode,
 };
 
 use super::backends::{Known, LastBackends};
 use super::grants::Grants;
+use super::http::ListenerRequests;
+use super::listeners;
+use super::memory::Memory;
+use super::policies::Policies;
 use crate::hostname::{HostnamePattern, NameIndex};
+use crate::keys::KeyMaterial;
 use crate::problem::{Cause, Problem};
 use crate::settings::{Observed, Settings};
-use crate::snapshot::{Forward, Transport};
+use crate::snapshot::{
+    CertificateSlot, ClientCertificateHeaders, ClientValidation, ContentHash, Forward, ListenerFate, ServedCertificate,
+    Termination, TlsOptions, Transport,
+};
 
 /// Inputs, indexes over them, and the problems found so far.
 pub(super) struct World<'a> {
@@ -29,8 +37,17 @@ pub(super) struct World<'a> {
     namespaces: BTreeMap<&'a str, Labels>,
     pub(super) backends: Known<'a>,
     pub(super) last_backends: &'a LastBackends,
+    /// What the compilation before kept, and what this one keeps for the next.
+    pub(super) last: &'a Memory,
+    pub(super) memory: Memory,
+    /// BackendTLSPolicies by what they target.
+    pub(super) policies: Policies<'a>,
+    /// Keys of all certificates that are shown.
+    pub(super) keys: BTreeMap<ContentHash, Arc<KeyMaterial>>,
     pub(super) problems: Vec<Problem>,
     pub(super) names: BTreeSet<String>,
+    /// The next moment at which something would be said otherwise.
+    pub(super) wake_at: Option<Timestamp>,
 }
 
 impl<'a> World<'a> {
@@ -39,6 +56,7 @@ impl<'a> World<'a> {
         resources: &'a Resources,
         observed: &'a Observed,
         last_backends: &'a LastBackends,
+        last: &'a Memory,
     ) -> Self {
         let mut slices: BTreeMap<ObjectKey, Vec<&EndpointSlice>> = BTreeMap::new();
         for (key, slice) in &resources.endpoint_slices {
@@ -55,14 +73,26 @@ impl<'a> World<'a> {
             namespaces: namespaces(resources),
             backends: Known::new(),
             last_backends,
+            last,
+            memory: Memory::default(),
+            policies: Policies::default(),
+            keys: BTreeMap::new(),
             problems: Vec::new(),
             names: BTreeSet::new(),
+            wake_at: None,
         }
     }
 
     /// Notes a problem.
     pub(super) fn report(&mut self, object: &ObjectRef, field: impl Into<String>, cause: Cause) {
         self.problems.push(Problem::new(object.clone(), field, cause));
+    }
+
+    /// Asks to be compiled again at a moment, unless that has passed.
+    pub(super) fn wake(&mut self, at: Timestamp) {
+        if at > self.observed.now {
+            self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+        }
     }
 
     /// Labels of a namespace that has a manifest, or holds a Gateway or a route.
@@ -109,6 +139,13 @@ pub(super) struct GatewayWork<'a> {
     /// To bind.
     pub(super) addresses: Vec<IpAddr>,
     pub(super) trusted_proxies: Vec<IpNet>,
+    /// Its own certificate towards backends.
+    pub(super) client_certificate: Option<Arc<ServedCertificate>>,
+    pub(super) client_certificate_headers: ClientCertificateHeaders,
+    /// A reference of the Gateway itself, not of a listener, that leads nowhere.
+    pub(super) unresolved: Option<(Reason, Cause)>,
+    /// Where clients are served whatever certificate they show: `by default`, `on port 443`.
+    pub(super) insecure: Vec<String>,
     /// Why nothing of it is served.
     pub(super) refused: Option<Cause>,
     /// An address that was asked for and cannot be bound.
@@ -116,7 +153,7 @@ pub(super) struct GatewayWork<'a> {
     /// Addresses that are bound.
     pub(super) bound: Vec<IpAddr>,
     pub(super) listeners: Vec<ListenerWork<'a>>,
-    /// Positions in `listeners` by the hostname that each claims, for every port where a ClientHello is read.
+    /// Positions in `listeners` by the hostname that each claims, for every port where names decide.
     pub(super) names: BTreeMap<u16, NameIndex<usize>>,
 }
 
@@ -133,19 +170,27 @@ pub(super) struct ListenerWork<'a> {
     pub(super) transport: Transport,
     /// Kinds of routes that it takes.
     pub(super) kinds: Vec<RouteGroupKind>,
-    /// Whether this version serves it.
-    pub(super) stage: Stage,
     /// Why it is not accepted; the port's plan does not hold its routes.
     pub(super) refused: Option<Cause>,
+    /// In the order of `certificateRefs`, when it ends TLS.
+    pub(super) certificates: Vec<CertificateSlot>,
+    pub(super) client_validation: Option<Arc<ClientValidation>>,
+    pub(super) options: TlsOptions,
     /// Set as well when it is refused for a conflict.
     pub(super) conflicted: bool,
+    /// Set as well when it is refused only until something else in the manifests has written the authorities that it asks for. A
+    /// condition says so; it is nobody's mistake.
+    pub(super) is_awaited: bool,
     /// A reference that leads nowhere.
     pub(super) unresolved: Option<Cause>,
     /// Other listeners of the port with overlapping names.
     pub(super) overlaps: Vec<String>,
     pub(super) binding: Binding,
     pub(super) attached: i32,
+    /// Of TLSRoutes.
     pub(super) routes: NameIndex<Arc<Forward>>,
+    /// Of HTTPRoutes and GRPCRoutes.
+    pub(super) requests: ListenerRequests,
 }
 
 impl ListenerWork<'_> {
@@ -159,19 +204,49 @@ impl ListenerWork<'_> {
         section.is_none_or(|section| section == self.listener.name) && reference.port.is_none_or(|port| port == self.port())
     }
 
-    /// Whether connections reach its routes.
-    pub(super) fn serves(&self) -> bool {
-        self.refused.is_none() && self.stage == Stage::Served
+    /// Whether TLS ends at the gateway.
+    pub(super) fn ends_tls(&self) -> bool {
+        listeners::speaks_tls(self.listener) && listeners::mode(self.listener) == TlsMode::Terminate
     }
-}
 
-/// How far the product is with a kind of listener.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// It carries traffic.
-    Served,
-    /// It is read and checked only.
-    NotYet,
+    /// How it ends TLS; `None` when it does not, or has no certificate to do it with.
+    pub(super) fn termination(&self) -> Option<Termination> {
+        let is_served = |slot: &CertificateSlot| matches!(slot, CertificateSlot::Served(_));
+        (self.ends_tls() && self.certificates.iter().any(is_served)).then(|| Termination {
+            certificates: self.certificates.clone(),
+            client_validation: self.client_validation.clone(),
+            options: self.options.clone(),
+        })
+    }
+
+    /// Hostnames that routes have claimed on it, each with its route.
+    pub(super) fn names_of_routes(&self) -> impl Iterator<Item = (HostnamePattern, &ObjectRef)> {
+        let connections = self.routes.iter().map(|(pattern, forward)| (pattern, &forward.route));
+        connections.chain(self.requests.names())
+    }
+
+    /// Why it refuses every connection on its open port: it ends TLS and none of its certificates can be served.
+    pub(super) fn lacks_certificate(&self) -> Option<&Cause> {
+        let is_served = |slot: &CertificateSlot| matches!(slot, CertificateSlot::Served(_));
+        if self.ends_tls() && !self.certificates.iter().any(is_served) {
+            self.unresolved.as_ref()
+        } else {
+            None
+        }
+    }
+
+    /// What the data plane does with connections for its names.
+    pub(super) fn fate(&self) -> ListenerFate {
+        match (&self.refused, self.lacks_certificate()) {
+            (Some(cause), _) | (None, Some(cause)) => ListenerFate::Refuses(cause.reason()),
+            (None, None) => ListenerFate::Serves,
+        }
+    }
+
+    /// Whether its port is open for its sake. One without a certificate stays open, to tell clients by an alert.
+    pub(super) fn serves(&self) -> bool {
+        self.refused.is_none()
+    }
 }
 
 /// What became of a listener's sockets.

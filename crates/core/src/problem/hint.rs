@@ -2,9 +2,10 @@
 
 use sealway_api::Kind;
 
-use super::text::quoted;
+use super::text::{all_quoted, quoted};
 use super::{Cause, NoEndpoint};
 use crate::hostname::HostnamePattern;
+use crate::settings::BackendTlsFault;
 
 impl Cause {
     /// The edit or command that mends it; `None` where the message says it already.
@@ -66,7 +67,24 @@ impl Cause {
             Self::CertificateSecretMissing {
                 issuer: Some(issuer), ..
             } => format!("wait for {issuer}, or look at its status"),
-            Self::CertificateSecretInvalid { .. } => "it needs PEM under `tls.crt` and `tls.key`".to_owned(),
+            Self::CertificateSecretInvalid { .. } => {
+                "it needs the certificate chain in PEM under `tls.crt`, and its key in PEM, without a passphrase, under `tls.key`"
+                    .to_owned()
+            }
+            Self::CertificateKeyMismatch { .. } => {
+                "compare `openssl x509 -noout -pubkey -in tls.crt` with `openssl pkey -pubout -in tls.key`".to_owned()
+            }
+            Self::CertificateFlawed { flaw } => flaw.hint().to_owned(),
+            Self::CertificateNameMissing { .. } => "add a certificate with that name, or correct the hostname".to_owned(),
+            Self::TlsOptionInvalid { known, .. } | Self::TlsOptionUnknown { known, .. } => {
+                format!("use one of {}", all_quoted(known))
+            }
+            Self::TlsOptionsImpossible { .. } => "remove one of them".to_owned(),
+            Self::FrontendPortUnused { .. } => "correct the port, or add an HTTPS listener there".to_owned(),
+            Self::FrontendInsecure { .. } => "use `mode: AllowValidOnly` once every client has a certificate".to_owned(),
+            Self::FrontendNotCovered { .. } => {
+                "use a listener of protocol HTTPS, or pass TLS through and check at the backend".to_owned()
+            }
             Self::SelectorMissing => "add `selector.matchLabels`".to_owned(),
             Self::SelectorMatchesNothing { labels, namespaces, .. } => match labels {
                 Some(labels) => {
@@ -129,8 +147,8 @@ impl Cause {
             }
             Self::ParentNotServed { listener: Some(_), .. } => "look at the listener's own problem".to_owned(),
             Self::ParentNotServed { listener: None, .. } => "look at the Gateway's own problem".to_owned(),
-            Self::NoBackends => "add `backendRefs`".to_owned(),
-            Self::AllWeightsZero => "give one backend a weight above 0".to_owned(),
+            Self::NoBackends { .. } => "add `backendRefs`".to_owned(),
+            Self::AllWeightsZero { .. } => "give one backend a weight above 0".to_owned(),
             Self::BackendKindUnsupported { .. } => "refer to a Service".to_owned(),
             Self::BackendNotFound { service, port } => {
                 format!("add the Service, correct the name, or pass `--endpoint {service}:{port}=HOST:PORT`")
@@ -146,7 +164,48 @@ impl Cause {
             }
             Self::BackendNameUnresolved { name, .. } if name.is_empty() => "add `externalName`".to_owned(),
             Self::BackendNameUnresolved { name, .. } => format!("check that `{name}` resolves on this machine"),
+            Self::TimeoutsContradict { .. } => "make `backendRequest` the shorter one".to_owned(),
+            Self::HeaderTwice { .. } => "keep one action for the header; several values stand in one, with commas".to_owned(),
+            Self::FilterIncomplete { .. } => "fill in the field of that type".to_owned(),
+            Self::FilterRepeated { .. } => "merge them into one".to_owned(),
+            Self::FiltersIncompatible { .. } => "give each of them a rule of its own".to_owned(),
+            Self::PrefixMatchNeeded => "use `ReplaceFullPath`, or give the rule matches of type PathPrefix only".to_owned(),
+            Self::ExtensionUnsupported { .. } => "remove the filter".to_owned(),
+            Self::BackendProtocolUnsupported { protocol, route, .. } => match (&**protocol, route) {
+                ("https" | "kubernetes.io/wss", Kind::HttpRoute) => "add a BackendTLSPolicy for the Service".to_owned(),
+                (_, Kind::GrpcRoute) => "use `appProtocol: kubernetes.io/h2c`, or remove it".to_owned(),
+                _ => "use `kubernetes.io/h2c`, `kubernetes.io/ws` or `http`, or remove `appProtocol`".to_owned(),
+            },
+            Self::RouteKindConflict { .. } => "give one of the two routes a hostname of its own, or another listener".to_owned(),
+            Self::MatchShadowed { .. } => "remove one of the two, or add a condition to one".to_owned(),
+            Self::RedirectToItself => "state a scheme, hostname, path or port".to_owned(),
             Self::PolicyTargetMissing { .. } | Self::CaRefMissing { .. } => "add it, or correct the name".to_owned(),
+            Self::PolicyTargetKind { .. } => "target a Service".to_owned(),
+            Self::PolicySectionMissing { there, .. } => format!("there are: {}", quoted(there)),
+            Self::PolicyConflicted { .. } => "remove one of the two, or give each a port by `sectionName`".to_owned(),
+            Self::BackendTlsFailed { fault, .. } => match fault {
+                BackendTlsFault::UnknownAuthority => "put the CA that signed it into `caCertificateRefs`".to_owned(),
+                BackendTlsFault::NameMismatch => {
+                    "set `hostname`, or `subjectAltNames`, to a name of the backend's certificate".to_owned()
+                }
+                BackendTlsFault::Expired | BackendTlsFault::NotYetValid | BackendTlsFault::Revoked => {
+                    "renew the backend's certificate".to_owned()
+                }
+                BackendTlsFault::BadCertificate => "have it issued with the usage `server auth`, and not as a CA".to_owned(),
+                BackendTlsFault::NotTls => "correct the Service's port, or remove the policy".to_owned(),
+                BackendTlsFault::ClientCertificateRefused => {
+                    "set `spec.tls.backend.clientCertificateRef` of the Gateway to a certificate that the backend takes"
+                        .to_owned()
+                }
+                BackendTlsFault::HandshakeRefused => {
+                    "look at the backend's TLS versions, and at the names that it serves".to_owned()
+                }
+                BackendTlsFault::Broken => "look at the backend's own log".to_owned(),
+            },
+            Self::CaRefKind { .. } => "refer to a ConfigMap, Secret or ClusterTrustBundle".to_owned(),
+            Self::CaRefAwaited { by, .. } => format!("wait for {by}, or look at its status"),
+            Self::CaRefInvalid { .. } => "it needs certificates in PEM under `ca.crt`".to_owned(),
+            Self::AuthorityFlawed { flaw } => flaw.hint().to_owned(),
             Self::IssuerNotFound { elsewhere, .. } => match elsewhere.first() {
                 Some(other) if other.kind == Kind::Issuer => {
                     format!("{other} serves its own namespace only: make it a ClusterIssuer, or add an Issuer here")
@@ -178,7 +237,12 @@ impl Cause {
             | Self::RepeatedObject { .. }
             | Self::NotServedYet { .. }
             | Self::AnnotationInvalid { .. }
+            | Self::PolicyInvalid { .. }
+            | Self::NoValidCa { .. }
             | Self::PortFailed { .. }
+            | Self::ValueUnsupported { .. }
+            | Self::RegexInvalid { .. }
+            | Self::SessionPersistenceIgnored
             | Self::EndpointInvalid { .. } => return None,
         };
         Some(hint)

@@ -1,5 +1,7 @@
 //! Severity, rank and code of every [`Cause`].
 
+use sealway_api::Kind;
+
 use super::{Cause, Severity};
 
 impl Cause {
@@ -7,7 +9,10 @@ impl Cause {
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
-            Self::RepeatedObject { .. } | Self::SelectorAbsent | Self::HostnameIgnored { .. } => Severity::Note,
+            Self::CertificateFlawed { flaw } => flaw.severity(),
+            Self::RepeatedObject { .. } | Self::SelectorAbsent | Self::HostnameIgnored { .. } | Self::FrontendInsecure { .. } => {
+                Severity::Note
+            }
             Self::SupersededVersion { .. }
             | Self::UnknownField { .. }
             | Self::LastGoodKept
@@ -18,8 +23,19 @@ impl Cause {
             | Self::Shadowed { .. }
             | Self::RulesShadowed { .. }
             | Self::HostnameUnreachable { .. }
-            | Self::AllWeightsZero
+            | Self::AllWeightsZero { .. }
+            | Self::MatchShadowed { .. }
+            | Self::RedirectToItself
+            | Self::SessionPersistenceIgnored
+            | Self::CertificateNameMissing { .. }
+            | Self::TlsOptionUnknown { .. }
+            | Self::FrontendPortUnused { .. }
+            | Self::FrontendNotCovered { .. }
+            | Self::BackendTlsFailed { .. }
+            | Self::AuthorityFlawed { .. }
             | Self::NoReadyEndpoint { .. } => Severity::Warning,
+            // An HTTPRoute may mean it: it answers 500 then.
+            Self::NoBackends { route } if *route != Kind::TlsRoute => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -44,7 +60,9 @@ impl Cause {
             | Self::IssuerSecretMissing { .. }
             | Self::CertificateSecretMissing { .. }
             | Self::CertificateSecretInvalid { .. }
+            | Self::CertificateKeyMismatch { .. }
             | Self::CaRefMissing { .. }
+            | Self::CaRefInvalid { .. }
             | Self::BackendNotFound { .. }
             | Self::MountMissing { .. }
             | Self::PolicyTargetMissing { .. } => 3,
@@ -100,6 +118,15 @@ impl Cause {
             Self::CertificateRefKind { .. } => "certificate-ref-kind",
             Self::CertificateSecretMissing { .. } => "certificate-secret-missing",
             Self::CertificateSecretInvalid { .. } => "certificate-secret-invalid",
+            Self::CertificateKeyMismatch { .. } => "certificate-key-mismatch",
+            Self::CertificateFlawed { flaw } => flaw.code(),
+            Self::CertificateNameMissing { .. } => "certificate-name-missing",
+            Self::TlsOptionInvalid { .. } => "tls-option-invalid",
+            Self::TlsOptionUnknown { .. } => "tls-option-unknown",
+            Self::TlsOptionsImpossible { .. } => "tls-options-impossible",
+            Self::FrontendPortUnused { .. } => "client-validation-unused",
+            Self::FrontendInsecure { .. } => "client-validation-insecure",
+            Self::FrontendNotCovered { .. } => "client-validation-not-covering",
             Self::SelectorMissing => "selector-missing",
             Self::SelectorMatchesNothing { .. } => "selector-matches-nothing",
             Self::RefNotPermitted { .. } => "ref-not-permitted",
@@ -118,8 +145,8 @@ impl Cause {
             Self::HostnameUnreachable { .. } => "hostname-unreachable",
             Self::ParentNotServed { .. } => "parent-not-served",
             Self::NotServedYet { .. } => "not-served-yet",
-            Self::NoBackends => "no-backends",
-            Self::AllWeightsZero => "all-weights-zero",
+            Self::NoBackends { .. } => "no-backends",
+            Self::AllWeightsZero { .. } => "all-weights-zero",
             Self::BackendKindUnsupported { .. } => "backend-kind-unsupported",
             Self::BackendNotFound { .. } => "backend-not-found",
             Self::BackendPortMissing => "backend-port-missing",
@@ -127,8 +154,32 @@ impl Cause {
             Self::NoReadyEndpoint { .. } => "no-ready-endpoint",
             Self::BackendNameUnresolved { .. } => "backend-name-unresolved",
             Self::EndpointInvalid { .. } => "endpoint-invalid",
+            Self::ValueUnsupported { .. } => "value-unsupported",
+            Self::RegexInvalid { .. } => "regex-invalid",
+            Self::TimeoutsContradict { .. } => "timeouts-contradict",
+            Self::HeaderTwice { .. } => "header-twice",
+            Self::FilterIncomplete { .. } => "filter-incomplete",
+            Self::FilterRepeated { .. } => "filter-repeated",
+            Self::FiltersIncompatible { .. } => "filters-incompatible",
+            Self::PrefixMatchNeeded => "prefix-match-needed",
+            Self::ExtensionUnsupported { .. } => "extension-unsupported",
+            Self::BackendProtocolUnsupported { .. } => "backend-protocol-unsupported",
+            Self::RouteKindConflict { .. } => "route-kind-conflict",
+            Self::MatchShadowed { .. } => "match-shadowed",
+            Self::RedirectToItself => "redirect-to-itself",
+            Self::SessionPersistenceIgnored => "session-persistence-ignored",
             Self::PolicyTargetMissing { .. } => "policy-target-missing",
+            Self::PolicyTargetKind { .. } => "policy-target-kind",
+            Self::PolicySectionMissing { .. } => "policy-section-missing",
+            Self::PolicyConflicted { .. } => "policy-conflicted",
+            Self::PolicyInvalid { .. } => "policy-invalid",
+            Self::BackendTlsFailed { .. } => "backend-tls-failed",
+            Self::CaRefKind { .. } => "ca-ref-kind",
             Self::CaRefMissing { .. } => "ca-ref-missing",
+            Self::CaRefAwaited { .. } => "ca-ref-awaited",
+            Self::CaRefInvalid { .. } => "ca-ref-invalid",
+            Self::NoValidCa { .. } => "no-valid-ca",
+            Self::AuthorityFlawed { flaw } => flaw.code(),
             Self::IssuerNotFound { .. } => "issuer-not-found",
             Self::IssuerSecretMissing { .. } => "issuer-secret-missing",
             Self::MountMissing { .. } => "mount-missing",

@@ -1,7 +1,10 @@
 //! What each [`Cause`] says: the object and the field stand before it, so it names neither.
 
+use sealway_api::Kind;
+
 use super::text::{quoted, some_of};
 use super::{Cause, NoEndpoint};
+use crate::settings::BackendTlsFault;
 
 impl Cause {
     /// What is wrong, in one sentence without a full stop.
@@ -78,6 +81,41 @@ impl Cause {
                 format!("Secret {secret} does not exist yet; {issuer} is to issue it")
             }
             Self::CertificateSecretInvalid { secret, detail } => format!("Secret {secret} is no certificate: {detail}"),
+            Self::CertificateKeyMismatch { secret } => {
+                format!("Secret {secret}: `tls.key` is not the private key of the certificate in `tls.crt`")
+            }
+            Self::CertificateFlawed { flaw } => flaw.message(),
+            Self::CertificateNameMissing {
+                gateway,
+                listener,
+                hostname,
+                names,
+            } => {
+                let names = if names.is_empty() {
+                    "no name".to_owned()
+                } else {
+                    quoted(names)
+                };
+                format!(
+                    "no certificate of listener `{listener}` of Gateway {gateway} covers `{hostname}` (they are for {names}): clients will refuse it"
+                )
+            }
+            Self::TlsOptionInvalid { key, value, .. } => {
+                format!("option {key}: `{value}` is not known, so nothing is served with it")
+            }
+            Self::TlsOptionUnknown { key, .. } => format!("there is no option {key}; it is ignored"),
+            Self::TlsOptionsImpossible { detail } => format!("no handshake can succeed with these options: {detail}"),
+            Self::FrontendPortUnused { port } => {
+                format!("no HTTPS listener is on port {port}: no client is asked for a certificate because of this")
+            }
+            Self::FrontendInsecure { place } => {
+                format!("clients without a valid certificate are served too ({place}), as AllowInsecureFallback asks")
+            }
+            Self::FrontendNotCovered { port } => {
+                format!(
+                    "client certificates are checked for HTTPS listeners only: this TLS listener on port {port} serves everybody"
+                )
+            }
             Self::SelectorMissing => "`from: Selector` without a selector admits no namespace".to_owned(),
             Self::SelectorMatchesNothing { selector, .. } => {
                 format!("no Namespace carries the labels that this selects ({selector}): no route can attach")
@@ -177,8 +215,8 @@ impl Cause {
                 format!("Gateway {gateway} is not accepted itself ({reason})")
             }
             Self::NotServedYet { what } => format!("{what} are read and checked, but this version does not serve them yet"),
-            Self::NoBackends => "the rule names no backend: every connection is refused".to_owned(),
-            Self::AllWeightsZero => "all weights are 0: every connection is refused".to_owned(),
+            Self::NoBackends { route } => format!("the rule names no backend: {}", every_one_is_refused(route)),
+            Self::AllWeightsZero { route } => format!("all weights are 0: {}", every_one_is_refused(route)),
             Self::BackendKindUnsupported { group, kind } => format!("kind {kind}{} cannot be a backend", of_group(group)),
             Self::BackendNotFound { service, .. } => format!("there is no Service {service}"),
             Self::BackendPortMissing => "a Service as backend needs a port".to_owned(),
@@ -202,8 +240,75 @@ impl Cause {
                 format!("`{name}`, where Service {service} leads, has no address yet")
             }
             Self::EndpointInvalid { value } => format!("`{value}` is no address of the slice's type; the endpoint is left out"),
+            Self::ValueUnsupported { value, expected } => format!("`{value}` is not {expected}"),
+            Self::RegexInvalid { expression, detail } => format!("`{expression}` is not a regular expression of RE2: {detail}"),
+            Self::TimeoutsContradict {
+                request,
+                backend_request,
+            } => {
+                format!("one try may take {backend_request}, longer than the whole request ({request})")
+            }
+            Self::HeaderTwice { name } => format!("more than one action for header `{name}`"),
+            Self::FilterIncomplete { kind } => format!("a filter of type {kind} without that which it is to do"),
+            Self::FilterRepeated { kind } => format!("a second filter of type {kind}"),
+            Self::FiltersIncompatible { one, other } => format!("{one} and {other} cannot be combined"),
+            Self::PrefixMatchNeeded => "a prefix cannot be replaced where a match is not of type PathPrefix".to_owned(),
+            Self::ExtensionUnsupported { group, kind, name } => {
+                format!(
+                    "filter `{name}` of kind {kind}{} is not known: requests that it would process are answered with 500",
+                    of_group(group)
+                )
+            }
+            Self::BackendProtocolUnsupported {
+                service,
+                port,
+                protocol,
+                route,
+            } => {
+                format!("Service {service} port {port} speaks `{protocol}`, which {route}s cannot send")
+            }
+            Self::RouteKindConflict {
+                hostname,
+                by,
+                gateway,
+                listener,
+            } => {
+                format!(
+                    "{hostname} on listener `{listener}` of Gateway {gateway} belongs to {by}, which comes first: HTTPRoutes and GRPCRoutes share no names"
+                )
+            }
+            Self::MatchShadowed { by, rule } => {
+                format!("the same conditions as in {by}, rule {rule}, which comes first: this never serves")
+            }
+            Self::RedirectToItself => "redirects every request to where it came from".to_owned(),
+            Self::SessionPersistenceIgnored => {
+                "session persistence is not served yet: requests go to backends by weight alone".to_owned()
+            }
             Self::PolicyTargetMissing { target } => format!("there is no {target}"),
+            Self::PolicyTargetKind { group, kind } => {
+                format!("kind {kind}{} cannot be a target: only Services are", of_group(group))
+            }
+            Self::PolicySectionMissing { service, section, .. } => format!("Service {service} has no port named `{section}`"),
+            Self::PolicyConflicted { service, section, by } => {
+                let port = section.as_ref().map(|section| format!(" port `{section}`"));
+                format!(
+                    "Service {service}{} already has BackendTLSPolicy {by}, which comes first",
+                    port.unwrap_or_default()
+                )
+            }
+            Self::PolicyInvalid { detail } => format!("{detail}; connections to its targets are refused"),
+            Self::BackendTlsFailed {
+                service,
+                port,
+                fault,
+                server_name,
+            } => format!("Service {service}:{port} {}", backend_fault(*fault, server_name)),
+            Self::CaRefKind { group, kind } => format!("authorities cannot come from kind {kind}{}", of_group(group)),
             Self::CaRefMissing { reference } => format!("there is no {reference}"),
+            Self::CaRefAwaited { reference, by } => format!("{reference} is not there yet; {by} is to write it"),
+            Self::CaRefInvalid { reference, detail } => format!("{reference} holds no authority: {detail}"),
+            Self::NoValidCa { detail } => format!("none of the CA references is good, so nobody could be believed: {detail}"),
+            Self::AuthorityFlawed { flaw } => flaw.message(),
             Self::IssuerNotFound { issuer, .. } => format!("there is no {issuer}"),
             Self::IssuerSecretMissing { secret } => format!("the CA's Secret {secret} does not exist"),
             Self::MountMissing { reference, policy, .. } => {
@@ -214,6 +319,33 @@ impl Cause {
             }
             Self::SelectorAbsent => "a Deployment must have a selector: an API server refuses it".to_owned(),
         }
+    }
+}
+
+fn every_one_is_refused(route: &Kind) -> &'static str {
+    match route {
+        Kind::HttpRoute => "every request is answered with 500",
+        Kind::GrpcRoute => "every call is answered with UNAVAILABLE",
+        _ => "every connection is refused",
+    }
+}
+
+fn backend_fault(fault: BackendTlsFault, server_name: &str) -> String {
+    match fault {
+        BackendTlsFault::UnknownAuthority => "presented a certificate of an authority that the policy does not name".to_owned(),
+        BackendTlsFault::NameMismatch => {
+            format!("presented a certificate without a name that the policy asks for (SNI was `{server_name}`)")
+        }
+        BackendTlsFault::Expired => "presented a certificate that has expired".to_owned(),
+        BackendTlsFault::NotYetValid => "presented a certificate that is not valid yet".to_owned(),
+        BackendTlsFault::Revoked => "presented a certificate that has been revoked".to_owned(),
+        BackendTlsFault::BadCertificate => "presented a certificate that is not fit for a server".to_owned(),
+        BackendTlsFault::NotTls => "does not speak TLS".to_owned(),
+        BackendTlsFault::ClientCertificateRefused => {
+            "refused the gateway for want of a client certificate, or for the one that it was shown".to_owned()
+        }
+        BackendTlsFault::HandshakeRefused => format!("refused the gateway's hello (SNI was `{server_name}`)"),
+        BackendTlsFault::Broken => "ended the connection, or was silent, during the TLS handshake".to_owned(),
     }
 }
 

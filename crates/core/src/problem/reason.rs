@@ -12,11 +12,27 @@ impl Cause {
             Self::ClassParametersIgnored { .. } | Self::ParametersNotSupported { .. } => Reason::InvalidParameters,
             Self::AddressTypeUnsupported { .. } => Reason::UnsupportedAddress,
             Self::AddressNotUsable { .. } => Reason::AddressNotUsable,
-            Self::ProtocolUnsupported { .. } => Reason::UnsupportedProtocol,
-            Self::TlsModeUnsupported { .. } | Self::SelectorMissing => Reason::UnsupportedValue,
+            Self::ProtocolUnsupported { .. } | Self::BackendProtocolUnsupported { .. } => Reason::UnsupportedProtocol,
+            Self::TlsModeUnsupported { .. }
+            | Self::SelectorMissing
+            | Self::ValueUnsupported { .. }
+            | Self::RegexInvalid { .. }
+            | Self::TimeoutsContradict { .. }
+            | Self::HeaderTwice { .. }
+            | Self::FilterIncomplete { .. }
+            | Self::PrefixMatchNeeded
+            | Self::TlsOptionInvalid { .. }
+            | Self::TlsOptionsImpossible { .. } => Reason::UnsupportedValue,
+            Self::FilterRepeated { .. } | Self::FiltersIncompatible { .. } => Reason::IncompatibleFilters,
+            // On a BackendTLSPolicy the same is called InvalidKind (apis/v1/backendtlspolicy_types.go).
+            Self::CaRefKind { .. } => Reason::InvalidCaCertificateKind,
+            Self::CaRefMissing { .. } | Self::CaRefAwaited { .. } | Self::CaRefInvalid { .. } => Reason::InvalidCaCertificateRef,
+            Self::NoValidCa { .. } => Reason::NoValidCaCertificate,
+            Self::PolicyTargetMissing { .. } | Self::PolicySectionMissing { .. } => Reason::TargetNotFound,
+            Self::PolicyConflicted { .. } => Reason::Conflicted,
             Self::RouteKindUnsupported { .. } => Reason::InvalidRouteKinds,
             Self::ProtocolConflict { .. } => Reason::ProtocolConflict,
-            Self::HostnameConflict { .. } => Reason::HostnameConflict,
+            Self::HostnameConflict { .. } | Self::RouteKindConflict { .. } => Reason::HostnameConflict,
             Self::ListenerConflict { .. } => Reason::ListenerConflict,
             Self::PortTakenByGateway { .. }
             | Self::PortReserved { .. }
@@ -28,7 +44,8 @@ impl Cause {
             | Self::CertificateRefMissing
             | Self::CertificateRefKind { .. }
             | Self::CertificateSecretMissing { .. }
-            | Self::CertificateSecretInvalid { .. } => Reason::InvalidCertificateRef,
+            | Self::CertificateSecretInvalid { .. }
+            | Self::CertificateKeyMismatch { .. } => Reason::InvalidCertificateRef,
             Self::RefNotPermitted { .. } => Reason::RefNotPermitted,
             Self::SectionNotFound { .. } => Reason::NoMatchingParent,
             // The specification's text says UnsupportedValue for a listener of the wrong protocol, its test
@@ -38,7 +55,7 @@ impl Cause {
             | Self::ListenerCannotHaveRoute { .. }
             | Self::ListenerUnsupported { .. } => Reason::NotAllowedByListeners,
             Self::NoMatchingHostname { .. } => Reason::NoMatchingListenerHostname,
-            Self::BackendKindUnsupported { .. } => Reason::InvalidKind,
+            Self::BackendKindUnsupported { .. } | Self::ExtensionUnsupported { .. } => Reason::InvalidKind,
             Self::BackendNotFound { .. } | Self::BackendPortMissing | Self::BackendPortNotFound { .. } => Reason::BackendNotFound,
             Self::NotServedYet { .. } => Reason::Pending,
             _ => Reason::Invalid,

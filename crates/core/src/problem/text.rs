@@ -8,6 +8,11 @@ pub(super) fn quoted(names: &[String]) -> String {
     some_of(&names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>())
 }
 
+/// In backquotes, however many: values to choose from.
+pub(super) fn all_quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
 /// The first few, and how many more there are: a message is to be read.
 pub(crate) fn some_of(names: &[String]) -> String {
     const SHOWN: usize = 8;

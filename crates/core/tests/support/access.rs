@@ -66,23 +66,31 @@ pub(super) fn lookup_agrees_with_the_reference(input: &Input, compiled: &Compile
                 // A port that cannot be bound is not the snapshot's affair: the data plane goes on trying.
                 is_true(&status.conditions, ConditionType::Accepted) || cannot_be_bound(compiled, object, position)
             };
-            let serves = |listener: &sealway_api::Listener| accepted(&listener.name) && reference::is_passthrough(listener);
+            let serves = |listener: &sealway_api::Listener| accepted(&listener.name) && reference::has_names(listener);
             let plan = snapshot.port(Transport::Tcp, port);
             let open = gateway
                 .spec
                 .listeners
                 .iter()
                 .any(|listener| listener.port == port && serves(listener));
+            // Without any good certificate the port is open, and tells so by an alert.
+            let has_references = |listener: &sealway_api::Listener| {
+                let status = statuses.iter().find(|status| status.name == listener.name);
+                reference::is_passthrough(listener)
+                    || status.is_some_and(|status| is_true(&status.conditions, ConditionType::ResolvedRefs))
+            };
             prop_assert_eq!(plan.is_some(), open, "{} {}", object, port);
             let Some(plan) = plan else { continue };
             for name in &questions {
                 let expected = match reference::listener(gateway, port, *name) {
                     None => None,
                     Some(listener) if !serves(listener) => Some(Err(())),
+                    Some(listener) if !has_references(listener) => continue,
                     Some(listener) => reference::route(&input.resources, gateway, listener, *name).map(|(route, _)| Ok(route)),
                 };
                 let found = match plan.connection(Some(&hello(*name)), &mut NoTrace) {
-                    Action::Passthrough { forward, .. } => Some(Ok(forward.route.clone())),
+                    Action::Passthrough { forward, .. } | Action::Terminate { forward, .. } => Some(Ok(forward.route.clone())),
+                    Action::Requests { .. } => continue,
                     Action::Reject(rejection) => match rejection.reason {
                         RejectReason::ListenerRefuses => Some(Err(())),
                         RejectReason::NoWeight => continue,
@@ -119,7 +127,7 @@ pub(super) fn every_refusal_by_a_listener_shows_in_its_conditions(compiled: &Com
     for (object, snapshot) in &compiled.snapshots {
         let statuses = listener_statuses(compiled, &object.key);
         for plan in snapshot.ports.values() {
-            let PortPlan::Tls(plan) = &**plan;
+            let PortPlan::Tls(plan) = &**plan else { continue };
             for listener in &plan.listeners {
                 let status = statuses.iter().find(|status| status.name == listener.name);
                 let programmed = status.is_some_and(|status| is_true(&status.conditions, ConditionType::Programmed));
@@ -141,7 +149,7 @@ pub(super) fn access(compiled: &Compiled) -> BTreeSet<String> {
     for snapshot in compiled.snapshots.values() {
         let Snapshot { gateway, ports, .. } = &**snapshot;
         for (port, plan) in ports {
-            let PortPlan::Tls(plan) = &**plan;
+            let PortPlan::Tls(plan) = &**plan else { continue };
             for listener in &plan.listeners {
                 for (hostname, forward) in listener.routes.iter() {
                     for backend in forward
@@ -158,6 +166,7 @@ pub(super) fn access(compiled: &Compiled) -> BTreeSet<String> {
             }
         }
     }
+    found.extend(reached_by_requests(compiled));
     found
 }
 
@@ -187,9 +196,9 @@ pub(super) fn no_grant_less_gives_more_access(input: &Input, compiled: &Compiled
 /// Every backend that a compilation names.
 pub(super) fn backends(compiled: &Compiled) -> Vec<&Arc<Backend>> {
     let plans = compiled.snapshots.values().flat_map(|snapshot| snapshot.ports.values());
-    let listeners = plans.flat_map(|plan| {
-        let PortPlan::Tls(plan) = &**plan;
-        &plan.listeners
+    let listeners = plans.flat_map(|plan| match &**plan {
+        PortPlan::Tls(plan) => &plan.listeners[..],
+        PortPlan::Http(_) => &[],
     });
     let forwards = listeners.flat_map(|listener| listener.routes.iter().map(|(_, forward)| forward));
     let targets = forwards.flat_map(|forward| &forward.backends).map(|backend| &backend.target);
@@ -206,13 +215,14 @@ pub(super) fn every_crossing_has_a_grant(input: &Input, access: &BTreeSet<String
     for line in access {
         let mut words = line.rsplit(' ');
         let (backend, route) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let kind = words.next().unwrap_or_default();
         let from = route.split('/').next().unwrap_or_default();
         let (to, service) = backend.split_once('/').unwrap_or_default();
         let service = service.split(':').next().unwrap_or_default();
         let mut grants = input.resources.reference_grants.iter().filter(|(key, _)| key.namespace == to);
         let granted = grants.any(|(_, grant)| {
             let mut entries = grant.spec.from.iter();
-            let names_route = entries.any(|entry| entry.kind == "TLSRoute" && entry.namespace == from);
+            let names_route = entries.any(|entry| entry.kind == kind && entry.namespace == from);
             let mut entries = grant.spec.to.iter();
             let named = |name: &Option<String>| name.as_deref().is_none_or(|name| name == service);
             names_route && entries.any(|entry| entry.kind == "Service" && entry.group.is_empty() && named(&entry.name))
@@ -234,7 +244,10 @@ pub(super) fn unchanged_parts_are_shared(before: &Compiled, after: &Compiled) ->
         for (key, new) in &new.ports {
             let Some(old) = old.ports.get(key) else { continue };
             prop_assert_eq!(Arc::ptr_eq(old, new), old == new, "{} {}", object, key);
-            let (PortPlan::Tls(old), PortPlan::Tls(new)) = (&**old, &**new);
+            unchanged_requests_are_shared(old, new)?;
+            let (PortPlan::Tls(old), PortPlan::Tls(new)) = (&**old, &**new) else {
+                continue;
+            };
             for new in &new.listeners {
                 let Some(old) = old.listeners.iter().find(|old| old.name == new.name) else {
                     continue;

@@ -7,7 +7,9 @@
 //! `# settings: port-offset=N | bind=IP,… | gateway-bind=NS/NAME=IP,… | reserved=IP:PORT | controller=NAME | cluster`,
 //! `# endpoint: NS/SERVICE:PORT=HOST:PORT`, `# bound: ok|in-use|not-permitted|no-such-address IP:PORT` (any of these makes every other
 //! socket pending; `# bound: nothing` makes all of them so), `# name: HOST=IP,…` (none: asked without an answer),
-//! `# explain: PORT NAME` (`-` for no name, `!` for a malformed one).
+//! `# with: FILE` (of `testdata/pki`, read beside the case), `# now: TIME` (2030 unless stated),
+//! `# backend-tls: NS/SERVICE:PORT=LABEL` (what the data plane saw), `# explain: PORT NAME` (`-` for no name, `!` for a malformed one),
+//! `# request: PORT[/SNI] METHOD HOST/PATH[?QUERY] [NAME: VALUE; …]` (`-` for no host; with an SNI the request comes through TLS).
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -15,10 +17,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use sealway_api::{Kind, ObjectKey, Resource, Resources};
 use sealway_core::{
-    BackendAddress, BindFailure, Classes, EndpointOverride, Observed, Placement, PortSelector, PortState, Ports, Problem,
-    ServerName, Settings, Severity, SocketKey, Transport,
+    BackendAddress, BackendTlsFault, BindFailure, Classes, EndpointOverride, Observed, Placement, PortSelector, PortState, Ports,
+    Problem, RequestHead, ServerName, Settings, Severity, SocketKey, Transport,
 };
 use sealway_provider::files::{Loaded, Loader, Sources};
 
@@ -40,7 +43,74 @@ pub(crate) struct Case {
     /// From its comments.
     pub(crate) observed: Observed,
     /// From its comments.
-    pub(crate) lookups: Vec<Lookup>,
+    pub(crate) questions: Vec<Question>,
+}
+
+/// A question to the snapshots.
+#[derive(Clone, Debug)]
+pub(crate) enum Question {
+    /// `# explain:`
+    Connection(Lookup),
+    /// `# request:`
+    Request(Box<Request>),
+}
+
+/// One `# request:` line.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// As written.
+    pub(crate) text: String,
+    /// The listener's port.
+    pub(crate) port: u16,
+    /// Given on TLS ports.
+    pub(crate) server_name: Option<Lookup>,
+    pub(crate) method: Method,
+    pub(crate) host: Option<String>,
+    pub(crate) path: String,
+    pub(crate) query: Option<String>,
+    pub(crate) headers: HeaderMap,
+}
+
+impl Request {
+    fn read(text: &str) -> Self {
+        let mut words = text.splitn(4, ' ');
+        let mut word = || words.next().expect("PORT[/SNI] METHOD HOST/PATH");
+        let (port, method, target) = (word(), word(), word());
+        let (port, name) = port.split_once('/').map_or((port, None), |(port, name)| (port, Some(name)));
+        let (host, target) = target.split_at(target.find('/').unwrap_or(target.len()));
+        let (path, query) = target
+            .split_once('?')
+            .map_or((target, None), |(path, query)| (path, Some(query)));
+        let mut headers = HeaderMap::new();
+        for line in words.next().unwrap_or_default().split("; ").filter(|line| !line.is_empty()) {
+            let (name, value) = line.split_once(": ").expect("NAME: VALUE");
+            headers.append(parse::<HeaderName>(name), parse::<HeaderValue>(value));
+        }
+        Self {
+            text: text.to_owned(),
+            port: parse(port),
+            server_name: name.map(|name| Lookup {
+                port: parse(port),
+                name: name.to_owned(),
+            }),
+            method: parse(method),
+            host: Some(host.to_owned()).filter(|host| host != "-"),
+            path: path.to_owned(),
+            query: query.map(str::to_owned),
+            headers,
+        }
+    }
+
+    /// What routing needs to know of it.
+    pub(crate) fn head(&self) -> RequestHead<'_> {
+        RequestHead {
+            method: &self.method,
+            host: self.host.as_deref(),
+            path: &self.path,
+            query: self.query.as_deref(),
+            headers: &self.headers,
+        }
+    }
 }
 
 /// One `# explain:` line.
@@ -75,7 +145,10 @@ impl Case {
                 ..Loaded::default()
             }
         } else {
-            admitted(&file)
+            let with = text.lines().filter_map(|line| line.strip_prefix("# with: "));
+            let pki = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/pki");
+            let files: Vec<PathBuf> = with.map(|name| pki.join(name)).chain([file]).collect();
+            admitted(&files)
         };
         let mut case = Self {
             directory: directory.to_owned(),
@@ -83,8 +156,8 @@ impl Case {
             problems: loaded.problems,
             sources: loaded.sources,
             settings: Settings::default(),
-            observed: Observed::assumed(jiff::Timestamp::UNIX_EPOCH),
-            lookups: Vec::new(),
+            observed: Observed::assumed(parse("2030-01-01T00:00:00Z")),
+            questions: Vec::new(),
             text,
         };
         for line in case.text.clone().lines().filter_map(|line| line.strip_prefix("# ")) {
@@ -105,13 +178,20 @@ impl Case {
                 let (name, addresses) = value.split_once('=').expect("HOST=IP,…");
                 self.observed.names.insert(name.to_owned(), list(addresses));
             }
+            "now" => self.observed.now = parse(value),
+            "backend-tls" => {
+                let (backend, label) = value.split_once('=').expect("NS/SERVICE:PORT=LABEL");
+                let (service, port) = backend.rsplit_once(':').expect("NS/SERVICE:PORT");
+                self.observed.backend_tls.insert((key_of(service), parse(port)), fault(label));
+            }
             "explain" => {
                 let (port, name) = value.split_once(' ').expect("PORT NAME");
-                self.lookups.push(Lookup {
+                self.questions.push(Question::Connection(Lookup {
                     port: parse(port),
                     name: name.to_owned(),
-                });
+                }));
             }
+            "request" => self.questions.push(Question::Request(Box::new(Request::read(value)))),
             _ => {}
         }
     }
@@ -137,8 +217,8 @@ fn directories(parent: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn admitted(file: &Path) -> Loaded {
-    let (_, loaded) = Loader::open(&[file.to_owned()]).unwrap_or_else(|error| panic!("{error}"));
+fn admitted(files: &[PathBuf]) -> Loaded {
+    let (_, loaded) = Loader::open(files).unwrap_or_else(|error| panic!("{error}"));
     let errors = loaded
         .problems
         .iter()
@@ -164,6 +244,24 @@ fn unadmitted(text: &str, file: &Path) -> Resources {
         }
     }
     resources
+}
+
+fn fault(label: &str) -> BackendTlsFault {
+    use BackendTlsFault::*;
+    let all = [
+        UnknownAuthority,
+        NameMismatch,
+        Expired,
+        NotYetValid,
+        Revoked,
+        BadCertificate,
+        NotTls,
+        ClientCertificateRefused,
+        HandshakeRefused,
+        Broken,
+    ];
+    let found = all.into_iter().find(|fault| fault.label() == label);
+    found.unwrap_or_else(|| panic!("no such fault: {label}"))
 }
 
 fn setting(settings: &mut Settings, value: &str) {

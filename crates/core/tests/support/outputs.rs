@@ -100,13 +100,40 @@ pub(super) fn every_parent_reference_of_ours_has_one_status(input: &Input, compi
     Ok(())
 }
 
+/// Beside a snapshot stand the keys of the certificates that it names, and no others.
+pub(super) fn keys_are_those_of_the_snapshot(compiled: &Compiled) -> Result<(), TestCaseError> {
+    for (gateway, snapshot) in &compiled.snapshots {
+        let mut named = BTreeSet::new();
+        for plan in snapshot.ports.values() {
+            let PortPlan::Tls(plan) = &**plan else { continue };
+            let terminations = plan.listeners.iter().filter_map(|listener| listener.termination.as_ref());
+            for slot in terminations.flat_map(|termination| &termination.certificates) {
+                if let CertificateSlot::Served(certificate) = slot {
+                    named.insert(certificate.content);
+                }
+            }
+        }
+        named.extend(snapshot.client_certificate.iter().map(|certificate| certificate.content));
+        let held: BTreeSet<_> = compiled
+            .keys
+            .get(gateway)
+            .iter()
+            .flat_map(|keys| keys.0.keys().copied())
+            .collect();
+        prop_assert_eq!(named, held, "{}", gateway);
+    }
+    Ok(())
+}
+
 pub(super) fn conditions_are_well_formed(compiled: &Compiled) -> Result<(), TestCaseError> {
     let statuses = &compiled.statuses;
     let classes = statuses.gateway_classes.values().map(|status| &status.conditions);
     let gateways = statuses.gateways.values().map(|status| &status.conditions);
     let listeners = statuses.gateways.values().flat_map(|status| &status.listeners);
     let routes = statuses.routes.values().flat_map(|status| &status.parents);
+    let policies = statuses.backend_tls_policies.values().flat_map(|status| &status.ancestors);
     let all = classes.chain(gateways).chain(listeners.map(|listener| &listener.conditions));
+    let all = all.chain(policies.map(|ancestor| &ancestor.conditions));
     for conditions in all.chain(routes.map(|parent| &parent.conditions)) {
         let kinds: BTreeSet<_> = conditions.iter().map(|condition| &condition.kind).collect();
         prop_assert_eq!(kinds.len(), conditions.len(), "one condition of each type");
@@ -155,6 +182,29 @@ pub(super) fn attached_routes_are_the_accepted_ones(input: &Input, compiled: &Co
 
 pub(super) fn no_output_holds_key_bytes(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
     let texts = [bytes(compiled), format!("{compiled:?}"), format!("{input:?}")];
+    // Real keys: no line of their PEM, nor a part of what it stands for, in hexadecimal or as Rust prints bytes.
+    for (secret, value) in input
+        .resources
+        .secrets
+        .iter()
+        .filter_map(|(name, secret)| Some((name, secret.data.get("tls.key")?)))
+    {
+        let pem = String::from_utf8_lossy(value.expose());
+        for line in pem.lines().filter(|line| line.len() >= 40 && !line.starts_with("--")) {
+            prop_assert!(texts.iter().all(|text| !text.contains(line)), "{} {}", secret, "PEM");
+        }
+    }
+    for (content, material) in compiled.keys.values().flat_map(|keys| &keys.0) {
+        let der = material.key.secret_der();
+        // Past the header, which is the same for every key of a kind, and public.
+        for part in der.chunks_exact(16).skip(2) {
+            let hexadecimal: String = part.iter().map(|byte| format!("{byte:02x}")).collect();
+            let decimal = part.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
+            for text in &texts {
+                prop_assert!(!text.contains(&hexadecimal) && !text.contains(&decimal), "{}", content);
+            }
+        }
+    }
     let in_decimal = format!("{:?}", KEY_MARKER.as_bytes());
     let in_decimal = in_decimal.trim_matches(['[', ']']);
     for text in &texts {

@@ -7,9 +7,10 @@ use sealway_api::{FromNamespaces, Gateway, Listener, ObjectKey, ObjectRef, Paren
 
 /// "the most specific to least specific Hostname values": exact, then wildcards with more dots, then none.
 pub(crate) fn listener<'a>(gateway: &'a Gateway, port: u16, name: Option<&str>) -> Option<&'a Listener> {
-    let claims = gateway.spec.listeners.iter().filter(|listener| {
-        listener.port == port && reads_hello(listener) && hostname_matches(listener.hostname.as_deref(), name)
-    });
+    let claims =
+        gateway.spec.listeners.iter().filter(|listener| {
+            listener.port == port && has_names(listener) && hostname_matches(listener.hostname.as_deref(), name)
+        });
     claims.max_by_key(|listener| match listener.hostname.as_deref() {
         None | Some("") => (0, 0),
         Some(wildcard) if wildcard.starts_with("*.") => (1, wildcard.matches('.').count()),
@@ -60,7 +61,7 @@ pub(crate) fn attaches(resources: &Resources, route: &TlsRoute, gateway: &Gatewa
         .parent_refs
         .iter()
         .any(|parent| means(parent, namespace, gateway, listener))
-        && takes(resources, gateway, listener, namespace)
+        && takes(resources, gateway, listener, "TLSRoute", namespace)
         && (route.spec.hostnames.is_empty()
             || route
                 .spec
@@ -77,15 +78,15 @@ pub(crate) fn names(parent: &ParentRef, namespace: &str, gateway: &ObjectKey) ->
         && parent.namespace.as_deref().unwrap_or(namespace) == gateway.namespace
 }
 
-fn means(parent: &ParentRef, namespace: &str, gateway: &Gateway, listener: &Listener) -> bool {
+pub(crate) fn means(parent: &ParentRef, namespace: &str, gateway: &Gateway, listener: &Listener) -> bool {
     names(parent, namespace, &gateway.metadata.key())
         && parent.section_name.as_ref().is_none_or(|section| *section == listener.name)
         && parent.port.is_none_or(|port| port == listener.port)
 }
 
-fn takes(resources: &Resources, gateway: &Gateway, listener: &Listener, namespace: &str) -> bool {
+pub(crate) fn takes(resources: &Resources, gateway: &Gateway, listener: &Listener, kind: &str, namespace: &str) -> bool {
     let allowed = listener.allowed_routes.clone().unwrap_or_default();
-    let kind_fits = allowed.kinds.is_empty() || allowed.kinds.iter().any(|kind| kind.kind == "TLSRoute");
+    let kind_fits = allowed.kinds.is_empty() || allowed.kinds.iter().any(|allowed| allowed.kind == kind);
     let rule = allowed.namespaces.unwrap_or_default();
     let namespace_fits = match rule.from.unwrap_or(FromNamespaces::Same) {
         FromNamespaces::All => true,
@@ -98,7 +99,11 @@ fn takes(resources: &Resources, gateway: &Gateway, listener: &Listener, namespac
         }),
         FromNamespaces::None | FromNamespaces::Other(_) => false,
     };
-    listener.protocol == Protocol::Tls && kind_fits && namespace_fits
+    let protocol_fits = match kind {
+        "TLSRoute" => listener.protocol == Protocol::Tls,
+        _ => matches!(listener.protocol, Protocol::Http | Protocol::Https),
+    };
+    protocol_fits && kind_fits && namespace_fits
 }
 
 /// "All the Listeners that share a port with the TCP Listener are not distinct"; HTTP beside TLS; equal hostnames in one family.
@@ -125,6 +130,11 @@ fn family(listener: &Listener) -> Option<&'static str> {
     }
 }
 
+/// Whether names tell a listener from the others of its port.
+pub(crate) fn has_names(listener: &Listener) -> bool {
+    matches!(family(listener), Some("TLS" | "HTTP"))
+}
+
 pub(crate) fn reads_hello(listener: &Listener) -> bool {
     family(listener) == Some("TLS")
 }
@@ -148,7 +158,7 @@ pub(crate) fn hostname_matches(hostname: Option<&str>, name: Option<&str>) -> bo
 }
 
 /// "there must be at least one intersecting hostname": some name that either of them suggests matches both.
-fn intersects(one: Option<&str>, two: Option<&str>) -> bool {
+pub(crate) fn intersects(one: Option<&str>, two: Option<&str>) -> bool {
     let mut names = names_around([one, two].into_iter().flatten());
     names.push("nothing.at.all".to_owned());
     names
@@ -161,6 +171,9 @@ pub(crate) fn server_names(resources: &Resources) -> Vec<String> {
     let listeners = resources.gateways.values().flat_map(|gateway| &gateway.spec.listeners);
     let listeners = listeners.filter_map(|listener| listener.hostname.as_deref());
     let routes = resources.tls_routes.values().flat_map(|route| &route.spec.hostnames);
+    let http = resources.http_routes.values().flat_map(|route| &route.spec.hostnames);
+    let grpc = resources.grpc_routes.values().flat_map(|route| &route.spec.hostnames);
+    let routes = routes.chain(http).chain(grpc);
     let mut names = names_around(listeners.chain(routes.map(String::as_str)));
     names.sort();
     names.dedup();

@@ -13,6 +13,11 @@ use sealway_core::{
 };
 use serde_json::{Value, json};
 
+#[path = "requests.rs"]
+pub(crate) mod requests;
+#[path = "secured.rs"]
+mod secured;
+
 /// Everything that a compilation depends on.
 #[derive(Clone, Debug)]
 pub(crate) struct Input {
@@ -50,25 +55,75 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
     let parts = (
         vec(gateway(), 1..4),
         vec(route("TLSRoute"), 0..7),
-        vec(route("HTTPRoute"), 0..3),
+        (vec(route("HTTPRoute"), 0..5), vec(route("GRPCRoute"), 0..3)),
         vec(service(), 0..5),
         vec(endpoint_slice(), 0..5),
         vec(grant(), 0..4),
         vec(namespace(), 0..3),
-        vec(secret(), 0..3),
+        (
+            vec(secured::secret(), 1..8),
+            vec(secured::config_map(), 0..3),
+            vec(secured::policy(), 0..4),
+        ),
         select(vec!["sealway.dev/gateway-controller", "example.com/other"]),
     );
     parts.prop_map(
-        |(gateways, routes, http_routes, services, slices, grants, namespaces, secrets, controller)| {
+        |(gateways, routes, (http_routes, grpc_routes), services, slices, grants, namespaces, secured, controller)| {
+            let (secrets, config_maps, policies) = secured;
             let class = json!({"kind": "GatewayClass", "metadata": {"name": "sealway"}, "spec": {"controllerName": controller}});
             read(
-                [gateways, routes, http_routes, services, slices, grants, namespaces, secrets]
-                    .concat()
-                    .into_iter()
-                    .chain([class]),
+                [
+                    gateways,
+                    routes,
+                    http_routes,
+                    grpc_routes,
+                    services,
+                    slices,
+                    grants,
+                    namespaces,
+                    secrets,
+                    config_maps,
+                    policies,
+                ]
+                .concat()
+                .into_iter()
+                .chain([class]),
             )
         },
     )
+}
+
+/// Many routes for requests on few names of one Gateway, so that rules really compete.
+pub(crate) fn crowded() -> impl Strategy<Value = Input> {
+    let hostname = || of(select(vec!["*.example.com", "a.example.com"]));
+    let listeners = vec(hostname(), 1..3).prop_map(|hostnames| {
+        let listeners = hostnames.into_iter().enumerate().map(|(position, hostname)| {
+            json!({"name": format!("l{position}"), "port": 443, "protocol": "HTTP", "hostname": hostname,
+                "allowedRoutes": {"namespaces": {"from": "All"}}})
+        });
+        let spec = json!({"gatewayClassName": "sealway", "listeners": listeners.collect::<Vec<_>>()});
+        json!({"kind": "Gateway", "metadata": {"name": "west", "namespace": "infra"}, "spec": spec})
+    });
+    let route = |kind: &'static str, rules: BoxedStrategy<Value>| {
+        let names: &'static [&'static str] = &["r0", "r1", "r2", "r3"];
+        (metadata(names), hostname(), vec(rules, 1..4)).prop_map(move |(metadata, hostname, rules)| {
+            let parents = json!([{"name": "west", "namespace": "infra"}]);
+            let hostnames: Vec<_> = hostname.into_iter().collect();
+            json!({"kind": kind, "apiVersion": "v1", "metadata": metadata,
+                "spec": {"parentRefs": parents, "hostnames": hostnames, "rules": rules}})
+        })
+    };
+    let backend = || Just(json!({"name": "app", "port": 443})).boxed();
+    let http = vec(route("HTTPRoute", requests::http_rule(backend()).boxed()), 0..7);
+    let grpc = vec(route("GRPCRoute", requests::grpc_rule(backend()).boxed()), 0..4);
+    (listeners, http, prop_oneof![2 => Just(Vec::new()), 1 => grpc]).prop_map(|(gateway, http, grpc)| {
+        let class = json!({"kind": "GatewayClass", "metadata": {"name": "sealway"}, "spec": {"controllerName": "x.test/y"}});
+        Input {
+            resources: read([http, grpc, vec![gateway, class]].concat()),
+            settings: Settings::default(),
+            observed: Observed::assumed(jiff::Timestamp::UNIX_EPOCH),
+        }
+    })
 }
 
 fn read(documents: impl IntoIterator<Item = Value>) -> Resources {
@@ -114,8 +169,9 @@ fn gateway() -> impl Strategy<Value = Value> {
         addresses,
         parameters,
         proxies,
+        option::weighted(0.3, secured::gateway()),
     )
-        .prop_map(|(mut metadata, class, mut listeners, addresses, parameters, proxies)| {
+        .prop_map(|(mut metadata, class, mut listeners, addresses, parameters, proxies, tls)| {
             for (position, listener) in listeners.iter_mut().enumerate() {
                 listener["name"] = json!(format!("l{position}"));
             }
@@ -123,6 +179,9 @@ fn gateway() -> impl Strategy<Value = Value> {
                 metadata["annotations"] = json!({"sealway.dev/accept-proxy-protocol": proxies});
             }
             let mut spec = json!({"gatewayClassName": class, "listeners": listeners});
+            if let Some(tls) = tls {
+                spec["tls"] = tls;
+            }
             if let Some(addresses) = addresses {
                 spec["addresses"] = addresses;
             }
@@ -135,8 +194,8 @@ fn gateway() -> impl Strategy<Value = Value> {
 
 fn listener() -> impl Strategy<Value = Value> {
     let protocol =
-        prop_oneof![12 => Just("TLS"), 3 => Just("HTTPS"), 1 => Just("HTTP"), 1 => Just("TCP"), 1 => Just("UDP"), 1 => Just("X")];
-    let mode = prop_oneof![8 => Just("Passthrough"), 2 => Just("Terminate"), 1 => Just("Inspect")];
+        prop_oneof![16 => Just("TLS"), 5 => Just("HTTPS"), 4 => Just("HTTP"), 1 => Just("TCP"), 1 => Just("UDP"), 1 => Just("X")];
+    let mode = prop_oneof![6 => Just("Passthrough"), 4 => Just("Terminate"), 1 => Just("Inspect")];
     let namespaces = prop_oneof![
         5 => Just(json!({"from": "All"})),
         2 => Just(json!({"from": "Same"})),
@@ -153,11 +212,12 @@ fn listener() -> impl Strategy<Value = Value> {
         1 => Just(json!([{"kind": "HTTPRoute"}])),
     ];
     let hostname = option::weighted(0.75, select(&HOSTNAMES[..]));
-    let certificate = select(vec![
-        json!([]),
-        json!([{"name": "web"}]),
-        json!([{"name": "web", "namespace": "back"}]),
-    ]);
+    let certificate = prop_oneof![
+        1 => Just(json!([])),
+        4 => Just(json!([{"name": "web"}])),
+        1 => Just(json!([{"name": "web", "namespace": "back"}])),
+        1 => Just(json!([{"name": "web"}, {"name": "web", "namespace": "back"}])),
+    ];
     (select(&PORTS[..]), protocol, mode, hostname, namespaces, kinds, certificate).prop_map(
         |(port, protocol, mode, hostname, namespaces, kinds, certificate)| {
             let mut listener =
@@ -174,7 +234,13 @@ fn listener() -> impl Strategy<Value = Value> {
 }
 
 fn route(kind: &'static str) -> impl Strategy<Value = Value> {
-    let rule = vec(backend_ref(), 0..4).prop_map(|references| json!({"backendRefs": references}));
+    let rule = match kind {
+        "HTTPRoute" => requests::http_rule(backend_ref().boxed()).boxed(),
+        "GRPCRoute" => requests::grpc_rule(backend_ref().boxed()).boxed(),
+        _ => vec(backend_ref(), 0..4)
+            .prop_map(|references| json!({"backendRefs": references}))
+            .boxed(),
+    };
     let timeout = option::weighted(0.2, select(vec!["5s", "0s", "soon"]));
     (
         metadata(&["r0", "r1", "r2", "r3"]),
@@ -243,7 +309,7 @@ fn backend_ref() -> impl Strategy<Value = Value> {
 
 fn service() -> impl Strategy<Value = Value> {
     let spec = select(vec![
-        json!({"ports": [{"name": "tls", "port": 443}, {"name": "db", "port": 5432}]}),
+        json!({"ports": [{"name": "tls", "port": 443}, {"name": "db", "port": 5432, "appProtocol": "kubernetes.io/ws"}]}),
         json!({"ports": [{"port": 443}], "publishNotReadyAddresses": true}),
         json!({"ports": [{"port": 443, "protocol": "UDP"}]}),
         json!({"type": "ExternalName", "externalName": "far.example.org"}),
@@ -272,15 +338,22 @@ fn endpoint_slice() -> impl Strategy<Value = Value> {
 }
 
 fn grant() -> impl Strategy<Value = Value> {
-    let from = (select(vec!["TLSRoute", "HTTPRoute", "Gateway"]), select(&NAMESPACES[..]))
+    let from = (
+        select(vec!["TLSRoute", "HTTPRoute", "GRPCRoute", "Gateway"]),
+        select(&NAMESPACES[..]),
+    )
         .prop_map(|(kind, namespace)| json!({"group": "gateway.networking.k8s.io", "kind": kind, "namespace": namespace}));
-    let to = (select(vec!["Service", "Secret"]), of(select(vec!["app", "db", "web"]))).prop_map(|(kind, name)| {
-        let mut to = json!({"group": "", "kind": kind});
-        if let Some(name) = name {
-            to["name"] = json!(name);
-        }
-        to
-    });
+    let to = (
+        select(vec!["Service", "Secret", "ConfigMap"]),
+        of(select(vec!["app", "db", "web", "ca"])),
+    )
+        .prop_map(|(kind, name)| {
+            let mut to = json!({"group": "", "kind": kind});
+            if let Some(name) = name {
+                to["name"] = json!(name);
+            }
+            to
+        });
     (metadata(&["g0", "g1", "g2"]), vec(from, 1..3), vec(to, 1..3)).prop_map(
         |(metadata, from, to)| json!({"kind": "ReferenceGrant", "metadata": metadata, "spec": {"from": from, "to": to}}),
     )
@@ -290,13 +363,6 @@ fn namespace() -> impl Strategy<Value = Value> {
     (select(&NAMESPACES[..]), of(select(vec!["one", "two"]))).prop_map(|(name, team)| {
         let labels = team.map_or_else(|| json!({}), |team| json!({"team": team}));
         json!({"kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    })
-}
-
-fn secret() -> impl Strategy<Value = Value> {
-    metadata(&["web"]).prop_map(|metadata| {
-        let data = json!({"tls.crt": format!("certificate {KEY_MARKER}"), "tls.key": KEY_MARKER});
-        json!({"kind": "Secret", "metadata": metadata, "type": "kubernetes.io/tls", "stringData": data})
     })
 }
 
@@ -386,6 +452,6 @@ fn observed() -> impl Strategy<Value = Observed> {
     (ports, names).prop_map(|(ports, names)| Observed {
         ports,
         names: names.into_iter().collect(),
-        ..Observed::assumed(jiff::Timestamp::UNIX_EPOCH)
+        ..Observed::assumed("2030-01-01T00:00:00Z".parse().expect("time"))
     })
 }

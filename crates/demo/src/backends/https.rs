@@ -1,4 +1,4 @@
-//! A backend that answers every HTTP/1.1 request over TLS with a small JSON about itself.
+//! Backends that answer every HTTP/1.1 request with a small JSON about themselves: over TLS, and in plain text.
 //!
 //! One request per connection: the head is read up to [`HEAD_MAX`] bytes under [`REQUEST_DEADLINE`], a body is not read.
 
@@ -7,10 +7,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::{Answer, Backend, BackendError, ClientCertificates, HANDSHAKE_DEADLINE, server_config, within};
 use crate::certificates::Identity;
@@ -35,11 +34,46 @@ impl Https<'_> {
     }
 }
 
+/// A plain HTTP backend to be started. TLS has ended in front of it, so the client is whom the gateway names.
+#[derive(Debug, Clone, Copy)]
+pub struct Http {
+    /// The name that its answers carry.
+    pub name: &'static str,
+}
+
+impl Http {
+    /// Starts it on `address`; port 0 takes any free port.
+    pub async fn start(&self, address: SocketAddr) -> Result<Backend, BackendError> {
+        let name = self.name;
+        Backend::start(address, move |stream| {
+            exchange(stream, move |head| Answer {
+                backend: name.to_owned(),
+                sni: None,
+                client: named_client(head),
+            })
+        })
+        .await
+    }
+}
+
+/// The subject in X-Forwarded-Client-Cert, as Envoy and Sealway write it: `…;Subject="CN=order-service";…`.
+fn named_client(head: &[u8]) -> Option<String> {
+    let head = String::from_utf8_lossy(head);
+    let is_meant = |line: &&str| line.to_ascii_lowercase().starts_with("x-forwarded-client-cert:");
+    let (_, subject) = head.lines().find(is_meant)?.split_once("Subject=\"")?;
+    subject.split('"').next().map(str::to_owned)
+}
+
 async fn serve(acceptor: TlsAcceptor, stream: TcpStream, name: &'static str) -> io::Result<()> {
-    let mut stream = within(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await?;
+    let stream = within(HANDSHAKE_DEADLINE, acceptor.accept(stream)).await?;
     let answer = Answer::on(&stream, name);
+    exchange(stream, move |_| answer).await
+}
+
+/// One request and its answer.
+async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answer: impl FnOnce(&[u8]) -> Answer) -> io::Result<()> {
     let response = match within(REQUEST_DEADLINE, read_head(&mut stream)).await? {
-        Some(head) => respond(&head, &answer),
+        Some(head) => respond(&head, &answer(&head)),
         None => refuse(),
     };
     within(REQUEST_DEADLINE, async {
@@ -50,7 +84,7 @@ async fn serve(acceptor: TlsAcceptor, stream: TcpStream, name: &'static str) -> 
 }
 
 /// The request's head, or nothing when it is too long or the client left before its end.
-async fn read_head(stream: &mut TlsStream<TcpStream>) -> io::Result<Option<Vec<u8>>> {
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
     let mut head = Vec::with_capacity(1024);
     while !head.windows(4).any(|window| window == b"\r\n\r\n") {
         if head.len() >= HEAD_MAX || stream.read_buf(&mut head).await? == 0 {

@@ -49,6 +49,9 @@ impl Fixture {
         let gateway = stand_in(target.map(|endpoint| endpoint.address)).await;
         let address = GatewayAddress {
             passthrough: gateway.address(),
+            https: gateway.address(),
+            mutual: gateway.address(),
+            bare: gateway.address(),
         };
         run_rows(&address, &self.certificates, Path::new("/tmp/out"))
             .await
@@ -64,16 +67,22 @@ fn passed(rows: &[Row]) -> Vec<&str> {
 async fn rows_pass_only_where_their_own_backend_answers() {
     let fixture = Fixture::start().await;
     for (service, names) in [
-        ("payment-service", vec!["payment"]),
-        ("vault-service", vec!["vault"]),
-        ("postgres-service", vec!["database, primary", "database, replica"]),
+        ("payment-service", vec!["passthrough"]),
+        ("vault-service", vec!["passthrough, vault"]),
+        (
+            "postgres-service",
+            vec!["passthrough, PostgreSQL primary", "passthrough, PostgreSQL replica"],
+        ),
         (
             "ledger-service",
-            vec!["mutual TLS, with certificate", "mutual TLS, without certificate"],
+            vec![
+                "mutual TLS through, with certificate",
+                "mutual TLS through, without certificate",
+            ],
         ),
     ] {
         let rows = fixture.rows_through(Some(service)).await;
-        assert_eq!(rows.len(), 7);
+        assert_eq!(rows.len(), 14);
         assert_eq!(passed(&rows), names, "{rows:#?}");
     }
 }

@@ -14,6 +14,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 
@@ -22,7 +23,10 @@ use super::{Loaded, Loader};
 /// How to watch.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchSettings {
-    /// How long files must rest before they are read.
+    /// How long files must rest before they are read, when the last sign was of a file that is complete: closed by who wrote it,
+    /// renamed or removed. Just long enough for the other files of one change.
+    pub pause: Duration,
+    /// How long they must rest when somebody may still be writing.
     pub settle: Duration,
     /// How long to wait for rest at most.
     pub patience: Duration,
@@ -35,6 +39,7 @@ pub struct WatchSettings {
 impl Default for WatchSettings {
     fn default() -> Self {
         Self {
+            pause: Duration::from_millis(20),
             settle: Duration::from_millis(120),
             patience: Duration::from_secs(2),
             interval: Duration::from_secs(10),
@@ -51,6 +56,9 @@ pub struct Watch {
 }
 
 enum Wake {
+    /// A file may be half written.
+    Changing,
+    /// What has changed is complete.
     Changed,
     Stop,
 }
@@ -100,9 +108,10 @@ struct Watching {
 impl Watching {
     fn new(loader: Loader, settings: WatchSettings, signal: mpsc::Sender<Wake>) -> Self {
         let changed = move |event: notify::Result<notify::Event>| {
-            // Our own reading is no change. Errors (a queue that overflowed) may hide one.
-            if event.map_or(true, |event| !matches!(event.kind, EventKind::Access(_))) {
-                let _ = signal.send(Wake::Changed);
+            // Errors (a queue that overflowed) may hide a change.
+            let wake = event.map_or(Some(Wake::Changing), |event| sign(event.kind));
+            if let Some(wake) = wake {
+                let _ = signal.send(wake);
             }
         };
         let watcher = settings.notify.then(|| notify::recommended_watcher(changed)).transpose();
@@ -125,8 +134,8 @@ impl Watching {
         loop {
             match woken.recv_timeout(self.settings.interval) {
                 Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(Wake::Changed) => {
-                    if !settled(woken, &self.settings) {
+                Ok(wake @ (Wake::Changing | Wake::Changed)) => {
+                    if !settled(wake, woken, &self.settings) {
                         return;
                     }
                 }
@@ -179,14 +188,30 @@ impl Watching {
     }
 }
 
+/// What an event says; `None`: our own reading, which is no change.
+fn sign(kind: EventKind) -> Option<Wake> {
+    match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write))
+        | EventKind::Modify(ModifyKind::Name(_))
+        | EventKind::Remove(_) => Some(Wake::Changed),
+        EventKind::Access(_) => None,
+        _ => Some(Wake::Changing),
+    }
+}
+
 /// Waits until no change has come for a while; false when it is time to stop.
-fn settled(woken: &mpsc::Receiver<Wake>, settings: &WatchSettings) -> bool {
+fn settled(first: Wake, woken: &mpsc::Receiver<Wake>, settings: &WatchSettings) -> bool {
     let deadline = Instant::now() + settings.patience;
+    let mut last = first;
     loop {
-        let wait = settings.settle.min(deadline.saturating_duration_since(Instant::now()));
-        match woken.recv_timeout(wait) {
-            Ok(Wake::Changed) if Instant::now() < deadline => {}
-            Ok(Wake::Changed) | Err(RecvTimeoutError::Timeout) => return true,
+        let rest = match last {
+            Wake::Changed => settings.pause,
+            Wake::Changing => settings.settle,
+            Wake::Stop => return false,
+        };
+        match woken.recv_timeout(rest.min(deadline.saturating_duration_since(Instant::now()))) {
+            Ok(wake @ (Wake::Changed | Wake::Changing)) if Instant::now() < deadline => last = wake,
+            Ok(Wake::Changed | Wake::Changing) | Err(RecvTimeoutError::Timeout) => return true,
             Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return false,
         }
     }

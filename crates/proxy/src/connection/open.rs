@@ -1,8 +1,8 @@
-//! The first bytes to a backend: PROXY header, PostgreSQL's request for TLS, the client's hello.
+//! The first bytes to a backend: PROXY header, PostgreSQL's request for TLS, and the client's hello if TLS passes through.
 
 use std::io;
 
-use sealway_core::{Backend, ProxyProtocol};
+use sealway_core::{Backend, ProxyProtocol, UpstreamTls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -18,6 +18,7 @@ pub(super) async fn open(
     client: &TcpStream,
     greeting: &Greeting,
     backend: &Backend,
+    passthrough: bool,
     outcome: &Outcome,
 ) -> Result<(), Refusal> {
     let mut first = match backend.proxy_protocol {
@@ -28,7 +29,9 @@ pub(super) async fn open(
         ),
         None => Vec::new(),
     };
-    if greeting.postgres {
+    // What was ended here is not asked for there, unless TLS begins anew.
+    let begins_tls = passthrough || matches!(backend.tls, UpstreamTls::Verified(_));
+    if greeting.postgres && begins_tls {
         first.extend_from_slice(&postgres::SSL_REQUEST);
         stream.write_all(&first).await.map_err(|error| failed(&error))?;
         // One byte and no more: what follows belongs to TLS.
@@ -38,6 +41,12 @@ pub(super) async fn open(
             return Err(Refusal::new(CloseReason::BackendRefusesTls, detail));
         }
         first.clear();
+    }
+    if !passthrough {
+        return match first.is_empty() {
+            true => Ok(()),
+            false => stream.write_all(&first).await.map_err(|error| failed(&error)),
+        };
     }
     // In one write where possible: one system call, and one segment.
     let bytes = if first.is_empty() {
@@ -61,7 +70,7 @@ fn failed(error: &io::Error) -> Refusal {
 }
 
 fn addresses(client: &TcpStream, greeting: &Greeting, outcome: &Outcome) -> io::Result<Addresses> {
-    match greeting.proxied {
+    match greeting.introduced.proxied {
         Some(addresses) => Ok(addresses),
         None => Ok(Addresses {
             source: outcome.client,

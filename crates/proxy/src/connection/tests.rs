@@ -22,16 +22,21 @@ async fn what_a_relayed_connection_holds_is_small() {
         addresses: Vec::new(),
         port_offset: 0,
         trusted_proxies: Vec::new(),
+        client_certificate: None,
+        client_certificate_headers: Default::default(),
         ports: BTreeMap::new(),
     };
     let binding = Binding {
         scope: Arc::new(PortScope::new(&gateway, 443, Metrics::default())),
         snapshot: Arc::new(snapshot),
         plan: Arc::new(PortPlan::Tls(TlsPlan::default())),
+        servers: Vec::new(),
+        identity: None,
+        state: Default::default(),
     };
     let live = shared.live.enter();
     let peer = client.local_addr().unwrap();
     // The task of a connection is this future and tokio's header; the greeting has a box of its own, freed before the relay.
-    let future = serve(client, peer, Arc::new(binding), shared, live);
+    let future = serve(client, peer, Arc::new(ArcSwap::from_pointee(binding)), shared, live);
     assert!(size_of_val(&future) <= 1536, "{} bytes", size_of_val(&future));
 }

@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use sealway_core::{BackendFault, RejectReason};
+use sealway_core::{BackendFault, BackendTlsFault, RejectReason};
 
 use crate::client_hello::HelloError;
 use crate::proxy_protocol::HeaderError;
+use crate::tls::HandshakeFault;
 
 /// Why a connection ended. Each has a stable label for metrics and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,12 @@ pub enum CloseReason {
     ProxyHeader(HeaderError),
     /// Plain HTTP on a TLS port.
     PlainHttp,
+    /// TLS on a plain HTTP port.
+    TlsOnHttp,
+    /// What the client sent is not HTTP, or more of it than we take.
+    HttpInvalid,
+    /// The client let a deadline of HTTP pass: for a header, or for taking what waited for it.
+    HttpTimeout,
     /// PostgreSQL start-up in plain text.
     PostgresPlainText,
     /// A PostgreSQL CancelRequest in plain text: it carries no name.
@@ -44,6 +51,10 @@ pub enum CloseReason {
     Connect(ConnectFault),
     /// A PostgreSQL backend does not take TLS.
     BackendRefusesTls,
+    /// The TLS handshake with the client failed.
+    Handshake(HandshakeFault),
+    /// The TLS handshake with the backend failed.
+    BackendTls(BackendTlsFault),
     /// The listener has as many connections as it may.
     ConnectionLimit,
     /// As many connections as the listener may have are still sending their hellos.
@@ -95,6 +106,9 @@ impl CloseReason {
             Self::HelloTimeout => "hello_timeout",
             Self::ProxyHeader(error) => error.label(),
             Self::PlainHttp => "plain_http",
+            Self::TlsOnHttp => "tls_on_http",
+            Self::HttpInvalid => "http_invalid",
+            Self::HttpTimeout => "http_timeout",
             Self::PostgresPlainText => "postgres_plain_text",
             Self::PostgresCancel => "postgres_cancel",
             Self::PostgresRequests => "postgres_requests",
@@ -103,6 +117,8 @@ impl CloseReason {
             Self::Backend(fault) => fault.label(),
             Self::Connect(fault) => fault.outcome(),
             Self::BackendRefusesTls => "backend_refuses_tls",
+            Self::Handshake(fault) => fault.label(),
+            Self::BackendTls(fault) => backend_tls_outcome(fault),
             Self::ConnectionLimit => "connection_limit",
             Self::GreetingLimit => "greeting_limit",
             Self::SourceLimit => "source_limit",
@@ -120,11 +136,16 @@ impl CloseReason {
             | Self::HelloTimeout
             | Self::ProxyHeader(_)
             | Self::PlainHttp
+            | Self::TlsOnHttp
+            | Self::HttpInvalid
+            | Self::HttpTimeout
             | Self::PostgresPlainText
             | Self::PostgresCancel
             | Self::PostgresRequests
             | Self::Hello(_)
             | Self::SourceLimit => Some(Blame::Client),
+            Self::Handshake(HandshakeFault::CertificateUnavailable) => Some(Blame::Gateway),
+            Self::Handshake(_) => Some(Blame::Client),
             Self::Rejected(reason) => Some(match reason {
                 RejectReason::MalformedServerName
                 | RejectReason::MissingServerName
@@ -138,7 +159,7 @@ impl CloseReason {
             | Self::Abandoned
             | Self::Backend(_)
             | Self::Connect(ConnectFault::Exhausted) => Some(Blame::Gateway),
-            Self::BackendFailed | Self::Connect(_) | Self::BackendRefusesTls => Some(Blame::Backend),
+            Self::BackendFailed | Self::Connect(_) | Self::BackendRefusesTls | Self::BackendTls(_) => Some(Blame::Backend),
         }
     }
 
@@ -153,6 +174,9 @@ impl CloseReason {
             Self::ClientGone => "the client went away before its ClientHello was complete",
             Self::HelloTimeout => "the ClientHello was not complete in time",
             Self::PlainHttp => "the client speaks plain HTTP on a TLS port; use https:// there",
+            Self::TlsOnHttp => "the client speaks TLS on a plain HTTP port; use http:// there",
+            Self::HttpInvalid => "what the client sent is not HTTP, or more of it than is taken",
+            Self::HttpTimeout => "the client took too long over a header, or over taking what waited for it",
             Self::PostgresPlainText => "the client begins PostgreSQL without TLS; let it use sslmode=verify-full",
             Self::PostgresCancel => "a PostgreSQL CancelRequest in plain text names no server",
             Self::PostgresRequests => "the client asks for encryption more often than any PostgreSQL client does",
@@ -172,12 +196,18 @@ impl CloseReason {
             }
             Self::Backend(BackendFault::NoEndpoints) => "the Service has no endpoint that is ready",
             Self::Backend(BackendFault::NameUnresolved) => "the backend's DNS name has no address yet",
+            Self::Backend(BackendFault::UnsupportedProtocol) => "the Service asks for an appProtocol that is not spoken",
+            Self::Backend(BackendFault::TlsPolicyInvalid) => {
+                "the backend's BackendTLSPolicy cannot be honoured; see its conditions"
+            }
             Self::Connect(ConnectFault::Refused) => "the endpoint refused the connection",
             Self::Connect(ConnectFault::TimedOut) => "the endpoint did not answer in time",
             Self::Connect(ConnectFault::Unreachable) => "there is no way to the endpoint",
             Self::Connect(ConnectFault::Exhausted) => "no descriptor or local port is left to connect with",
             Self::Connect(ConnectFault::Other) => "the endpoint could not be connected to",
             Self::BackendRefusesTls => "the PostgreSQL backend does not take TLS; switch ssl on there",
+            Self::Handshake(fault) => fault.explain(),
+            Self::BackendTls(fault) => explain_backend_tls(fault),
             Self::ConnectionLimit => "the listener has as many connections as it may",
             Self::GreetingLimit => "as many connections as the listener may have are still sending their hellos",
             Self::SourceLimit => "the source has as many connections as it may",
@@ -191,9 +221,15 @@ impl CloseReason {
         match self {
             Self::Hello(error) => Some(error.alert()),
             Self::Rejected(reason) => Some(reason.alert()),
-            Self::Backend(_) | Self::Connect(_) | Self::BackendRefusesTls | Self::BackendFailed | Self::ConnectionLimit => {
-                Some(INTERNAL_ERROR)
-            }
+            Self::Backend(_)
+            | Self::Connect(_)
+            | Self::BackendRefusesTls
+            | Self::BackendTls(_)
+            | Self::BackendFailed
+            | Self::Handshake(HandshakeFault::CertificateUnavailable)
+            | Self::ConnectionLimit => Some(INTERNAL_ERROR),
+            // The handshake itself has said what there was to say.
+            Self::Handshake(_) => None,
             // Who does not speak TLS, or said nothing, is not answered in TLS.
             Self::Closed
             | Self::IdleTimeout
@@ -203,6 +239,9 @@ impl CloseReason {
             | Self::HelloTimeout
             | Self::ProxyHeader(_)
             | Self::PlainHttp
+            | Self::TlsOnHttp
+            | Self::HttpInvalid
+            | Self::HttpTimeout
             | Self::PostgresPlainText
             | Self::PostgresCancel
             | Self::PostgresRequests
@@ -247,7 +286,7 @@ impl ConnectFault {
         }
     }
 
-    fn outcome(self) -> &'static str {
+    pub(crate) fn outcome(self) -> &'static str {
         match self {
             Self::Refused => "connect_refused",
             Self::TimedOut => "connect_timed_out",
@@ -266,6 +305,38 @@ impl Blame {
             Self::Gateway => "gateway",
             Self::Backend => "backend",
         }
+    }
+}
+
+fn backend_tls_outcome(fault: BackendTlsFault) -> &'static str {
+    match fault {
+        BackendTlsFault::UnknownAuthority => "backend_tls_unknown_authority",
+        BackendTlsFault::NameMismatch => "backend_tls_name_mismatch",
+        BackendTlsFault::Expired => "backend_tls_certificate_expired",
+        BackendTlsFault::NotYetValid => "backend_tls_certificate_not_yet_valid",
+        BackendTlsFault::Revoked => "backend_tls_certificate_revoked",
+        BackendTlsFault::BadCertificate => "backend_tls_bad_certificate",
+        BackendTlsFault::NotTls => "backend_tls_not_tls",
+        BackendTlsFault::ClientCertificateRefused => "backend_tls_client_certificate_refused",
+        BackendTlsFault::HandshakeRefused => "backend_tls_handshake_refused",
+        BackendTlsFault::Broken => "backend_tls_broken",
+    }
+}
+
+fn explain_backend_tls(fault: BackendTlsFault) -> &'static str {
+    match fault {
+        BackendTlsFault::UnknownAuthority => "the backend's certificate is of no authority that its BackendTLSPolicy names",
+        BackendTlsFault::NameMismatch => "the backend's certificate has none of the names that its BackendTLSPolicy asks for",
+        BackendTlsFault::Expired => "the backend's certificate has expired",
+        BackendTlsFault::NotYetValid => "the backend's certificate is not valid yet",
+        BackendTlsFault::Revoked => "the backend's certificate has been revoked",
+        BackendTlsFault::BadCertificate => "the backend's certificate is not fit for a server, or cannot be read",
+        BackendTlsFault::NotTls => "the backend does not speak TLS, which its BackendTLSPolicy asks for",
+        BackendTlsFault::ClientCertificateRefused => {
+            "the backend refuses the gateway's certificate, or wants one and got none (spec.tls.backend.clientCertificateRef)"
+        }
+        BackendTlsFault::HandshakeRefused => "the backend and the gateway have no way to speak TLS in common",
+        BackendTlsFault::Broken => "the backend ended the TLS handshake, or was silent until the deadline",
     }
 }
 

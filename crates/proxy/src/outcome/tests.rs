@@ -37,11 +37,15 @@ impl Rig {
             mode: TlsMode::Passthrough,
             fate: ListenerFate::Serves,
             routes: NameIndex::default(),
+            termination: None,
+            requests: None,
         };
         let scope = self.port.listener(&listener);
         let mut outcome = self.outcome();
-        outcome.enter_route(scope.route(&ObjectRef::new(Kind::TlsRoute, "shop", "payment")));
         outcome.enter_listener(scope);
+        outcome
+            .enter_route(&ObjectRef::new(Kind::TlsRoute, "shop", "payment"))
+            .unwrap();
         outcome
     }
 

@@ -7,11 +7,10 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-
+use super::End;
 use super::direction::Flow;
 use crate::scratch;
+use tokio::io::ReadBuf;
 
 /// What one read and one write did.
 pub(super) struct Copied {
@@ -21,6 +20,8 @@ pub(super) struct Copied {
     pub(super) written: usize,
     /// What is still to be written.
     pub(super) rest: Option<Rest>,
+    /// The source ended without saying so.
+    pub(super) cut: bool,
 }
 
 /// Bytes that the destination did not take.
@@ -34,7 +35,7 @@ impl Rest {
         self.written >= self.bytes.len()
     }
 
-    pub(super) fn poll_write(&mut self, context: &mut Context<'_>, destination: &mut TcpStream) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_write(&mut self, context: &mut Context<'_>, destination: &mut impl End) -> Poll<io::Result<usize>> {
         let bytes = self.bytes.get(self.written..).unwrap_or_default();
         let written = ready!(poll_write_some(context, destination, bytes))?;
         self.written += written;
@@ -45,14 +46,17 @@ impl Rest {
 /// Reads once and writes once.
 pub(super) fn poll_copy(
     context: &mut Context<'_>,
-    source: &mut TcpStream,
-    destination: &mut TcpStream,
+    source: &mut impl End,
+    destination: &mut impl End,
 ) -> Poll<Result<Copied, Flow>> {
     scratch::with(|scratch| {
         let mut buffer = ReadBuf::new(scratch);
-        if let Err(error) = ready!(Pin::new(source).poll_read(context, &mut buffer)) {
-            return Poll::Ready(Err(Flow::ReadFailed(error)));
-        }
+        let cut = match ready!(Pin::new(source).poll_read(context, &mut buffer)) {
+            Ok(()) => false,
+            // TLS without its farewell. The stream has ended all the same, but nobody may take it for whole.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => true,
+            Err(error) => return Poll::Ready(Err(Flow::ReadFailed(error))),
+        };
         let bytes = buffer.filled();
         let read = bytes.len();
         if read == 0 {
@@ -60,6 +64,7 @@ pub(super) fn poll_copy(
                 read,
                 written: 0,
                 rest: None,
+                cut,
             }));
         }
         let written = match poll_write_some(context, destination, bytes) {
@@ -72,11 +77,16 @@ pub(super) fn poll_copy(
             bytes: rest.into(),
             written: 0,
         });
-        Poll::Ready(Ok(Copied { read, written, rest }))
+        Poll::Ready(Ok(Copied {
+            read,
+            written,
+            rest,
+            cut,
+        }))
     })
 }
 
-fn poll_write_some(context: &mut Context<'_>, destination: &mut TcpStream, bytes: &[u8]) -> Poll<io::Result<usize>> {
+fn poll_write_some(context: &mut Context<'_>, destination: &mut impl End, bytes: &[u8]) -> Poll<io::Result<usize>> {
     match ready!(Pin::new(destination).poll_write(context, bytes))? {
         0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
         written => Poll::Ready(Ok(written)),

@@ -9,11 +9,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 
-use super::Meter;
 use super::copy::{self, Rest};
 use super::pipe::Pipe;
+use super::{End, Meter};
 
 /// State of one direction. Small: it lives as long as the connection.
 #[derive(Default)]
@@ -22,6 +21,10 @@ pub(super) struct Direction {
     /// Rises with large reads, falls with small ones; decides between copying and splicing.
     bulk: usize,
     splicing: bool,
+    /// The destination may hold bytes back until it is flushed: TLS does, when its socket is full.
+    unflushed: bool,
+    /// The source ended without saying so, as TLS has it.
+    cut: bool,
     ended: bool,
     moved: u64,
 }
@@ -53,8 +56,8 @@ impl Direction {
     pub(super) fn poll(
         &mut self,
         context: &mut Context<'_>,
-        source: &mut TcpStream,
-        destination: &mut TcpStream,
+        source: &mut impl End,
+        destination: &mut impl End,
         meter: &Meter,
         last: bool,
     ) -> Poll<Flow> {
@@ -76,8 +79,8 @@ impl Direction {
     fn poll_flow(
         &mut self,
         context: &mut Context<'_>,
-        source: &mut TcpStream,
-        destination: &mut TcpStream,
+        source: &mut impl End,
+        destination: &mut impl End,
         last: bool,
     ) -> Poll<Flow> {
         let enough = self.moved.saturating_add(MOVED_PER_POLL);
@@ -97,12 +100,15 @@ impl Direction {
             };
             match ready!(step) {
                 Ok(0) => break,
-                Ok(read) => self.weigh(read),
+                Ok(read) if source.is_plain() && destination.is_plain() => self.weigh(read),
+                Ok(_) => {}
                 Err(flow) => return Poll::Ready(flow),
             }
         }
-        if !last {
-            // Telling the destination fails only when it is gone, and then its own direction says so.
+        // Telling the destination fails only when it is gone, and then its own direction says so.
+        if self.cut {
+            let _ = ready!(Pin::new(destination.socket_mut()).poll_shutdown(context));
+        } else if !last || !destination.is_plain() {
             let _ = ready!(Pin::new(destination).poll_shutdown(context));
         }
         Poll::Ready(Flow::Ended)
@@ -133,14 +139,19 @@ impl Direction {
     }
 
     /// Writes what is in hand.
-    fn poll_write(&mut self, context: &mut Context<'_>, destination: &mut TcpStream) -> Poll<io::Result<()>> {
+    fn poll_write(&mut self, context: &mut Context<'_>, destination: &mut impl End) -> Poll<io::Result<()>> {
         loop {
             let written = match &mut self.in_hand {
+                InHand::Nothing if self.unflushed => {
+                    ready!(Pin::new(&mut *destination).poll_flush(context))?;
+                    self.unflushed = false;
+                    return Poll::Ready(Ok(()));
+                }
                 InHand::Nothing => return Poll::Ready(Ok(())),
                 InHand::Rest(rest) if rest.is_empty() => 0,
                 InHand::Pipe(pipe) if pipe.is_empty() => 0,
                 InHand::Rest(rest) => ready!(rest.poll_write(context, destination))?,
-                InHand::Pipe(pipe) => ready!(pipe.poll_drain(context, destination))?,
+                InHand::Pipe(pipe) => ready!(pipe.poll_drain(context, destination.socket()))?,
             };
             if written == 0 {
                 // Drained: buffer and pipe go back.
@@ -154,14 +165,16 @@ impl Direction {
     fn poll_copy(
         &mut self,
         context: &mut Context<'_>,
-        source: &mut TcpStream,
-        destination: &mut TcpStream,
+        source: &mut impl End,
+        destination: &mut impl End,
     ) -> Poll<Result<usize, Flow>> {
         let copied = match ready!(copy::poll_copy(context, source, destination)) {
             Ok(copied) => copied,
             Err(flow) => return Poll::Ready(Err(flow)),
         };
         self.moved += copied.written as u64;
+        self.unflushed = copied.read > 0 && !destination.is_plain();
+        self.cut = copied.cut;
         if let Some(rest) = copied.rest {
             self.in_hand = InHand::Rest(rest);
         }
@@ -172,11 +185,11 @@ impl Direction {
     fn poll_splice(
         &mut self,
         context: &mut Context<'_>,
-        source: &mut TcpStream,
-        destination: &mut TcpStream,
+        source: &mut impl End,
+        destination: &mut impl End,
     ) -> Poll<Result<usize, Flow>> {
         // No pipe is taken before there is something to put into it.
-        if let Err(error) = ready!(source.poll_read_ready(context)) {
+        if let Err(error) = ready!(source.socket().poll_read_ready(context)) {
             return Poll::Ready(Err(Flow::ReadFailed(error)));
         }
         let Some(mut pipe) = Pipe::borrow() else {
@@ -185,7 +198,7 @@ impl Direction {
             self.bulk = 0;
             return self.poll_copy(context, source, destination);
         };
-        match ready!(pipe.poll_fill(context, source)) {
+        match ready!(pipe.poll_fill(context, source.socket())) {
             Ok(read) => {
                 self.in_hand = InHand::Pipe(pipe);
                 Poll::Ready(Ok(read))

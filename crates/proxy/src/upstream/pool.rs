@@ -1,7 +1,7 @@
 //! Whose turn it is among a backend's endpoints, and who is set aside.
 //!
-//! Passive health: an endpoint that refuses [`FAILURES`] connections one after the other is set aside, for longer each time it fails
-//! again. When its time is up it gets its turn as before; one success clears it. Those set aside are tried after all others: a guess
+//! Passive health: an endpoint that refuses [`FAILURES`] connections, or answers [`ERRORS`] requests with an error of the server, one
+//! after the other is set aside, for longer each time it fails again. When its time is up it gets its turn as before; one success clears it. Those set aside are tried after all others: a guess
 //! that everything is broken must not make it so. Time is passed in.
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use crate::scope::lock;
 
 /// The state of one backend's endpoints.
 #[derive(Debug, Default)]
-pub(super) struct Pool {
+pub(crate) struct Pool {
     turn: AtomicUsize,
     /// Entries of `failing`, so that a healthy backend takes no lock.
     troubled: AtomicUsize,
@@ -25,13 +25,16 @@ pub(super) struct Pool {
 
 #[derive(Clone, Copy, Debug)]
 struct Failing {
+    /// Connections that failed since the last that did not.
     failures: u32,
+    /// Requests that were answered with an error since the last that was not.
+    errors: u32,
     aside_until: Option<Instant>,
 }
 
 impl Pool {
     /// The endpoints in the order to try them: in turn, those that are set aside last.
-    pub(super) fn order(&self, endpoints: &[SocketAddr], now: Instant) -> Vec<SocketAddr> {
+    pub(crate) fn order(&self, endpoints: &[SocketAddr], now: Instant) -> Vec<SocketAddr> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let in_turn = |endpoints: &[SocketAddr]| {
             let first = turn.checked_rem(endpoints.len()).unwrap_or(0);
@@ -53,28 +56,69 @@ impl Pool {
         order
     }
 
-    pub(super) fn succeeded(&self, endpoint: SocketAddr) {
+    /// The position of the endpoint whose turn it is, while all are healthy; [`Self::order`] has the answer otherwise.
+    pub(crate) fn next(&self, endpoints: usize) -> Option<usize> {
         if self.troubled.load(Ordering::Relaxed) > 0 {
-            let mut failing = lock(&self.failing);
-            if failing.remove(&endpoint).is_some_and(|state| state.aside_until.is_some()) {
-                tracing::info!(%endpoint, "endpoint answers again");
-            }
-            self.troubled.store(failing.len(), Ordering::Relaxed);
+            return None;
         }
+        self.turn.fetch_add(1, Ordering::Relaxed).checked_rem(endpoints)
     }
 
-    pub(super) fn failed(&self, endpoint: SocketAddr, now: Instant) {
+    /// A connection came about.
+    pub(crate) fn succeeded(&self, endpoint: SocketAddr) {
+        self.clear(endpoint, |state| state.failures = 0);
+    }
+
+    pub(crate) fn failed(&self, endpoint: SocketAddr, now: Instant) {
+        self.count(endpoint, now, |state| {
+            state.failures = state.failures.saturating_add(1);
+            state.failures.checked_sub(FAILURES)
+        });
+    }
+
+    /// A request was answered without an error of the server.
+    pub(crate) fn answered(&self, endpoint: SocketAddr) {
+        self.clear(endpoint, |state| state.errors = 0);
+    }
+
+    /// A request was answered with an error of the server, or not at all.
+    pub(crate) fn erred(&self, endpoint: SocketAddr, now: Instant) {
+        self.count(endpoint, now, |state| {
+            state.errors = state.errors.saturating_add(1);
+            state.errors.checked_sub(ERRORS)
+        });
+    }
+
+    fn clear(&self, endpoint: SocketAddr, forgive: impl FnOnce(&mut Failing)) {
+        if self.troubled.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let mut failing = lock(&self.failing);
+        if let Some(state) = failing.get_mut(&endpoint) {
+            forgive(state);
+            if state.failures == 0 && state.errors == 0 {
+                if state.aside_until.is_some() {
+                    tracing::info!(%endpoint, "endpoint answers again");
+                }
+                failing.remove(&endpoint);
+            }
+        }
+        self.troubled.store(failing.len(), Ordering::Relaxed);
+    }
+
+    /// `again` counts, and says how often the endpoint has failed beyond what is borne.
+    fn count(&self, endpoint: SocketAddr, now: Instant, again: impl FnOnce(&mut Failing) -> Option<u32>) {
         let mut failing = lock(&self.failing);
         let state = failing.entry(endpoint).or_insert(Failing {
             failures: 0,
+            errors: 0,
             aside_until: None,
         });
-        state.failures = state.failures.saturating_add(1);
-        if let Some(again) = state.failures.checked_sub(FAILURES) {
+        if let Some(again) = again(state) {
             let aside = SHORTEST_ASIDE.saturating_mul(1 << again.min(16)).min(LONGEST_ASIDE);
             state.aside_until = Some(now + aside);
             if again == 0 {
-                tracing::warn!(%endpoint, failures = state.failures, "endpoint is set aside until it may be tried again");
+                tracing::warn!(%endpoint, failures = state.failures, errors = state.errors, "endpoint is set aside until it may be tried again");
             }
         }
         self.troubled.store(failing.len(), Ordering::Relaxed);
@@ -97,6 +141,8 @@ impl Pool {
 }
 
 const FAILURES: u32 = 3;
+/// More than [`FAILURES`]: an error may be the request's own.
+const ERRORS: u32 = 5;
 const SHORTEST_ASIDE: Duration = Duration::from_secs(1);
 const LONGEST_ASIDE: Duration = Duration::from_secs(60);
 /// Of a backend with many endpoints no more are tried for one connection.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails the test that called it")]
 
 mod configuration;
+#[path = "../kit/mod.rs"]
 mod kit;
 mod limits;
 mod postgres;

@@ -98,11 +98,10 @@ impl Demo<'_> {
         {
             self.printer.complain(format!("error: {problem}"))?;
         }
-        let at = GatewayAddress {
-            passthrough: SocketAddr::from((Ipv4Addr::LOCALHOST, PASSTHROUGH_PORT + offset)),
-        };
+        let at = GatewayAddress::at(IpAddr::V4(Ipv4Addr::LOCALHOST), offset);
         self.printer.talk(format!(
-            "gateway on {} (port offset {offset}), certificates in {}",
+            "gateway on {} and {} (port offset {offset}), certificates in {}",
+            at.https,
             at.passthrough,
             self.directory.display()
         ))?;
@@ -257,11 +256,11 @@ impl<'a> RowReport<'a> {
     }
 }
 
-/// The example's manifests and the Secrets that they name, as files that are in memory only.
+/// The examples' manifests and the Secrets that they name, as files that are in memory only.
 fn texts(certificates: &Certificates) -> Vec<(String, String)> {
     let example = manifests()
         .iter()
-        .map(|manifest| (format!("examples/article/{}", manifest.name), manifest.yaml.to_owned()));
+        .map(|manifest| (format!("examples/{}", manifest.name), manifest.yaml.to_owned()));
     let secrets = (output::SECRETS_FILE.to_owned(), output::secrets_manifest(certificates));
     example.chain([secrets]).collect()
 }
@@ -287,8 +286,6 @@ fn are_free(ports: &[u16], offset: u16) -> bool {
     ports.iter().all(|port| port.checked_add(offset).is_some_and(is_free))
 }
 
-/// Of listener `tls-passthrough` in `examples/article`.
-const PASSTHROUGH_PORT: u16 = 8443;
 /// As `run` has it by default; here the offset is added.
 const ADMIN_PORT: u16 = 15000;
 const OFFSETS: [u16; 3] = [0, 10_000, 20_000];

@@ -33,7 +33,10 @@ async fn every_row_of_the_demo_passes() {
     let backends = SampleBackends::start(&certificates, Ports::Free).await.expect("backends");
     let gateway = start(&certificates, &backends).await;
     let address = GatewayAddress {
+        https: gateway.address(443),
         passthrough: gateway.address(8443),
+        mutual: gateway.address(9443),
+        bare: gateway.address(9444),
     };
     let rows = run_rows(&address, &certificates, Path::new("files")).await.expect("rows");
     assert!(rows.iter().all(|row| row.passed), "{rows:#?}");

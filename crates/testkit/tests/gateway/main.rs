@@ -1,6 +1,7 @@
 //! The whole gateway in one process, from YAML to bytes: every crate but the binary.
 
 mod article;
+mod blast_radius;
 mod changes;
 mod endpoints;
 mod manifests;

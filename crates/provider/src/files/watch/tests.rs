@@ -15,6 +15,7 @@ fn names(loaded: &Loaded) -> Vec<String> {
 
 /// Only the system's signs of change can be in time.
 const SIGNS: WatchSettings = WatchSettings {
+    pause: Duration::from_millis(5),
     settle: Duration::from_millis(20),
     patience: Duration::from_millis(500),
     interval: Duration::from_secs(3600),
@@ -202,4 +203,22 @@ fn directories_of_links_on_the_way_are_watched_and_loops_end() {
     assert!(found.iter().any(|found| found.ends_with("real/deep")), "{found:?}");
     assert!(found.contains(&root.path().to_owned()), "{found:?}");
     assert!(found.len() < 20, "{found:?}");
+}
+
+#[tokio::test]
+async fn file_that_is_complete_does_not_wait_for_writers() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("a.yaml");
+    fs::write(&file, service("a")).unwrap();
+    let patient = WatchSettings {
+        settle: Duration::from_secs(3600),
+        patience: Duration::from_secs(3600),
+        ..SIGNS
+    };
+    let watch = start(&file, patient);
+    expect(&watch, &["a"]).await;
+    fs::write(&file, service("b")).unwrap();
+    expect(&watch, &["b"]).await;
+    replace(&file, &service("c"));
+    expect(&watch, &["c"]).await;
 }

@@ -24,6 +24,9 @@ fn every_reason() -> Vec<CloseReason> {
         HelloTimeout,
         ProxyHeader { 0: HeaderError::Missing },
         PlainHttp,
+        TlsOnHttp,
+        HttpInvalid,
+        HttpTimeout,
         PostgresPlainText,
         PostgresCancel,
         PostgresRequests,
@@ -32,6 +35,8 @@ fn every_reason() -> Vec<CloseReason> {
         Backend { 0: BackendFault::NotFound },
         Connect { 0: ConnectFault::Refused },
         BackendRefusesTls,
+        Handshake { 0: HandshakeFault::Gone },
+        BackendTls { 0: BackendTlsFault::Broken },
         ConnectionLimit,
         GreetingLimit,
         SourceLimit,
@@ -83,6 +88,8 @@ fn every_reason() -> Vec<CloseReason> {
         NotPermitted,
         NoEndpoints,
         NameUnresolved,
+        UnsupportedProtocol,
+        TlsPolicyInvalid,
     });
     let connects = every!(ConnectFault {
         Refused,
@@ -91,6 +98,37 @@ fn every_reason() -> Vec<CloseReason> {
         Exhausted,
         Other,
     });
+    let handshakes = every!(HandshakeFault {
+        CertificateUnavailable,
+        CertificateRejected,
+        ClientAlert,
+        NoSharedVersion,
+        NoSharedSuite,
+        NoSharedGroup,
+        NoSharedSignatureScheme,
+        NoSharedProtocol,
+        ClientCertificateMissing,
+        ClientCertificateUnknownAuthority,
+        ClientCertificateExpired,
+        ClientCertificateNotYetValid,
+        ClientCertificateRevoked,
+        ClientCertificateBad,
+        Malformed,
+        Timeout,
+        Gone,
+    });
+    let backend_handshakes = every!(BackendTlsFault {
+        UnknownAuthority,
+        NameMismatch,
+        Expired,
+        NotYetValid,
+        Revoked,
+        BadCertificate,
+        NotTls,
+        ClientCertificateRefused,
+        HandshakeRefused,
+        Broken,
+    });
     plain
         .into_iter()
         .chain(headers.map(CloseReason::ProxyHeader))
@@ -98,6 +136,8 @@ fn every_reason() -> Vec<CloseReason> {
         .chain(rejections.map(CloseReason::Rejected))
         .chain(backends.map(CloseReason::Backend))
         .chain(connects.map(CloseReason::Connect))
+        .chain(handshakes.map(CloseReason::Handshake))
+        .chain(backend_handshakes.map(CloseReason::BackendTls))
         .collect()
 }
 

@@ -1,0 +1,69 @@
+//! Backends that get requests: what they speak decides whether a route can send to them.
+
+use std::fmt;
+
+use sealway_api::{BackendRef, ObjectKey, ServicePort};
+
+use super::super::backends;
+use super::Context;
+use crate::problem::Cause;
+use crate::snapshot::{BackendFault, BackendProtocol, RuleKind, Target, UpstreamTls, WeightedBackend};
+
+/// What a Service's port says that it speaks (KEP-3726). TLS needs to be told how to verify: without a BackendTLSPolicy, a port that says
+/// so cannot be spoken to. Besides Kubernetes' own names, those are taken that are in use for the same.
+pub(in crate::compile) fn protocol(port: Option<&ServicePort>, tls: &UpstreamTls) -> BackendProtocol {
+    let is_tls = *tls != UpstreamTls::Plain;
+    match port.and_then(|port| port.app_protocol.as_deref()) {
+        None | Some("" | "http") => BackendProtocol::Unstated,
+        Some("https") if is_tls => BackendProtocol::Unstated,
+        Some("kubernetes.io/h2c" | "h2c" | "http2" | "grpc") => BackendProtocol::H2c,
+        Some("kubernetes.io/ws") => BackendProtocol::WebSocket,
+        Some("kubernetes.io/wss") if is_tls => BackendProtocol::WebSocket,
+        Some(_) => BackendProtocol::Unsupported,
+    }
+}
+
+impl<'a> Context<'_, 'a> {
+    /// Resolves a reference, as [`backends::resolve`] does; a backend that does not speak what the route sends is refused.
+    pub(super) fn backend(&mut self, at: fmt::Arguments<'_>, reference: &'a BackendRef) -> WeightedBackend {
+        let (mut weighted, cause) = backends::resolve(self.world, self.route, at, reference);
+        if let Some(cause) = cause {
+            self.unresolved.get_or_insert(cause);
+        }
+        let Target::Backend(backend) = &weighted.target else {
+            return weighted;
+        };
+        let speaks = match backend.protocol {
+            BackendProtocol::Unstated | BackendProtocol::H2c => true,
+            BackendProtocol::WebSocket => self.kind == RuleKind::Http,
+            BackendProtocol::Unsupported => false,
+        };
+        if !speaks {
+            let cause = Cause::BackendProtocolUnsupported {
+                protocol: self.stated(&backend.service, backend.port),
+                service: backend.service.clone(),
+                port: backend.port,
+                route: self.route.object.kind.clone(),
+            };
+            self.report(format_args!("{at}.port"), cause.clone());
+            self.unresolved.get_or_insert(cause);
+            weighted.target = Target::Refuse(BackendFault::UnsupportedProtocol);
+        } else if matches!(backend.tls, UpstreamTls::Refused { .. }) {
+            // The policy's own problem and status say why.
+            weighted.target = Target::Refuse(BackendFault::TlsPolicyInvalid);
+        }
+        weighted
+    }
+
+    /// The protocol as the Service has it.
+    fn stated(&self, service: &ObjectKey, port: u16) -> String {
+        let ports = self
+            .world
+            .resources
+            .services
+            .get(service)
+            .map_or(&[][..], |service| &service.spec.ports);
+        let stated = ports.iter().find(|entry| entry.port == port && backends::is_tcp(entry));
+        stated.and_then(|port| port.app_protocol.clone()).unwrap_or_default()
+    }
+}

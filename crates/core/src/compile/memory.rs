@@ -1,0 +1,76 @@
+//! What the compiler keeps between calls, so that one change does not parse a thousand Secrets again and what is equal stays the same
+//! `Arc`. Nothing here changes what a compilation says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sealway_api::{ClusterTrustBundle, ConfigMap, ObjectKey, ObjectRef, Secret};
+
+use super::http::RouteRequests;
+use crate::pki::{Authorities, AuthoritiesFault, Identity, Unusable};
+use crate::snapshot::{BackendTls, Pattern, TrustBundle};
+
+/// Of one compilation: only what it used.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// What was read from Secrets with certificates.
+    pub(super) identities: BTreeMap<ObjectKey, Arc<KnownIdentity>>,
+    /// What was read from objects with authorities.
+    pub(super) authorities: BTreeMap<ObjectRef, Arc<KnownAuthorities>>,
+    /// Bundles by where they came from.
+    pub(super) bundles: BTreeMap<Vec<ObjectRef>, KnownBundle>,
+    /// What each BackendTLSPolicy asks for.
+    pub(super) upstreams: BTreeMap<ObjectKey, Arc<BackendTls>>,
+    /// What routes do with requests.
+    pub(super) requests: BTreeMap<ObjectRef, Arc<RouteRequests>>,
+    /// Regular expressions by their text.
+    pub(super) patterns: BTreeMap<String, Pattern>,
+}
+
+/// A Secret and what was read from it.
+#[derive(Debug)]
+pub(super) struct KnownIdentity {
+    pub(super) source: Arc<Secret>,
+    pub(super) found: Result<Identity, Unusable>,
+}
+
+/// An object and what was read from it.
+#[derive(Debug)]
+pub(super) struct KnownAuthorities {
+    pub(super) source: AuthoritySource,
+    pub(super) found: Result<Authorities, AuthoritiesFault>,
+}
+
+/// A bundle and what it was made of.
+#[derive(Clone, Debug)]
+pub(super) struct KnownBundle {
+    pub(super) parts: Vec<Arc<KnownAuthorities>>,
+    pub(super) bundle: Arc<TrustBundle>,
+}
+
+/// An object that may hold authorities.
+#[derive(Clone, Debug)]
+pub(super) enum AuthoritySource {
+    ConfigMap(Arc<ConfigMap>),
+    Secret(Arc<Secret>),
+    Cluster(Arc<ClusterTrustBundle>),
+}
+
+impl KnownIdentity {
+    /// Whether a Secret says what this one said.
+    pub(super) fn is_of(&self, secret: &Arc<Secret>) -> bool {
+        Arc::ptr_eq(&self.source, secret) || self.source.data == secret.data
+    }
+}
+
+impl KnownAuthorities {
+    /// Whether an object says what this one said.
+    pub(super) fn is_of(&self, source: &AuthoritySource) -> bool {
+        match (&self.source, source) {
+            (AuthoritySource::ConfigMap(one), AuthoritySource::ConfigMap(two)) => Arc::ptr_eq(one, two) || one.data == two.data,
+            (AuthoritySource::Secret(one), AuthoritySource::Secret(two)) => Arc::ptr_eq(one, two) || one.data == two.data,
+            (AuthoritySource::Cluster(one), AuthoritySource::Cluster(two)) => Arc::ptr_eq(one, two) || one.spec == two.spec,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,380 @@
+//! BackendTLSPolicy: which Services the gateway speaks TLS to, and how they prove themselves (GEP-1897).
+//!
+//! Input: policies, CAs, what was observed of backends. Output: for each port of a Service its [`UpstreamTls`], and for each policy one
+//! status entry a Gateway whose routes reach its targets. Invariant: a Service for which a policy asks for TLS is never spoken to without it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use sealway_api::{
+    BackendTlsPolicy, ConditionStatus, ConditionType, GATEWAY_GROUP, Kind, ObjectKey, ObjectRef, ParentRef, PolicyAncestorStatus,
+    PolicyStatus, PolicyTarget, Reason, ServicePort, SubjectAltNameType,
+};
+
+use super::options;
+use super::statuses::condition;
+use super::trust;
+use super::world::World;
+use crate::hostname::HostnamePattern;
+use crate::problem::Cause;
+use crate::settings::PortSelector;
+use crate::snapshot::{BackendAuthorities, BackendName, BackendTls, UpstreamTls};
+
+/// All policies, by precedence, and what they target.
+#[derive(Default)]
+pub(super) struct Policies<'a> {
+    list: Vec<Work<'a>>,
+    targets: BTreeMap<(&'a str, &'a str), Targets<'a>>,
+    /// Positions of the policies that each route needs for its backends.
+    needed: BTreeMap<ObjectRef, BTreeSet<usize>>,
+    /// Gateways through which the targets of a policy are reached, by its position.
+    ancestors: BTreeMap<usize, BTreeSet<ObjectKey>>,
+}
+
+/// Who targets one Service.
+#[derive(Default)]
+struct Targets<'a> {
+    /// Who has the whole of it, and each port by name.
+    whole: Option<usize>,
+    sections: BTreeMap<&'a str, usize>,
+    /// Everybody, losers included.
+    all: Vec<(Option<&'a str>, usize)>,
+}
+
+struct Work<'a> {
+    object: ObjectRef,
+    policy: &'a BackendTlsPolicy,
+    tls: UpstreamTls,
+    /// Why it is not accepted, with the reason of the condition.
+    refused: Option<(Reason, Cause)>,
+    /// The first CA reference that is not good.
+    unresolved: Option<(Reason, Cause)>,
+    /// What backends have been seen to do.
+    evidence: Vec<Cause>,
+}
+
+impl Work<'_> {
+    fn refuse(&mut self, reason: Reason, cause: Cause) {
+        self.refused.get_or_insert((reason, cause));
+    }
+}
+
+impl Policies<'_> {
+    /// What the gateway speaks to a Service's port.
+    pub(super) fn upstream(&self, service: &ObjectKey, port: Option<&str>) -> UpstreamTls {
+        let Some(targets) = self.targets.get(&(service.namespace.as_str(), service.name.as_str())) else {
+            return UpstreamTls::Plain;
+        };
+        // A port by name is more specific than the whole Service (GEP-713).
+        let section = port.and_then(|port| targets.sections.get(port));
+        let holder = section
+            .or(targets.whole.as_ref())
+            .and_then(|position| self.list.get(*position));
+        holder.map_or(UpstreamTls::Plain, |work| work.tls.clone())
+    }
+}
+
+/// Reads every policy, the one that takes precedence first: the older, then by namespace and name.
+pub(super) fn collect(world: &mut World<'_>) {
+    let mut order: Vec<(&ObjectKey, &BackendTlsPolicy)> = Vec::new();
+    order.extend(
+        world
+            .resources
+            .backend_tls_policies
+            .iter()
+            .map(|(key, policy)| (key, &**policy)),
+    );
+    order.sort_by_key(|(key, policy)| (policy.metadata.creation_timestamp, *key));
+    for (key, policy) in order {
+        let mut work = Work {
+            object: ObjectRef::of(Kind::BackendTlsPolicy, key),
+            policy,
+            tls: UpstreamTls::Refused { policy: key.clone() },
+            refused: None,
+            unresolved: None,
+            evidence: Vec::new(),
+        };
+        if let Some(tls) = validation(world, &mut work) {
+            work.tls = UpstreamTls::Verified(tls);
+        }
+        let position = world.policies.list.len();
+        for (target, reference) in policy.spec.target_refs.iter().enumerate() {
+            claim(world, &mut work, position, target, reference);
+        }
+        world.policies.list.push(work);
+    }
+}
+
+/// How backends prove themselves; `None` when the policy cannot be honoured.
+fn validation(world: &mut World<'_>, work: &mut Work<'_>) -> Option<Arc<BackendTls>> {
+    let object = work.object.clone();
+    let spec = &work.policy.spec;
+    let validation = &spec.validation;
+    let invalid = |world: &mut World<'_>, work: &mut Work<'_>, field: &str, detail: String| {
+        let cause = Cause::PolicyInvalid { detail };
+        world.report(&object, format!("spec.{field}"), cause.clone());
+        work.refuse(Reason::Invalid, cause);
+    };
+
+    let hostname = HostnamePattern::parse(Some(&validation.hostname));
+    let server_name = match hostname {
+        HostnamePattern::Exact(name) if name.parse::<IpAddr>().is_err() => name.into_string(),
+        _ => {
+            let detail = format!("`{}` is not a name that SNI can carry", validation.hostname);
+            invalid(world, work, "validation.hostname", detail);
+            String::new()
+        }
+    };
+    let mut names = Vec::new();
+    for (position, name) in validation.subject_alt_names.iter().enumerate() {
+        match &name.kind {
+            SubjectAltNameType::Hostname if !name.hostname.is_empty() => {
+                names.push(BackendName::Dns(HostnamePattern::parse(Some(&name.hostname))));
+            }
+            SubjectAltNameType::Uri if !name.uri.is_empty() => names.push(BackendName::Uri(name.uri.clone())),
+            kind => {
+                let detail = format!("a subject alternative name of type {kind} cannot be verified without its value");
+                invalid(world, work, &format!("validation.subjectAltNames[{position}]"), detail);
+            }
+        }
+    }
+    let references = &validation.ca_certificate_refs;
+    let well_known = validation
+        .well_known_ca_certificates
+        .as_deref()
+        .filter(|name| !name.is_empty());
+    let authorities = match (references.is_empty(), well_known) {
+        (false, None) => {
+            let trust = trust::read(world, &object, "spec.validation.caCertificateRefs", references);
+            if let Some(cause) = trust.unresolved {
+                let reason = match &cause {
+                    Cause::CaRefKind { .. } => Reason::InvalidKind,
+                    other => other.reason(),
+                };
+                if trust.bundle.is_none() {
+                    let detail = cause.message();
+                    work.refuse(Reason::NoValidCaCertificate, Cause::NoValidCa { detail });
+                }
+                work.unresolved = Some((reason, cause));
+            }
+            trust.bundle.map(BackendAuthorities::Bundle)
+        }
+        (true, Some("System")) => Some(BackendAuthorities::System),
+        (true, Some(other)) => {
+            let detail = format!("there is no well-known set of authorities `{other}`, only `System`");
+            invalid(world, work, "validation.wellKnownCACertificates", detail);
+            None
+        }
+        (is_empty, _) => {
+            let detail = match is_empty {
+                true => "there is neither `caCertificateRefs` nor `wellKnownCACertificates`: nobody could be believed",
+                false => "`caCertificateRefs` and `wellKnownCACertificates` exclude each other",
+            };
+            invalid(world, work, "validation", detail.to_owned());
+            None
+        }
+    };
+    let options = options::read(world, &object, "spec.options", &spec.options)
+        .map_err(|cause| work.refuse(Reason::Invalid, cause))
+        .ok();
+    // What backends must prove is not known in full, so nothing less may do.
+    if work.refused.is_some() {
+        return None;
+    }
+    let new = BackendTls {
+        policy: object.key.clone(),
+        server_name,
+        names,
+        authorities: authorities?,
+        options: options?,
+    };
+    let last = world.last.upstreams.get(&object.key).filter(|last| ***last == new);
+    let tls = last.cloned().unwrap_or_else(|| Arc::new(new));
+    world.memory.upstreams.insert(object.key.clone(), Arc::clone(&tls));
+    Some(tls)
+}
+
+/// Enters a policy at one of its targets, unless another one has it.
+fn claim<'a>(world: &mut World<'a>, work: &mut Work<'a>, position: usize, target: usize, reference: &'a PolicyTarget) {
+    let field = |part: &str| format!("spec.targetRefs[{target}]{part}");
+    let kind = Kind::from(reference.kind.as_str());
+    if kind != Kind::Service || !reference.group.is_empty() {
+        let cause = match kind {
+            Kind::XBackend if reference.group == Kind::XBackend.group() => Cause::NotServedYet {
+                what: "XBackends as targets".to_owned(),
+            },
+            _ => Cause::PolicyTargetKind {
+                group: reference.group.clone(),
+                kind: reference.kind.clone(),
+            },
+        };
+        world.report(&work.object, field(".kind"), cause.clone());
+        return work.refuse(Reason::Invalid, cause);
+    }
+    let namespace = work.policy.metadata.namespace.as_deref().unwrap_or_default();
+    let service = ObjectRef::new(Kind::Service, namespace, &reference.name);
+    let section = reference.section_name.as_deref().filter(|section| !section.is_empty());
+    if let Some((part, cause)) = missing(world, &service, section) {
+        world.report(&work.object, field(part), cause.clone());
+        work.refuse(Reason::TargetNotFound, cause);
+    }
+    let targets = world.policies.targets.entry((namespace, &reference.name)).or_default();
+    targets.all.push((section, position));
+    let holder = match section {
+        Some(section) => *targets.sections.entry(section).or_insert(position),
+        None => *targets.whole.get_or_insert(position),
+    };
+    if holder != position
+        && let Some(by) = world.policies.list.get(holder)
+    {
+        let cause = Cause::PolicyConflicted {
+            service: service.key,
+            section: section.map(str::to_owned),
+            by: by.object.key.clone(),
+        };
+        world.report(&work.object, field(""), cause.clone());
+        work.refuse(Reason::Conflicted, cause);
+    }
+}
+
+/// What of a target is not there. The command line may make Services.
+fn missing(world: &World<'_>, service: &ObjectRef, section: Option<&str>) -> Option<(&'static str, Cause)> {
+    let made: Vec<&PortSelector> = world
+        .settings
+        .endpoints
+        .iter()
+        .filter(|entry| entry.service == service.key)
+        .map(|entry| &entry.port)
+        .collect();
+    let found = world.resources.services.get(&service.key);
+    if found.is_none() && made.is_empty() {
+        let target = service.clone();
+        return Some((".name", Cause::PolicyTargetMissing { target }));
+    }
+    let section = section?;
+    let mut there: Vec<String> = Vec::new();
+    there.extend(found.iter().flat_map(|found| &found.spec.ports).map(|port| port.name.clone()));
+    there.extend(made.iter().filter_map(|port| match port {
+        PortSelector::Name(name) => Some(name.clone()),
+        PortSelector::Number(_) => None,
+    }));
+    if there.iter().any(|name| name == section) {
+        return None;
+    }
+    let cause = Cause::PolicySectionMissing {
+        service: service.key.clone(),
+        section: section.to_owned(),
+        there,
+    };
+    Some((".sectionName", cause))
+}
+
+/// Notes that a route needs the policies of a Service's port.
+pub(super) fn need(world: &mut World<'_>, route: &ObjectRef, service: &ObjectKey, port: Option<&ServicePort>) {
+    let policies = &mut world.policies;
+    let Some(targets) = policies.targets.get(&(service.namespace.as_str(), service.name.as_str())) else {
+        return;
+    };
+    let name = port.map(|port| port.name.as_str());
+    let concerned = targets.all.iter().filter(|(section, _)| match (section, name) {
+        (Some(section), Some(name)) => *section == name,
+        // A Service that is not there may have any port.
+        (None, _) | (_, None) => true,
+    });
+    let positions: Vec<usize> = concerned.map(|(_, position)| *position).collect();
+    policies.needed.entry(route.clone()).or_default().extend(positions);
+}
+
+/// Notes that a route, and so the Services behind it, is reached through a Gateway by a listener that does not pass TLS through.
+pub(super) fn reach(world: &mut World<'_>, route: &ObjectRef, gateway: &ObjectKey) {
+    let policies = &mut world.policies;
+    for position in policies.needed.get(route).into_iter().flatten() {
+        policies.ancestors.entry(*position).or_default().insert(gateway.clone());
+    }
+}
+
+/// What backends have been seen to do, told where it can be mended.
+pub(super) fn tell_evidence(world: &mut World<'_>) {
+    let mut found: Vec<(usize, Cause)> = Vec::new();
+    for ((service, port), fault) in &world.observed.backend_tls {
+        let ports = world.resources.services.get(service).map(|found| &found.spec.ports);
+        let name = ports
+            .and_then(|ports| ports.iter().find(|entry| entry.port == *port))
+            .map(|entry| entry.name.as_str());
+        // A fault of a time when another policy held, or none, says nothing.
+        let UpstreamTls::Verified(tls) = world.policies.upstream(service, name) else {
+            continue;
+        };
+        let holder = world.policies.list.iter().position(|work| work.object.key == tls.policy);
+        let cause = Cause::BackendTlsFailed {
+            service: service.clone(),
+            port: *port,
+            fault: *fault,
+            server_name: tls.server_name.clone(),
+        };
+        found.extend(holder.map(|position| (position, cause)));
+    }
+    for (position, cause) in found {
+        let Some(work) = world.policies.list.get_mut(position) else {
+            continue;
+        };
+        work.evidence.push(cause.clone());
+        let object = work.object.clone();
+        world.report(&object, "spec.validation", cause);
+    }
+}
+
+/// Statuses of the policies that Gateways of ours use.
+pub(super) fn statuses(world: &World<'_>) -> BTreeMap<ObjectKey, PolicyStatus> {
+    let policies = &world.policies;
+    let entries = policies.ancestors.iter().filter_map(|(position, gateways)| {
+        let work = policies.list.get(*position)?;
+        // More than sixteen the API server does not take (apis/v1/policy_types.go, Ancestors).
+        let ancestors = gateways.iter().take(16).map(|gateway| ancestor(world, work, gateway));
+        Some((
+            work.object.key.clone(),
+            PolicyStatus {
+                ancestors: ancestors.collect(),
+            },
+        ))
+    });
+    entries.collect()
+}
+
+fn ancestor(world: &World<'_>, work: &Work<'_>, gateway: &ObjectKey) -> PolicyAncestorStatus {
+    let generation = work.policy.metadata.generation;
+    let accepted = match &work.refused {
+        Some((reason, cause)) => (ConditionStatus::False, reason.clone(), cause.sentence()),
+        None => {
+            let said: Vec<String> = work.evidence.iter().map(Cause::sentence).collect();
+            let message = match said.is_empty() {
+                true => "The policy is accepted".to_owned(),
+                false => format!("The policy is accepted; but {}", said.join("; ")),
+            };
+            (ConditionStatus::True, Reason::Accepted, message)
+        }
+    };
+    let resolved = match &work.unresolved {
+        Some((reason, cause)) => (ConditionStatus::False, reason.clone(), cause.sentence()),
+        None => {
+            let message = "All references are resolved".to_owned();
+            (ConditionStatus::True, Reason::ResolvedRefs, message)
+        }
+    };
+    PolicyAncestorStatus {
+        ancestor_ref: ParentRef {
+            group: GATEWAY_GROUP.to_owned(),
+            kind: Kind::Gateway.to_string(),
+            namespace: Some(gateway.namespace.clone()),
+            name: gateway.name.clone(),
+            section_name: None,
+            port: None,
+        },
+        controller_name: world.settings.controller_name().to_owned(),
+        conditions: vec![
+            condition(ConditionType::Accepted, accepted.0, accepted.1, accepted.2, generation),
+            condition(ConditionType::ResolvedRefs, resolved.0, resolved.1, resolved.2, generation),
+        ],
+    }
+}

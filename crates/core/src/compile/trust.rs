@@ -1,0 +1,234 @@
+//! Authorities that are believed: of clients (`spec.tls.frontend`) and of backends (BackendTLSPolicy).
+//!
+//! Input: `caCertificateRefs`. Output: one [`TrustBundle`] of all that are good, the same `Arc` for all who refer to the same; and for
+//! each that is not, why.
+
+use std::sync::Arc;
+
+use rustls_pki_types::CertificateDer;
+use sealway_api::{Kind, ObjectKey, ObjectRef, Resources, SecretRef};
+
+use super::certificates::issued_by;
+use super::memory::{AuthoritySource, KnownAuthorities, KnownBundle};
+use super::references;
+use super::world::World;
+use crate::pki::{Authorities, content};
+use crate::problem::{AuthorityFlaw, Cause};
+use crate::snapshot::TrustBundle;
+
+/// What a list of references comes to.
+pub(super) struct Trust {
+    /// Of the good references; `None` when there is none.
+    pub(super) bundle: Option<Arc<TrustBundle>>,
+    /// The first that is not good.
+    pub(super) unresolved: Option<Cause>,
+}
+
+/// Reads the references that stand at `field` of `from`; reports what is wrong with them.
+pub(super) fn read(world: &mut World<'_>, from: &ObjectRef, field: &str, references: &[SecretRef]) -> Trust {
+    let mut good: Vec<(ObjectRef, Arc<KnownAuthorities>)> = Vec::new();
+    let mut unresolved = None;
+    for (position, reference) in references.iter().enumerate() {
+        match resolve(world, from, reference) {
+            Ok(found) if good.iter().any(|(known, _)| *known == found.0) => {}
+            Ok(found) => good.push(found),
+            Err((part, cause)) => {
+                // What something else is to write is nobody's mistake: a condition says it, no problem does.
+                if !matches!(cause, Cause::CaRefAwaited { .. }) {
+                    world.report(from, format!("{field}[{position}]{part}"), cause.clone());
+                }
+                unresolved.get_or_insert(cause);
+            }
+        }
+    }
+    Trust {
+        bundle: (!good.is_empty()).then(|| bundle(world, good)),
+        unresolved,
+    }
+}
+
+type Resolved = (ObjectRef, Arc<KnownAuthorities>);
+
+fn resolve(world: &mut World<'_>, from: &ObjectRef, reference: &SecretRef) -> Result<Resolved, (&'static str, Cause)> {
+    let kind = match (reference.group(), reference.kind()) {
+        ("", "ConfigMap") => Kind::ConfigMap,
+        ("", "Secret") => Kind::Secret,
+        (group, "ClusterTrustBundle") if group == Kind::ClusterTrustBundle.group() => Kind::ClusterTrustBundle,
+        (group, kind) => {
+            let (group, kind) = (group.to_owned(), kind.to_owned());
+            return Err((".kind", Cause::CaRefKind { group, kind }));
+        }
+    };
+    let namespace = match (kind.is_cluster_scoped(), &from.kind) {
+        (true, _) => "",
+        // A policy refers to its own namespace only (LocalObjectReference).
+        (false, Kind::BackendTlsPolicy) => &from.key.namespace,
+        (false, _) => reference.namespace.as_deref().unwrap_or(&from.key.namespace),
+    };
+    let object = ObjectRef::new(kind, namespace, &reference.name);
+    if !object.kind.is_cluster_scoped() && !world.grants.permit(from, &object) {
+        let cause = Cause::RefNotPermitted {
+            from: from.clone(),
+            nearest: world.grants.nearest(from, &object),
+            to: object,
+        };
+        return Err((".namespace", cause));
+    }
+    let Some(source) = source(world.resources, &object) else {
+        let cause = match written_by(world.resources, &object) {
+            Some(by) => Cause::CaRefAwaited { reference: object, by },
+            None => Cause::CaRefMissing { reference: object },
+        };
+        return Err((".name", cause));
+    };
+    let known = known(world, &object, source);
+    match &known.found {
+        Ok(authorities) => {
+            report_flaws(world, &object, authorities);
+            Ok((object, known))
+        }
+        Err(fault) => {
+            let detail = fault.to_string();
+            Err((
+                ".name",
+                Cause::CaRefInvalid {
+                    reference: object,
+                    detail,
+                },
+            ))
+        }
+    }
+}
+
+fn source(resources: &Resources, object: &ObjectRef) -> Option<AuthoritySource> {
+    match object.kind {
+        Kind::ConfigMap => resources
+            .config_maps
+            .get(&object.key)
+            .cloned()
+            .map(AuthoritySource::ConfigMap),
+        Kind::Secret => resources.secrets.get(&object.key).cloned().map(AuthoritySource::Secret),
+        _ => resources
+            .cluster_trust_bundles
+            .get(&object.key)
+            .cloned()
+            .map(AuthoritySource::Cluster),
+    }
+}
+
+/// What is to write an object that is not there: trust-manager's Bundle, or a Certificate whose Secret holds its issuer's `ca.crt`.
+fn written_by(resources: &Resources, object: &ObjectRef) -> Option<ObjectRef> {
+    if references::bundled(resources, object) {
+        return Some(ObjectRef::of(Kind::Bundle, &ObjectKey::new("", &object.key.name)));
+    }
+    issued_by(resources, &object.key).filter(|_| object.kind == Kind::Secret)
+}
+
+/// What an object holds: worked out once for each content.
+fn known(world: &mut World<'_>, object: &ObjectRef, source: AuthoritySource) -> Arc<KnownAuthorities> {
+    if let Some(known) = world.memory.authorities.get(object) {
+        return Arc::clone(known);
+    }
+    let last = world.last.authorities.get(object).filter(|last| last.is_of(&source));
+    let known = last.cloned().unwrap_or_else(|| {
+        let found = match &source {
+            AuthoritySource::ConfigMap(map) => {
+                let value = |key: &str| map.data.get(key).map(String::as_bytes);
+                Authorities::read(value("ca.crt"), value("ca.crl"))
+            }
+            AuthoritySource::Secret(secret) => {
+                let value = |key: &str| secret.data.get(key).map(sealway_api::SecretBytes::expose);
+                Authorities::read(value("ca.crt"), value("ca.crl"))
+            }
+            AuthoritySource::Cluster(bundle) => Authorities::read(Some(bundle.spec.trust_bundle.as_bytes()), None),
+        };
+        Arc::new(KnownAuthorities { source, found })
+    });
+    world.memory.authorities.insert(object.clone(), Arc::clone(&known));
+    known
+}
+
+fn report_flaws(world: &mut World<'_>, object: &ObjectRef, authorities: &Authorities) {
+    let now = world.observed.now;
+    let mut flaws = authorities.flaws.clone();
+    for validity in &authorities.validity {
+        let subject = validity.subject.clone();
+        if now < validity.not_before {
+            let from = validity.not_before;
+            flaws.push(AuthorityFlaw::NotYetValid { subject, from });
+        } else if validity.not_after <= now {
+            let since = validity.not_after;
+            flaws.push(AuthorityFlaw::Expired { subject, since });
+        }
+        world.wake(validity.not_before);
+        world.wake(validity.not_after);
+    }
+    for (issuer, until) in &authorities.list_updates {
+        if *until <= now {
+            let (issuer, since) = (issuer.clone(), *until);
+            flaws.push(AuthorityFlaw::ListExpired { issuer, since });
+        }
+        world.wake(*until);
+    }
+    for flaw in flaws {
+        let field = match &flaw {
+            _ if object.kind == Kind::ClusterTrustBundle => "spec.trustBundle",
+            AuthorityFlaw::ListUnreadable | AuthorityFlaw::ListExpired { .. } => "data[ca.crl]",
+            _ => "data[ca.crt]",
+        };
+        world.report(object, field, Cause::AuthorityFlawed { flaw });
+    }
+}
+
+/// All in one; made anew only when one of its parts was.
+fn bundle(world: &mut World<'_>, found: Vec<Resolved>) -> Arc<TrustBundle> {
+    let (sources, parts): (Vec<ObjectRef>, Vec<Arc<KnownAuthorities>>) = found.into_iter().unzip();
+    if let Some(known) = world.memory.bundles.get(&sources) {
+        return Arc::clone(&known.bundle);
+    }
+    let last = world.last.bundles.get(&sources);
+    let is_same = |last: &&KnownBundle| last.parts.iter().zip(&parts).all(|(one, two)| Arc::ptr_eq(one, two));
+    let bundle = match last.filter(is_same) {
+        Some(last) => Arc::clone(&last.bundle),
+        None => {
+            let new = merged(&sources, &parts);
+            match last {
+                Some(last) if *last.bundle == new => Arc::clone(&last.bundle),
+                _ => Arc::new(new),
+            }
+        }
+    };
+    let known = KnownBundle {
+        parts,
+        bundle: Arc::clone(&bundle),
+    };
+    world.memory.bundles.insert(sources, known);
+    bundle
+}
+
+/// Each certificate and each list once.
+fn merged(sources: &[ObjectRef], parts: &[Arc<KnownAuthorities>]) -> TrustBundle {
+    let mut certificates: Vec<CertificateDer<'static>> = Vec::new();
+    let mut subjects = Vec::new();
+    let mut revocation_lists: Vec<Vec<u8>> = Vec::new();
+    for authorities in parts.iter().filter_map(|known| known.found.as_ref().ok()) {
+        for (certificate, validity) in authorities.certificates.iter().zip(&authorities.validity) {
+            if !certificates.contains(certificate) {
+                certificates.push(certificate.clone());
+                subjects.push(validity.subject.clone());
+            }
+        }
+        for list in &authorities.lists {
+            if !revocation_lists.contains(list) {
+                revocation_lists.push(list.clone());
+            }
+        }
+    }
+    TrustBundle {
+        content: content(&certificates, &revocation_lists),
+        sources: sources.to_vec(),
+        certificates,
+        subjects,
+        revocation_lists,
+    }
+}

@@ -1,0 +1,146 @@
+//! Entry points for the fuzz targets in `fuzz/`: foreign bytes in, a panic if something that must hold does not.
+
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use bytes::Bytes;
+use rustls_pki_types::CertificateDer;
+use sealway_core::{
+    AuthProtocol, BackendFault, ClientCertificateHeaders, Cors, CorsOrigin, ExternalAuth, PathMatcher, PathModifier, Redirect,
+    Target, WeightedBackend,
+};
+
+use crate::http::auth::{self, AuthVerdict};
+use crate::http::client_certificate::{ClientCertificateValues, LARGEST_VALUE};
+use crate::http::{cors, redirect};
+
+#[cfg(test)]
+mod tests;
+
+/// A client's certificate, as DER: the headers that tell of it are bounded, and text of it opens no field.
+pub fn client_certificate(der: &[u8]) {
+    let chain = [CertificateDer::from(der)];
+    let every = ClientCertificateHeaders {
+        xfcc: true,
+        rfc9440: true,
+    };
+    let mut headers = HeaderMap::new();
+    ClientCertificateValues::new(Some(&chain), every).apply(&mut headers);
+    for (name, value) in &headers {
+        assert!(value.len() <= LARGEST_VALUE && value.to_str().is_ok(), "{name}");
+    }
+    let xfcc = headers.get("x-forwarded-client-cert").and_then(|value| value.to_str().ok());
+    let mut quoted = false;
+    let outside: String = xfcc
+        .unwrap_or_default()
+        .chars()
+        .filter(|character| {
+            quoted ^= *character == '"';
+            !quoted
+        })
+        .collect();
+    assert!(!quoted && !outside.contains(','), "{outside}");
+    for field in outside.split(';') {
+        let name = field.split('=').next().unwrap_or_default();
+        assert!(["Hash", "Cert", "Subject", "URI", "DNS"].contains(&name), "{field}");
+    }
+}
+
+/// An authorization server's answer over gRPC: the first byte says how the rest is used. What comes of it can be sent on.
+pub fn ext_authz(bytes: &[u8]) {
+    let Some((how, body)) = bytes.split_first() else { return };
+    let mut framed = Vec::new();
+    if how & 1 == 1 {
+        framed.push(0);
+        framed.extend(u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes());
+    }
+    framed.extend_from_slice(body);
+    let server = ExternalAuth {
+        backend: WeightedBackend {
+            name: String::new(),
+            weight: 1,
+            target: Target::Refuse(BackendFault::NotFound),
+        },
+        protocol: AuthProtocol::Grpc {
+            request_headers: Vec::new(),
+        },
+        body_limit: None,
+    };
+    let trailers: HeaderMap = [(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]
+        .into_iter()
+        .collect();
+    match auth::verdict(&server, Response::new(Bytes::from(framed)), Some(&trailers)) {
+        AuthVerdict::Allow { request, response } => {
+            let mut headers = HeaderMap::new();
+            request.apply(&mut headers);
+            for name in [
+                "host",
+                "content-length",
+                "transfer-encoding",
+                "connection",
+                "x-forwarded-client-cert",
+            ] {
+                assert!(!headers.contains_key(name), "{name}");
+            }
+            response.apply(&mut headers);
+        }
+        AuthVerdict::Deny(response) => assert!(response.status() >= StatusCode::OK),
+        AuthVerdict::Failed(fault) => assert!(!fault.to_string().is_empty()),
+    }
+}
+
+/// What a browser says about itself, and a URL to redirect: lines of text.
+pub fn request(bytes: &[u8]) {
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let mut headers = HeaderMap::new();
+    for name in ["origin", "access-control-request-method", "access-control-request-headers"] {
+        if let Some(value) = lines.next().and_then(|line| HeaderValue::from_bytes(line).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    let policy = Cors {
+        origins: vec![
+            CorsOrigin::Exact("https://a.example".to_owned()),
+            CorsOrigin::Wildcard {
+                scheme: "https://".to_owned(),
+                suffix: "b.example".to_owned(),
+                port: ":8443".to_owned(),
+            },
+        ],
+        credentials: true,
+        methods: vec!["*".to_owned()],
+        headers: vec!["*".to_owned()],
+        expose: vec!["*".to_owned()],
+        max_age: 5,
+    };
+    let mut answer = HeaderMap::new();
+    match cors::decide(&policy, &Method::OPTIONS, &headers) {
+        cors::CorsDecision::Preflight(response) => answer = response.into_parts().0.headers,
+        cors::CorsDecision::Simple(decision) => decision.apply(&mut answer),
+    }
+    if let Some(allowed) = answer.get("access-control-allow-origin") {
+        assert!(headers.get("origin") == Some(allowed));
+        let lower = allowed.as_bytes().to_ascii_lowercase();
+        assert!(lower.starts_with(b"https://a.example") || lower.ends_with(b".b.example:8443"));
+    }
+
+    let mut text = || String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
+    let (host, path, query, replacement) = (text(), text(), text(), text());
+    let url = redirect::RequestUrl {
+        scheme: "https",
+        host: &host,
+        port: 8443,
+        path: &path,
+        query: Some(&query),
+    };
+    let changed = Redirect {
+        scheme: None,
+        hostname: None,
+        port: None,
+        path: Some(PathModifier::Prefix(replacement)),
+        status: 302,
+    };
+    if let Some(location) = redirect::location(&changed, &PathMatcher::Prefix("/a".to_owned()), &url) {
+        let location: ::http::Uri = location.to_str().unwrap_or_default().parse().unwrap_or_default();
+        assert_eq!(location.port_u16(), Some(8443));
+        assert!(location.path().starts_with('/'));
+    }
+}

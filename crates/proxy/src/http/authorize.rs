@@ -1,0 +1,135 @@
+//! Asks the authorization server of a rule. Whatever goes wrong is a no.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::Response;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use sealway_core::{AuthProtocol, ExternalAuth, Target};
+use tokio::time::{Instant, timeout_at};
+
+use super::auth::{self, AuthRequest, AuthVerdict, HeaderChanges};
+use super::body::{self, RequestBody, ResponseBody};
+use super::forward::proxy_header;
+use super::record::Record;
+use super::refusal::HttpReason;
+use super::respond::{Served, deadline};
+use super::rule::RuleState;
+use super::upstream::{Passage, Speak};
+
+/// What was said.
+pub(super) enum Verdict {
+    /// Yes; changes of the request are made, those of the response are here.
+    Allowed(HeaderChanges),
+    /// No, in these words.
+    Denied(Response<ResponseBody>),
+}
+
+/// Asks, and changes the request as the answer says. A body that is asked about is whole afterwards.
+pub(super) async fn ask(
+    served: &Arc<Served>,
+    state: &RuleState,
+    auth: &ExternalAuth,
+    parts: &mut Parts,
+    body: &mut RequestBody,
+    record: &mut Record,
+) -> Result<Verdict, HttpReason> {
+    let backend = match &auth.backend.target {
+        Target::Backend(backend) => backend,
+        Target::Refuse(fault) => {
+            record.log_detail(fault.label());
+            return Err(HttpReason::AuthFailed);
+        }
+    };
+    let until = deadline(record.begun, state.rule.request_timeout).unwrap_or_else(|| Instant::now() + LONGEST);
+    let asked = match auth.body_limit {
+        Some(most) => {
+            let whole = timeout_at(until, body::collect(std::mem::take(body), most)).await;
+            let whole = whole
+                .map_err(|_| HttpReason::RequestTimeout)?
+                .map_err(|_| HttpReason::ClientGone)?;
+            let (bytes, _) = whole.ok_or(HttpReason::BodyTooLarge)?;
+            *body = RequestBody::Full(bytes.clone());
+            Some(bytes)
+        }
+        None => None,
+    };
+    let connection = &served.connection;
+    let host = parts
+        .headers
+        .get(http::header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or_default();
+    let nowhere = PathAndQuery::from_static("/");
+    let question = AuthRequest {
+        method: &parts.method,
+        target: parts.uri.path_and_query().unwrap_or(&nowhere),
+        host,
+        scheme: if served.https { "https" } else { "http" },
+        version: parts.version,
+        headers: &parts.headers,
+        body: asked,
+        client: connection.client,
+        local: connection.local,
+        server_name: connection
+            .handshake
+            .as_ref()
+            .and_then(|handshake| handshake.server_name.as_deref()),
+        principal: served.certificate.principal(),
+        time: SystemTime::now(),
+    };
+    let request = auth::request(auth, &question).map_err(|fault| {
+        record.log_detail(&fault.to_string());
+        HttpReason::AuthFailed
+    })?;
+    let speak = match auth.protocol {
+        AuthProtocol::Grpc { .. } => Speak::Http2,
+        AuthProtocol::Http { .. } => Speak::Either,
+    };
+    let channel = state.other_channel(&served.shared, backend, speak);
+    let passage = Passage {
+        backend,
+        connect_timeout: state.rule.connect_timeout,
+        now: Instant::now(),
+        proxy_header: proxy_header(served, backend),
+    };
+    let exchange = async {
+        let sent = channel
+            .send(&served.shared, request.map(RequestBody::Full), &passage, |_, _| {})
+            .await;
+        let (response, lease, _) = sent.map_err(|failure| failure.detail)?;
+        let (head, incoming) = response.into_parts();
+        let whole = body::collect(ResponseBody::backend(incoming, lease, None), auth::LARGEST_ANSWER).await;
+        match whole {
+            Ok(Some((bytes, trailers))) => Ok((Response::from_parts(head, bytes), trailers)),
+            Ok(None) => Err("its answer is too large".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    let (response, trailers) = match timeout_at(until, exchange).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(detail)) => {
+            record.log_detail(&detail);
+            return Err(HttpReason::AuthFailed);
+        }
+        Err(_) => return Err(HttpReason::AuthFailed),
+    };
+    match auth::verdict(auth, response, trailers.as_ref()) {
+        AuthVerdict::Allow { request, response } => {
+            request.apply(&mut parts.headers);
+            Ok(Verdict::Allowed(response))
+        }
+        AuthVerdict::Deny(response) => {
+            record.reason = Some(HttpReason::AuthDenied);
+            Ok(Verdict::Denied(response.map(ResponseBody::full)))
+        }
+        AuthVerdict::Failed(fault) => {
+            record.log_detail(&fault.to_string());
+            Err(HttpReason::AuthFailed)
+        }
+    }
+}
+
+/// For rules without a timeout.
+const LONGEST: Duration = Duration::from_secs(10);

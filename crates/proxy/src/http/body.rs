@@ -1,0 +1,350 @@
+//! Bodies on their way: from the client to a backend, and back.
+//!
+//! In: hyper's stream of one side. Out: what hyper of the other side polls, so back-pressure goes through. Invariant: a body that waits
+//! for its peer holds one timer at most, made when it first waits.
+
+mod copy;
+mod replay;
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
+
+pub(super) use copy::{Copies, CopyBody, copy_channel};
+pub(super) use replay::{Attempt, Replay};
+
+use super::record::Record;
+use super::refusal::HttpReason;
+use super::upstream::Lease;
+
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a body was cut by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyFault {
+    /// The client sent nothing for too long.
+    ClientSilent,
+    /// The deadline of the request, or of one try, has come.
+    Deadline(HttpReason),
+    /// The original did not arrive whole, so the copy must not look as if it had.
+    CopyBehind,
+}
+
+impl fmt::Display for BodyFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::ClientSilent => "the client sends nothing of its body",
+            Self::Deadline(_) => "the response took too long",
+            Self::CopyBehind => "the copy was given up",
+        })
+    }
+}
+
+impl std::error::Error for BodyFault {}
+
+impl BodyFault {
+    /// The fault of ours that is behind an error of hyper's.
+    pub(super) fn behind(error: &hyper::Error) -> Option<Self> {
+        let mut source = std::error::Error::source(error);
+        while let Some(error) = source {
+            if let Some(fault) = error.downcast_ref::<Self>() {
+                return Some(*fault);
+            }
+            source = error.source();
+        }
+        None
+    }
+}
+
+/// A request's body, as a backend gets it.
+#[derive(Default)]
+pub(super) enum RequestBody {
+    /// There is none.
+    #[default]
+    Empty,
+    /// All of it.
+    Full(Bytes),
+    /// As it comes from the client.
+    Client(ClientBody),
+    /// One of several tries.
+    Attempt(Attempt),
+    /// What a mirror gets.
+    Copy(CopyBody),
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            body @ Self::Full(_) => match std::mem::take(body) {
+                Self::Full(bytes) if !bytes.is_empty() => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                _ => Poll::Ready(None),
+            },
+            Self::Client(body) => body.poll_frame(context),
+            Self::Attempt(body) => body.poll_frame(context),
+            Self::Copy(body) => body.poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(bytes) => bytes.is_empty(),
+            Self::Client(body) => body.is_end_stream(),
+            Self::Attempt(_) | Self::Copy(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Client(body) => body.size_hint(),
+            // The length that the client announced, if any, is in the header.
+            Self::Attempt(_) | Self::Copy(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// What a client sends.
+pub(super) struct ClientBody {
+    incoming: Incoming,
+    patience: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Something came since the timer was set.
+    moved: bool,
+    copies: Option<Box<Copies>>,
+}
+
+impl ClientBody {
+    pub(super) fn new(incoming: Incoming, patience: Duration) -> Self {
+        Self {
+            incoming,
+            patience,
+            timer: None,
+            moved: false,
+            copies: None,
+        }
+    }
+
+    /// Mirrors get what comes from now on.
+    pub(super) fn copy_to(&mut self, copies: Copies) {
+        self.copies = Some(Box::new(copies));
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+
+    pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(context);
+        let Poll::Ready(frame) = polled else {
+            return self.wait(context);
+        };
+        self.moved = true;
+        if let Some(copies) = &mut self.copies {
+            match &frame {
+                Some(Ok(frame)) => copies.send(frame),
+                Some(Err(_)) => copies.give_up(),
+                None => copies.end(),
+            }
+            if self.incoming.is_end_stream() {
+                copies.end();
+            }
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
+    }
+
+    /// The timer is set once for many waits: silence ends the body after its patience at the earliest, and twice that at the latest.
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let patience = self.patience;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(patience)));
+        while timer.as_mut().poll(context).is_ready() {
+            if !std::mem::take(&mut self.moved) {
+                return Poll::Ready(Some(Err(BodyFault::ClientSilent.into())));
+            }
+            timer.as_mut().reset(Instant::now() + patience);
+        }
+        Poll::Pending
+    }
+}
+
+/// A response's body, as the client gets it; ends the request's record when it is dropped.
+pub(super) struct ResponseBody {
+    content: Content,
+    record: Option<Record>,
+}
+
+enum Content {
+    Empty,
+    Full(Bytes),
+    Backend(BackendBody),
+}
+
+struct BackendBody {
+    incoming: Incoming,
+    lease: Option<Lease>,
+    deadline: Option<Box<Deadline>>,
+}
+
+struct Deadline {
+    timer: Pin<Box<Sleep>>,
+    reason: HttpReason,
+}
+
+impl ResponseBody {
+    pub(super) fn empty() -> Self {
+        Self {
+            content: Content::Empty,
+            record: None,
+        }
+    }
+
+    pub(super) fn full(bytes: impl Into<Bytes>) -> Self {
+        Self {
+            content: Content::Full(bytes.into()),
+            record: None,
+        }
+    }
+
+    /// What a backend sends. `lease` is its connection; `deadline` cuts it.
+    pub(super) fn backend(incoming: Incoming, lease: Lease, deadline: Option<(Instant, HttpReason)>) -> Self {
+        let deadline = deadline.filter(|_| !incoming.is_end_stream());
+        let deadline = deadline.map(|(at, reason)| {
+            Box::new(Deadline {
+                timer: Box::pin(sleep_until(at)),
+                reason,
+            })
+        });
+        Self {
+            content: Content::Backend(BackendBody {
+                incoming,
+                lease: Some(lease),
+                deadline,
+            }),
+            record: None,
+        }
+    }
+
+    /// The record of the request, which ends with the body.
+    pub(super) fn recorded(mut self, record: Record) -> Self {
+        self.record = Some(record);
+        self
+    }
+}
+
+impl BackendBody {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match Pin::new(&mut self.incoming).poll_frame(context) {
+            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
+            Poll::Pending => {
+                if let Some(deadline) = &mut self.deadline
+                    && deadline.timer.as_mut().poll(context).is_ready()
+                {
+                    return Poll::Ready(Some(Err(BodyFault::Deadline(deadline.reason).into())));
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let body = self.get_mut();
+        let polled = match &mut body.content {
+            Content::Empty => Poll::Ready(None),
+            Content::Full(bytes) => match std::mem::take(bytes) {
+                bytes if bytes.is_empty() => Poll::Ready(None),
+                bytes => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            },
+            Content::Backend(backend) => backend.poll_frame(context),
+        };
+        if let Some(record) = &mut body.record {
+            record.progress(matches!(&polled, Poll::Ready(Some(Ok(_)))));
+            match &polled {
+                Poll::Ready(Some(Err(error))) => record.body_failed(error.as_ref()),
+                Poll::Ready(None) => record.delivered(),
+                Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Empty => true,
+            Content::Full(bytes) => bytes.is_empty(),
+            Content::Backend(backend) => backend.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Empty => SizeHint::with_exact(0),
+            Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Content::Backend(backend) => backend.incoming.size_hint(),
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    fn drop(&mut self) {
+        let whole = self.is_end_stream();
+        if let Content::Backend(backend) = &mut self.content
+            && whole
+            && let Some(lease) = backend.lease.take()
+        {
+            lease.give_back();
+        }
+        if let Some(record) = &mut self.record
+            && whole
+        {
+            record.delivered();
+        }
+    }
+}
+
+/// Reads all of a body that may have `most` bytes; `None`: it has more.
+pub(super) async fn collect(
+    mut body: impl Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+    most: usize,
+) -> Result<Option<(Bytes, Option<HeaderMap>)>, BoxError> {
+    let mut parts: Vec<Bytes> = Vec::new();
+    let mut length = 0_usize;
+    let mut trailers = None;
+    while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        match frame.map_err(Into::into)?.into_data() {
+            Ok(data) => {
+                length = length.saturating_add(data.len());
+                if length > most {
+                    return Ok(None);
+                }
+                parts.push(data);
+            }
+            Err(frame) => trailers = frame.into_trailers().ok(),
+        }
+    }
+    let whole = match parts.len() {
+        1 => parts.pop().unwrap_or_default(),
+        _ => parts.concat().into(),
+    };
+    Ok(Some((whole, trailers)))
+}

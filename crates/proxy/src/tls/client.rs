@@ -1,0 +1,317 @@
+//! TLS to backends: one configuration for each policy, own certificate and offer.
+//!
+//! In: a connected socket and the [`BackendTls`] of its backend. Out: a stream that is verified, or the fault; either is remembered for
+//! the policy's status and counted. Invariant: sessions are resumed within one configuration, and what a resumed session rests on is
+//! verified again.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, PoisonError, RwLock, Weak};
+
+use rustls::client::ResolvesClientCert;
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, HandshakeKind, SignatureScheme};
+use rustls_pki_types::{ServerName, UnixTime};
+use sealway_api::ObjectKey;
+use sealway_core::{Backend, BackendAuthorities, BackendTls, BackendTlsFault, ContentHash};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+
+use super::fault::backend_fault;
+use super::faults::{BackendFaults, Faults};
+use super::provider::{provider, versions};
+use super::system::System;
+use super::trust::Trust;
+use super::verifier::Backends;
+use super::{Alpn, ClientIdentity, Offer, Wire};
+use crate::metrics::Metrics;
+use crate::metrics::handshakes::{self, HandshakeLabels};
+
+/// A connection to a backend, inside TLS.
+pub(crate) type BackendStream = tokio_rustls::client::TlsStream<Wire>;
+
+/// Why a backend did not prove itself, and the text to it.
+#[derive(Debug)]
+pub(crate) struct TlsFailure {
+    pub(crate) fault: BackendTlsFault,
+    pub(crate) detail: String,
+}
+
+/// Client configurations, and the last fault of each backend.
+pub(crate) struct ClientConfigs {
+    known: RwLock<HashMap<ConfigKey, Known>>,
+    system: System,
+    faults: Faults,
+    metrics: Metrics,
+}
+
+/// What a configuration is found by. The policy by its address: [`Known`] keeps that from being given to another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct ConfigKey {
+    tls: usize,
+    identity: Option<ContentHash>,
+    offer: Offer,
+}
+
+/// A configuration, for as long as its policy and the own certificate are in use.
+struct Known {
+    tls: Weak<BackendTls>,
+    identity: Option<Weak<ClientIdentity>>,
+    prepared: Arc<Prepared>,
+}
+
+struct Prepared {
+    config: Arc<ClientConfig>,
+    backends: Arc<Backends>,
+    server_name: ServerName<'static>,
+}
+
+impl ClientConfigs {
+    pub(crate) fn new(metrics: Metrics) -> Self {
+        Self {
+            known: RwLock::default(),
+            system: System::default(),
+            faults: Faults::default(),
+            metrics,
+        }
+    }
+
+    /// TLS over a connected socket, verified as the policy says. Records how it went. The caller sets the deadline, and says
+    /// [`Self::timed_out`] when that has passed.
+    pub(crate) async fn handshake(
+        &self,
+        socket: TcpStream,
+        backend: &Backend,
+        tls: &Arc<BackendTls>,
+        identity: Option<&Arc<ClientIdentity>>,
+        offer: Offer,
+    ) -> Result<(BackendStream, Option<Alpn>), TlsFailure> {
+        let begun = Instant::now();
+        match self.connect(socket, tls, identity, offer).await {
+            Ok(stream) => {
+                // Whether it took our certificate shows later.
+                self.faults
+                    .succeeded(backend, |fault| fault != BackendTlsFault::ClientCertificateRefused);
+                let (_, connection) = stream.get_ref();
+                let alpn = connection.alpn_protocol().and_then(Alpn::parse);
+                let version = connection.protocol_version().and_then(|version| version.as_str());
+                let group = connection.negotiated_key_exchange_group();
+                self.metrics.handshakes.observe(
+                    &HandshakeLabels {
+                        version: version.unwrap_or_default(),
+                        group: group.and_then(|group| group.name().as_str()).unwrap_or_default(),
+                        ..HandshakeLabels::with_backend()
+                    },
+                    begun.elapsed(),
+                );
+                Ok((stream, alpn))
+            }
+            Err(failure) => Err(self.failed(backend, failure)),
+        }
+    }
+
+    /// The backend was silent until the deadline of its handshake.
+    pub(crate) fn timed_out(&self, backend: &Backend) -> TlsFailure {
+        let failure = TlsFailure {
+            fault: BackendTlsFault::Broken,
+            detail: "the handshake was not complete in time".to_owned(),
+        };
+        self.failed(backend, failure)
+    }
+
+    /// The first bytes inside TLS came from the backend: only now it is certain that it took our certificate, which a TLS 1.3 server
+    /// judges after the handshake. Cheap.
+    pub(crate) fn heard(&self, backend: &Backend) {
+        self.faults.succeeded(backend, |_| true);
+    }
+
+    /// The connection failed before the backend said anything inside TLS. `Some`, and recorded, when that is its answer to the
+    /// handshake: an alert about our certificate or the want of one.
+    pub(crate) fn refused_late(&self, backend: &Backend, error: &io::Error) -> Option<TlsFailure> {
+        let fault = backend_fault(error);
+        let refused = fault == BackendTlsFault::ClientCertificateRefused;
+        refused.then(|| {
+            let detail = error.to_string();
+            self.failed(backend, TlsFailure { fault, detail })
+        })
+    }
+
+    /// The last fault of each backend that has one.
+    pub(crate) fn faults(&self) -> watch::Receiver<BackendFaults> {
+        self.faults.watch()
+    }
+
+    /// Forgets what snapshots no longer ask for.
+    pub(crate) fn retain(&self, is_used: impl Fn(&ObjectKey, u16) -> bool) {
+        self.faults.retain(is_used);
+        self.known
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, known| known.is_used());
+    }
+
+    fn failed(&self, backend: &Backend, failure: TlsFailure) -> TlsFailure {
+        self.faults.failed(backend, failure.fault);
+        self.metrics.handshakes.count(&HandshakeLabels {
+            result: handshakes::FAILURE,
+            reason: failure.fault.label(),
+            ..HandshakeLabels::with_backend()
+        });
+        failure
+    }
+
+    async fn connect(
+        &self,
+        socket: TcpStream,
+        tls: &Arc<BackendTls>,
+        identity: Option<&Arc<ClientIdentity>>,
+        offer: Offer,
+    ) -> Result<BackendStream, TlsFailure> {
+        let system = match &tls.authorities {
+            BackendAuthorities::System => Some(self.system.trust().await.ok_or_else(|| TlsFailure {
+                fault: BackendTlsFault::UnknownAuthority,
+                detail: "the machine has no certificates of authorities".to_owned(),
+            })?),
+            BackendAuthorities::Bundle(_) => None,
+        };
+        let prepared = self.prepared(tls, system, identity, offer)?;
+        let connector = TlsConnector::from(Arc::clone(&prepared.config));
+        let connected = connector.connect(prepared.server_name.clone(), Wire::new(socket)).await;
+        let stream = connected.map_err(|error| TlsFailure {
+            fault: backend_fault(&error),
+            detail: error.to_string(),
+        })?;
+        prepared.verify_resumed(&stream)?;
+        Ok(stream)
+    }
+
+    fn prepared(
+        &self,
+        tls: &Arc<BackendTls>,
+        system: Option<Arc<Trust>>,
+        identity: Option<&Arc<ClientIdentity>>,
+        offer: Offer,
+    ) -> Result<Arc<Prepared>, TlsFailure> {
+        let key = ConfigKey {
+            tls: Arc::as_ptr(tls).addr(),
+            identity: identity.map(|identity| identity.content),
+            offer,
+        };
+        let is_current = |known: &Known| match &system {
+            Some(system) => Arc::ptr_eq(&known.prepared.backends.trust, system),
+            None => true,
+        };
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(&key).filter(|known| is_current(known)) {
+            return Ok(Arc::clone(&known.prepared));
+        }
+        // A policy that was compiled again into the same has the same configuration.
+        let same = known.iter().find(|(other, known)| {
+            (other.identity, other.offer) == (key.identity, key.offer)
+                && is_current(known)
+                && known.tls.upgrade().is_some_and(|other| *other == **tls)
+        });
+        let same = same.map(|(_, known)| Arc::clone(&known.prepared));
+        drop(known);
+        let prepared = match same {
+            Some(prepared) => prepared,
+            None => Arc::new(Prepared::new(tls, system, identity, offer)?),
+        };
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, known| known.is_used());
+        known.insert(
+            key,
+            Known {
+                tls: Arc::downgrade(tls),
+                identity: identity.map(Arc::downgrade),
+                prepared: Arc::clone(&prepared),
+            },
+        );
+        Ok(prepared)
+    }
+}
+
+impl Known {
+    fn is_used(&self) -> bool {
+        self.tls.strong_count() > 0 && self.identity.as_ref().is_none_or(|identity| identity.strong_count() > 0)
+    }
+}
+
+impl Prepared {
+    fn new(
+        tls: &BackendTls,
+        system: Option<Arc<Trust>>,
+        identity: Option<&Arc<ClientIdentity>>,
+        offer: Offer,
+    ) -> Result<Self, TlsFailure> {
+        let provider = provider(&tls.options);
+        let algorithms = provider.signature_verification_algorithms;
+        let failure = |fault, detail: &dyn fmt::Display| TlsFailure {
+            fault,
+            detail: detail.to_string(),
+        };
+        let trust = match (&tls.authorities, system) {
+            (BackendAuthorities::Bundle(bundle), _) => Trust::of(bundle, algorithms).map(Arc::new),
+            (BackendAuthorities::System, system) => system.ok_or(super::trust::TrustError::NoAuthority),
+        };
+        let backends = Arc::new(Backends {
+            trust: trust.map_err(|error| failure(BackendTlsFault::UnknownAuthority, &error))?,
+            names: tls.names.clone(),
+            algorithms,
+        });
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions(&tls.options))
+            .map_err(|error| failure(BackendTlsFault::HandshakeRefused, &error))?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::clone(&backends) as _);
+        let mut config = match identity {
+            Some(identity) => builder.with_client_cert_resolver(Arc::new(Own(Arc::clone(&identity.key)))),
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = offer.names();
+        let server_name = ServerName::try_from(tls.server_name.clone());
+        Ok(Self {
+            config: Arc::new(config),
+            backends,
+            server_name: server_name.map_err(|error| failure(BackendTlsFault::NameMismatch, &error))?,
+        })
+    }
+
+    /// A certificate that was good when the session began may have expired since.
+    fn verify_resumed(&self, stream: &BackendStream) -> Result<(), TlsFailure> {
+        let (_, connection) = stream.get_ref();
+        if connection.handshake_kind() != Some(HandshakeKind::Resumed) {
+            return Ok(());
+        }
+        let chain = connection.peer_certificates().and_then(<[_]>::split_first);
+        let verdict = match chain {
+            Some((leaf, intermediates)) => self.backends.verify(leaf, intermediates, &self.server_name, UnixTime::now()),
+            None => Err(rustls::CertificateError::UnknownIssuer),
+        };
+        verdict.map_err(|error| {
+            let error = io::Error::other(rustls::Error::InvalidCertificate(error));
+            TlsFailure {
+                fault: backend_fault(&error),
+                detail: error.to_string(),
+            }
+        })
+    }
+}
+
+/// The gateway's own certificate, shown to every backend that asks.
+#[derive(Debug)]
+struct Own(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Own {
+    fn resolve(&self, _authorities: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let fits = self.0.key.choose_scheme(schemes).is_some();
+        fits.then(|| Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,86 @@
+//! Which versions, suites and groups are spoken, in which order.
+//!
+//! TLS_AES_128_GCM_SHA256 comes first: SHA-256 has processor instructions where SHA-384 has none, which is a quarter of a handshake.
+//! X25519MLKEM768 comes first among the groups: what is recorded today is not read tomorrow.
+
+use std::sync::Arc;
+
+use rustls::SupportedCipherSuite;
+use rustls::SupportedProtocolVersion;
+use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::version::{TLS12, TLS13};
+use sealway_core::{CipherSuite, KeyExchangeGroup, TlsOptions, TlsVersion};
+
+/// What `options` ask for; our order where they ask for nothing.
+pub(super) fn provider(options: &TlsOptions) -> Arc<CryptoProvider> {
+    let suites = if options.cipher_suites.is_empty() {
+        &SUITES
+    } else {
+        &options.cipher_suites[..]
+    };
+    let groups = if options.groups.is_empty() {
+        &GROUPS
+    } else {
+        &options.groups[..]
+    };
+    Arc::new(CryptoProvider {
+        cipher_suites: suites.iter().copied().map(suite).collect(),
+        kx_groups: groups.iter().copied().map(group).collect(),
+        ..default_provider()
+    })
+}
+
+pub(super) fn versions(options: &TlsOptions) -> &'static [&'static SupportedProtocolVersion] {
+    match options.minimum_version {
+        None | Some(TlsVersion::Tls12) => BOTH_VERSIONS,
+        Some(TlsVersion::Tls13) => NEWEST_VERSION,
+    }
+}
+
+fn suite(suite: CipherSuite) -> SupportedCipherSuite {
+    match suite {
+        CipherSuite::Tls13Aes128GcmSha256 => cipher_suite::TLS13_AES_128_GCM_SHA256,
+        CipherSuite::Tls13Aes256GcmSha384 => cipher_suite::TLS13_AES_256_GCM_SHA384,
+        CipherSuite::Tls13Chacha20Poly1305Sha256 => cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+        CipherSuite::EcdheEcdsaAes128GcmSha256 => cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::EcdheEcdsaAes256GcmSha384 => cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::EcdheEcdsaChacha20Poly1305Sha256 => cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+        CipherSuite::EcdheRsaAes128GcmSha256 => cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::EcdheRsaAes256GcmSha384 => cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::EcdheRsaChacha20Poly1305Sha256 => cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+    }
+}
+
+fn group(group: KeyExchangeGroup) -> &'static dyn SupportedKxGroup {
+    match group {
+        KeyExchangeGroup::X25519MlKem768 => kx_group::X25519MLKEM768,
+        KeyExchangeGroup::Secp256r1MlKem768 => kx_group::SECP256R1MLKEM768,
+        KeyExchangeGroup::MlKem768 => kx_group::MLKEM768,
+        KeyExchangeGroup::X25519 => kx_group::X25519,
+        KeyExchangeGroup::Secp256r1 => kx_group::SECP256R1,
+        KeyExchangeGroup::Secp384r1 => kx_group::SECP384R1,
+    }
+}
+
+const BOTH_VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+const NEWEST_VERSION: &[&SupportedProtocolVersion] = &[&TLS13];
+
+const SUITES: [CipherSuite; 9] = [
+    CipherSuite::Tls13Aes128GcmSha256,
+    CipherSuite::Tls13Aes256GcmSha384,
+    CipherSuite::Tls13Chacha20Poly1305Sha256,
+    CipherSuite::EcdheEcdsaAes128GcmSha256,
+    CipherSuite::EcdheEcdsaAes256GcmSha384,
+    CipherSuite::EcdheEcdsaChacha20Poly1305Sha256,
+    CipherSuite::EcdheRsaAes128GcmSha256,
+    CipherSuite::EcdheRsaAes256GcmSha384,
+    CipherSuite::EcdheRsaChacha20Poly1305Sha256,
+];
+
+const GROUPS: [KeyExchangeGroup; 4] = [
+    KeyExchangeGroup::X25519MlKem768,
+    KeyExchangeGroup::X25519,
+    KeyExchangeGroup::Secp256r1,
+    KeyExchangeGroup::Secp384r1,
+];

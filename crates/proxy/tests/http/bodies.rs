@@ -1,0 +1,181 @@
+//! Bodies in both directions: large ones, trailers, upgrades.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::http_kit::*;
+use crate::kit::{until, within};
+
+const LARGE: usize = 10 * 1024 * 1024;
+
+fn pattern(bytes: usize) -> Bytes {
+    (0..bytes).map(|at| (at % 251) as u8).collect::<Vec<_>>().into()
+}
+
+#[tokio::test]
+async fn ten_mebibytes_go_up_and_come_back_unchanged() {
+    for version in [Version::Http1, Version::Http2] {
+        let server = HttpServer::start(version, |heard| Response::new(text(heard.body))).await;
+        let (gateway, address) = serving(everything(rule(speaking(version, &server))));
+        let request = || Request::post("/").header("host", "a").body(text(pattern(LARGE))).unwrap();
+        for answer in [ask(address, request()).await, ask2(address, request()).await] {
+            assert!(answer.body == pattern(LARGE));
+        }
+        let sent = || gateway.sum("sealway_http_requests_total", &["code=\"200\""]);
+        until(|| gateway.metrics(), || sent() == 2).await;
+    }
+}
+
+/// A body without end that counts what is taken of it.
+fn endless(taken: &Arc<AtomicUsize>) -> Body {
+    let taken = Arc::clone(taken);
+    let chunk = Bytes::from(vec![0; 16 * 1024]);
+    let frames = std::iter::repeat_with(move || {
+        taken.fetch_add(chunk.len(), Ordering::SeqCst);
+        Ok::<_, Infallible>(Frame::data(chunk.clone()))
+    });
+    StreamBody::new(Iter(frames)).boxed()
+}
+
+struct Iter<I>(I);
+
+impl<I: Iterator + Unpin> futures_core::Stream for Iter<I> {
+    type Item = I::Item;
+
+    fn poll_next(mut self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<Option<I::Item>> {
+        std::task::Poll::Ready(self.0.next())
+    }
+}
+
+#[tokio::test]
+async fn slow_reader_holds_up_the_backend() {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let gives = Arc::clone(&taken);
+    let server = HttpServer::start(Version::Http1, move |_| Response::new(endless(&gives))).await;
+    let (_gateway, address) = serving(everything(rule(to(&server))));
+    let mut client = client2(address).await;
+    let request = Request::get("http://a/").body(nothing()).unwrap();
+    let response = within(client.send_request(request)).await.unwrap();
+    // What is taken stops growing although nobody reads: all buffers on the way are full.
+    let mut before = usize::MAX;
+    while before != taken.load(Ordering::SeqCst) {
+        before = taken.load(Ordering::SeqCst);
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    assert!(before < 32 * 1024 * 1024, "{before}");
+    drop(response);
+}
+
+#[tokio::test]
+async fn trailers_pass_in_both_directions() {
+    let server = HttpServer::start(Version::Http2, |heard| {
+        let trailers = heard.trailers.unwrap_or_default();
+        let frames = [Ok(Frame::data(heard.body)), Ok(Frame::trailers(trailers))];
+        Response::new(StreamBody::new(Iter(frames.into_iter())).boxed())
+    })
+    .await;
+    let (_gateway, address) = serving(everything(rule(speaking(Version::Http2, &server))));
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", "0".parse().unwrap());
+    let frames = [Ok(Frame::data(Bytes::from("x"))), Ok(Frame::trailers(trailers.clone()))];
+    let body = StreamBody::new(Iter(frames.into_iter())).boxed();
+    let answer = ask2(address, Request::post("/").header("host", "a").body(body).unwrap()).await;
+    assert_eq!((answer.text(), answer.trailers.as_ref()), ("x", Some(&trailers)));
+}
+
+#[tokio::test]
+async fn body_is_asked_for_with_100_continue() {
+    let server = HttpServer::start(Version::Http1, |heard| Response::new(text(heard.body))).await;
+    let (_gateway, address) = serving(everything(rule(to(&server))));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = b"POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 4\r\nconnection: close\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    let mut interim = [0; 25];
+    within(stream.read_exact(&mut interim)).await.unwrap();
+    assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"body").await.unwrap();
+    let answer = String::from_utf8(crate::kit::rest(&mut stream).await).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("body"), "{answer}");
+}
+
+/// Turns to an echo after 101.
+async fn echo() -> HttpServer {
+    HttpServer::serve(
+        Version::Http1,
+        Arc::default(),
+        |mut request: Request<hyper::body::Incoming>| {
+            let upgrade = hyper::upgrade::on(&mut request);
+            let wanted = request.headers().get("upgrade").cloned();
+            async move {
+                let mut response = Response::new(nothing());
+                let Some(wanted) = wanted else { return response };
+                tokio::spawn(async move {
+                    let stream = TokioIo::new(upgrade.await.unwrap());
+                    let (mut read, mut write) = tokio::io::split(stream);
+                    let _ = tokio::io::copy(&mut read, &mut write).await;
+                    let _ = write.shutdown().await;
+                });
+                *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+                response.headers_mut().insert("connection", "upgrade".parse().unwrap());
+                response.headers_mut().insert("upgrade", wanted);
+                response
+            }
+        },
+    )
+    .await
+}
+
+#[tokio::test]
+async fn upgraded_connection_is_relayed_both_ways() {
+    let server = echo().await;
+    let (gateway, address) = serving(everything(rule(to(&server))));
+    let mut client = client1(address).await;
+    let request = Request::get("/")
+        .header("host", "a")
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket");
+    let mut response = within(client.send_request(request.body(nothing()).unwrap())).await.unwrap();
+    assert_eq!(response.status(), 101);
+    assert_eq!(response.headers()["upgrade"], "websocket");
+    let mut stream = TokioIo::new(within(hyper::upgrade::on(&mut response)).await.unwrap());
+    for _ in 0..1000 {
+        stream.write_all(b"ping").await.unwrap();
+        let mut answer = [0; 4];
+        within(stream.read_exact(&mut answer)).await.unwrap();
+        assert_eq!(&answer, b"ping");
+    }
+    stream.shutdown().await.unwrap();
+    drop(stream);
+    gateway.wait_ended("closed", 1).await;
+    assert!(gateway.sum("sealway_http_requests_total", &["code=\"101\""]) == 1);
+}
+
+#[tokio::test]
+async fn extended_connect_becomes_an_upgrade() {
+    let server = echo().await;
+    let (_gateway, address) = serving(everything(rule(to(&server))));
+    let mut client = client2(address).await;
+    // The client learns from the first answer's settings that it may.
+    let plain = Request::get("http://a/").body(nothing()).unwrap();
+    within(client.send_request(plain)).await.unwrap();
+    let mut request = Request::connect("http://a/chat").body(nothing()).unwrap();
+    request
+        .extensions_mut()
+        .insert(hyper::ext::Protocol::from_static("websocket"));
+    let mut response = within(client.send_request(request)).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let mut stream = TokioIo::new(within(hyper::upgrade::on(&mut response)).await.unwrap());
+    stream.write_all(b"ping").await.unwrap();
+    let mut answer = [0; 4];
+    within(stream.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"ping");
+}

@@ -1,0 +1,145 @@
+//! What backends hear of the certificates that clients prove themselves with.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue};
+use hyper_util::rt::TokioIo;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
+use rustls::ClientConfig;
+use sealway_core::ClientValidationMode::{self, AllowInsecureFallback, AllowValidOnly};
+use sealway_core::{ClientCertificateHeaders, TlsListener};
+
+use crate::http_kit::{Answer, HttpServer, get, prefix, routes, rule, to, whole};
+use crate::kit::*;
+use crate::rig::*;
+
+const NAME: &str = "shop.example.com";
+const FORGED: &str = "Hash=0;Subject=\"CN=admin\"";
+
+/// A client with a certificate of this authority for `front`, and its DER.
+fn client(authority: &Authority, issuer: &Authority) -> (Arc<ClientConfig>, Vec<u8>) {
+    let mut params = CertificateParams::new(vec!["front.example.com".to_owned()]).unwrap();
+    params.distinguished_name = DistinguishedName::new();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "front\";URI=\"spiffe://admin");
+    params
+        .subject_alt_names
+        .push(SanType::URI("spiffe://cluster.local/front".try_into().unwrap()));
+    let identity = issuer.sign(params, &KeyPair::generate().unwrap());
+    let der = identity.0.to_vec();
+    (Arc::new(authority.client_with(Some(identity), rustls::ALL_VERSIONS)), der)
+}
+
+struct Rig {
+    authority: Authority,
+    backend: HttpServer,
+    gateway: Gateway,
+    address: std::net::SocketAddr,
+}
+
+impl Rig {
+    async fn start(mode: ClientValidationMode, headers: ClientCertificateHeaders) -> Self {
+        let authority = Authority::new();
+        let backend = HttpServer::named("served").await;
+        let pair = Pair::new(&authority, &[NAME]);
+        let listener = TlsListener {
+            requests: Some(Arc::new(routes([("", vec![prefix("", rule(to(&backend)))])]))),
+            ..https("https", "", asking(&pair, mode, bundle(&authority, Vec::new())))
+        };
+        let port = free_port();
+        let mut snapshot = snapshot("edge", port, plan_of(vec![listener]));
+        snapshot.client_certificate_headers = headers;
+        let gateway = Gateway::start(config());
+        gateway.publish_with([snapshot], &keys([&pair]));
+        Self {
+            authority,
+            backend,
+            gateway,
+            address: ([127, 0, 0, 1], port).into(),
+        }
+    }
+
+    /// A request of a client that claims to be somebody; what the backend heard.
+    async fn heard(&self, client: Arc<ClientConfig>) -> HeaderMap {
+        let answer = self.ask(client).await;
+        assert_eq!(answer.status, 200, "{}", self.gateway.metrics());
+        self.backend.last().headers
+    }
+
+    async fn ask(&self, client: Arc<ClientConfig>) -> Answer {
+        let stream = tls(self.address, NAME, client).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let mut request = get(NAME, "/");
+        for name in [
+            "x-forwarded-client-cert",
+            "x_forwarded_client_cert",
+            "client-cert",
+            "client_cert_chain",
+        ] {
+            request.headers_mut().append(name, HeaderValue::from_static(FORGED));
+        }
+        whole(within(sender.send_request(request)).await.unwrap()).await
+    }
+}
+
+fn line<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    assert!(headers.get_all(name).iter().count() <= 1);
+    headers.get(name).map(|value| value.to_str().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_verified_certificate_is_told_as_envoy_tells_it() {
+    let rig = Rig::start(AllowValidOnly, ClientCertificateHeaders::default()).await;
+    let (client, der) = client(&rig.authority, &rig.authority);
+    let headers = rig.heard(client).await;
+    let told = line(&headers, "x-forwarded-client-cert").unwrap();
+    let hash: String = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &der)
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert!(told.starts_with(&format!("Hash={hash};Cert=\"-----BEGIN%20CERTIFICATE-----%0A")));
+    let names = ";Subject=\"CN=front\\22\\3BURI=\\22spiffe://admin\";URI=spiffe://cluster.local/front;DNS=front.example.com";
+    // The names stand in the order of the certificate within their kind.
+    assert!(told.ends_with(names), "{told}");
+    assert_eq!(line(&headers, "x-forwarded-proto"), Some("https"));
+    for name in [
+        "client-cert",
+        "client-cert-chain",
+        "x_forwarded_client_cert",
+        "client_cert_chain",
+    ] {
+        assert_eq!(line(&headers, name), None, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rfc_9440_on_request() {
+    use base64::Engine as _;
+    let only = ClientCertificateHeaders {
+        xfcc: false,
+        rfc9440: true,
+    };
+    let rig = Rig::start(AllowValidOnly, only).await;
+    let (client, der) = client(&rig.authority, &rig.authority);
+    let headers = rig.heard(client).await;
+    let expected = format!(":{}:", base64::engine::general_purpose::STANDARD.encode(der));
+    assert_eq!(line(&headers, "client-cert"), Some(expected.as_str()));
+    assert_eq!(line(&headers, "x-forwarded-client-cert"), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_falling_back_is_allowed_only_good_certificates_are_told() {
+    let rig = Rig::start(AllowInsecureFallback, ClientCertificateHeaders::default()).await;
+    let (good, _) = client(&rig.authority, &rig.authority);
+    let (stranger, _) = client(&rig.authority, &Authority::new());
+    assert!(line(&rig.heard(good).await, "x-forwarded-client-cert").is_some());
+    for unproven in [stranger, rig.authority.client(None)] {
+        let headers = rig.heard(unproven).await;
+        for name in ["x-forwarded-client-cert", "client-cert", "x_forwarded_client_cert"] {
+            assert_eq!(line(&headers, name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Backends that do not prove themselves, and every reason for it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, SerialNumber, date_time_ymd};
+use rustls::{AlertDescription, ServerConfig};
+use sealway_api::ObjectKey;
+use sealway_core::{
+    BackendAuthorities, BackendTls, BackendTlsFault, Forward, Keys, Snapshot, TlsOptions, TlsVersion, TrustBundle, UpstreamTls,
+};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::clients::revokes_seven;
+use crate::kit::*;
+use crate::rig::*;
+
+const NAME: &str = "a.example.com";
+const INSIDE: &str = "inside.example.com";
+
+pub(crate) fn policy(server_name: &str, authorities: Arc<TrustBundle>) -> BackendTls {
+    BackendTls {
+        policy: ObjectKey::new("shop", "policy"),
+        server_name: server_name.to_owned(),
+        names: Vec::new(),
+        authorities: BackendAuthorities::Bundle(authorities),
+        options: TlsOptions::default(),
+    }
+}
+
+/// A gateway whose one backend must keep to this policy; and the gateway's own certificate.
+struct Strict {
+    site: Site,
+    authority: Authority,
+    pair: Pair,
+}
+
+impl Strict {
+    fn start(authority: Authority, backend: SocketAddr, policy: BackendTls, own: Option<&Pair>) -> Self {
+        let pair = Pair::new(&authority, &[NAME]);
+        let strict = Self {
+            site: Site::start(plan_of(Vec::new()), &Keys::default()),
+            authority,
+            pair,
+        };
+        strict.publish(backend, policy, own);
+        strict
+    }
+
+    fn publish(&self, backend: SocketAddr, policy: BackendTls, own: Option<&Pair>) {
+        let target = target_over("inside", [backend], None, UpstreamTls::Verified(Arc::new(policy)));
+        let listener = ending(
+            "tls",
+            "",
+            termination(vec![self.pair.slot()]),
+            [("", forward("inside", vec![(1, target)]))],
+        );
+        let snapshot = Snapshot {
+            client_certificate: own.map(|own| Arc::clone(&own.served)),
+            ..snapshot("edge", self.site.address.port(), plan_of(vec![listener]))
+        };
+        let keys = keys(own.into_iter().chain([&self.pair]));
+        self.site.gateway.publish_with([snapshot], &keys);
+    }
+
+    fn fault(&self) -> Option<BackendTlsFault> {
+        let key = (ObjectKey::new("shop", "inside"), 443);
+        self.site.gateway.proxy.backend_tls().borrow().get(&key).copied()
+    }
+
+    async fn refuses(&self, fault: BackendTlsFault) {
+        let alert = alert_of(self.site.address, NAME, self.authority.client(None)).await;
+        assert_eq!(alert, AlertDescription::InternalError, "{fault:?}");
+        self.recorded(fault).await;
+    }
+
+    async fn recorded(&self, fault: BackendTlsFault) {
+        self.site.gateway.wait_ended(&format!("backend_{}", fault.label()), 1).await;
+        assert_eq!(self.fault(), Some(fault));
+        let reason = format!("reason=\"{}\"", fault.label());
+        let failures = self
+            .site
+            .gateway
+            .sum("sealway_handshakes_total", &["side=\"backend\"", &reason]);
+        assert_eq!(failures, 1, "{fault:?}");
+    }
+
+    async fn reaches(&self) {
+        let mut stream = tls(self.site.address, NAME, self.authority.client(None)).await.unwrap();
+        assert_reaches(&mut stream, "inside").await;
+    }
+}
+
+fn server(authority: &Authority, change: impl FnOnce(&mut CertificateParams)) -> Arc<ServerConfig> {
+    let mut params = CertificateParams::new(vec![INSIDE.to_owned()]).unwrap();
+    change(&mut params);
+    let identity = authority.sign(params, &KeyPair::generate().unwrap());
+    authority.server_with(identity, false, rustls::ALL_VERSIONS)
+}
+
+#[tokio::test]
+async fn certificate_that_is_not_good_is_refused_for_what_it_is() {
+    use BackendTlsFault::{BadCertificate, Expired, NameMismatch, NotYetValid, Revoked, UnknownAuthority};
+    let authority = Authority::new();
+    let cases = [
+        (server(&Authority::new(), |_| ()), UnknownAuthority),
+        (authority.server("other.example.com", false), NameMismatch),
+        (
+            server(&authority, |params| params.not_after = date_time_ymd(2025, 1, 1)),
+            Expired,
+        ),
+        (
+            server(&authority, |params| params.not_before = date_time_ymd(2999, 1, 1)),
+            NotYetValid,
+        ),
+        (
+            server(&authority, |params| params.serial_number = Some(SerialNumber::from(7))),
+            Revoked,
+        ),
+        (
+            server(&authority, |params| {
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+            }),
+            BadCertificate,
+        ),
+    ];
+    let trusted = bundle(&authority, vec![revokes_seven(&authority)]);
+    let good = EchoBackend::with("inside", server(&authority, |_| ()), Before::Nothing).await;
+    let strict = Strict::start(authority, good.address, policy(INSIDE, Arc::clone(&trusted)), None);
+    for (server, fault) in cases {
+        let bad = EchoBackend::with("inside", server, Before::Nothing).await;
+        strict.publish(bad.address, policy(INSIDE, Arc::clone(&trusted)), None);
+        strict.refuses(fault).await;
+        // A success takes the evidence back.
+        strict.publish(good.address, policy(INSIDE, Arc::clone(&trusted)), None);
+        strict.reaches().await;
+        assert_eq!(strict.fault(), None);
+    }
+}
+
+#[tokio::test]
+async fn change_of_authorities_counts_at_once() {
+    let (authority, next) = (Authority::new(), Authority::new());
+    let backend = EchoBackend::with("inside", server(&next, |_| ()), Before::Nothing).await;
+    let (old, new) = (bundle(&authority, Vec::new()), bundle(&next, Vec::new()));
+    let strict = Strict::start(authority, backend.address, policy(INSIDE, Arc::clone(&new)), None);
+    strict.reaches().await;
+    strict.publish(backend.address, policy(INSIDE, old), None);
+    strict.refuses(BackendTlsFault::UnknownAuthority).await;
+    strict.publish(backend.address, policy(INSIDE, new), None);
+    strict.reaches().await;
+}
+
+#[tokio::test]
+async fn authorities_of_the_machine_do_not_know_ours() {
+    let authority = Authority::new();
+    let backend = EchoBackend::with("inside", server(&authority, |_| ()), Before::Nothing).await;
+    let mut policy = policy(INSIDE, bundle(&authority, Vec::new()));
+    policy.authorities = BackendAuthorities::System;
+    let strict = Strict::start(authority, backend.address, policy, None);
+    strict.refuses(BackendTlsFault::UnknownAuthority).await;
+}
+
+/// A backend that says this to everybody and hangs up.
+async fn saying(words: &'static [u8]) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.readable().await.unwrap();
+            let _ = stream.try_read(&mut [0; 4096]);
+            let _ = stream.write_all(words).await;
+        }
+    });
+    (address, task)
+}
+
+#[tokio::test]
+async fn what_is_no_tls_is_told_from_what_breaks() {
+    for (words, fault) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], BackendTlsFault::NotTls),
+        (b"220 mail.example.com ESMTP\r\n", BackendTlsFault::NotTls),
+        (b"", BackendTlsFault::Broken),
+    ] {
+        let (address, _task) = saying(words).await;
+        let authority = Authority::new();
+        let policy = policy(INSIDE, bundle(&authority, Vec::new()));
+        Strict::start(authority, address, policy, None).refuses(fault).await;
+    }
+    let authority = Authority::new();
+    let plain = EchoBackend::plain("inside").await;
+    let policy = policy(INSIDE, bundle(&authority, Vec::new()));
+    let strict = Strict::start(authority, plain.address, policy, None);
+    strict.refuses(BackendTlsFault::NotTls).await;
+}
+
+#[tokio::test]
+async fn backend_without_a_common_version_refuses_the_handshake() {
+    let authority = Authority::new();
+    let identity = authority.sign(
+        CertificateParams::new(vec![INSIDE.to_owned()]).unwrap(),
+        &KeyPair::generate().unwrap(),
+    );
+    let old = authority.server_with(identity, false, &[&rustls::version::TLS12]);
+    let backend = EchoBackend::with("inside", old, Before::Nothing).await;
+    let mut policy = policy(INSIDE, bundle(&authority, Vec::new()));
+    policy.options.minimum_version = Some(TlsVersion::Tls13);
+    let strict = Strict::start(authority, backend.address, policy, None);
+    strict.refuses(BackendTlsFault::HandshakeRefused).await;
+}
+
+#[tokio::test]
+async fn strict_backend_is_shown_the_gateways_own_certificate() {
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let authority = Authority::new();
+        let identity = authority.sign(
+            CertificateParams::new(vec![INSIDE.to_owned()]).unwrap(),
+            &KeyPair::generate().unwrap(),
+        );
+        let mutual = authority.server_with(identity, true, &[version]);
+        let backend = EchoBackend::with("inside", mutual, Before::Nothing).await;
+        let own = Pair::new(&authority, &["edge.infra"]);
+        let trusted = bundle(&authority, Vec::new());
+        let strict = Strict::start(authority, backend.address, policy(INSIDE, Arc::clone(&trusted)), None);
+        let refused = tls(strict.site.address, NAME, strict.authority.client(None)).await;
+        if let Ok(mut stream) = refused {
+            // TLS 1.3: the backend judges after the handshake, and nothing was said to the client yet but that it is cut off.
+            use tokio::io::AsyncReadExt;
+            within(stream.read_to_end(&mut Vec::new())).await.unwrap_err();
+        }
+        strict.recorded(BackendTlsFault::ClientCertificateRefused).await;
+        strict.publish(backend.address, policy(INSIDE, trusted), Some(&own));
+        strict.reaches().await;
+        until(|| "the fault is over", || strict.fault().is_none()).await;
+    }
+}
+
+#[tokio::test]
+async fn backend_that_says_nothing_has_the_connect_timeout() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let authority = Authority::new();
+    let pair = Pair::new(&authority, &[NAME]);
+    let policy = Arc::new(policy(INSIDE, bundle(&authority, Vec::new())));
+    let target = target_over("inside", [silent.local_addr().unwrap()], None, UpstreamTls::Verified(policy));
+    let brief = Forward {
+        connect_timeout: Duration::from_millis(300),
+        ..forward("inside", vec![(1, target)])
+    };
+    let listener = ending("tls", "", termination(vec![pair.slot()]), [("", brief)]);
+    let site = Site::start(plan_of(vec![listener]), &keys([&pair]));
+    let strict = Strict { site, authority, pair };
+    strict.refuses(BackendTlsFault::Broken).await;
+}

@@ -1,0 +1,136 @@
+//! Client certificates at the gateway.
+
+use std::sync::Arc;
+
+use rcgen::{
+    CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose, KeyIdMethod, KeyPair, RevokedCertParams,
+    SerialNumber, date_time_ymd,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{AlertDescription, ClientConfig};
+use sealway_core::ClientValidationMode::{AllowInsecureFallback, AllowValidOnly};
+
+use crate::kit::*;
+use crate::rig::*;
+
+const NAME: &str = "a.example.com";
+
+fn identity(
+    authority: &Authority,
+    change: impl FnOnce(&mut CertificateParams),
+) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+    let mut params = CertificateParams::new(vec!["client.example.com".to_owned()]).unwrap();
+    change(&mut params);
+    authority.sign(params, &KeyPair::generate().unwrap())
+}
+
+/// A list that takes back serial 7, from long ago: it is past its time and counts all the same.
+pub(crate) fn revokes_seven(authority: &Authority) -> Vec<u8> {
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2024, 1, 1),
+        next_update: date_time_ymd(2024, 2, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: vec![RevokedCertParams {
+            serial_number: SerialNumber::from(7),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        }],
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    list.signed_by(authority.issuer()).unwrap().der().to_vec()
+}
+
+#[tokio::test]
+async fn only_valid_clients_are_let_in_and_others_hear_why() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let echo = EchoBackend::plain("echo").await;
+    let pair = Pair::new(&authority, &[NAME]);
+    let trusted = bundle(&authority, vec![revokes_seven(&authority)]);
+    let site = Site::echoing(asking(&pair, AllowValidOnly, trusted), &keys([&pair]), &echo);
+    let good = identity(&authority, |params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]
+    });
+    let cases = [
+        (None, AlertDescription::CertificateRequired, "client_certificate_missing"),
+        (
+            Some(identity(&stranger, |_| ())),
+            AlertDescription::UnknownCA,
+            "client_certificate_unknown_authority",
+        ),
+        (
+            Some(identity(&authority, |params| params.not_after = date_time_ymd(2025, 1, 1))),
+            AlertDescription::CertificateExpired,
+            "client_certificate_expired",
+        ),
+        (
+            Some(identity(&authority, |params| params.not_before = date_time_ymd(2999, 1, 1))),
+            AlertDescription::CertificateExpired,
+            "client_certificate_not_yet_valid",
+        ),
+        (
+            Some(identity(&authority, |params| {
+                params.serial_number = Some(SerialNumber::from(7))
+            })),
+            AlertDescription::CertificateRevoked,
+            "client_certificate_revoked",
+        ),
+        (
+            Some(identity(&authority, |params| {
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            })),
+            AlertDescription::UnsupportedCertificate,
+            "client_certificate_bad",
+        ),
+    ];
+    for (identity, alert, outcome) in cases {
+        let client = Arc::new(authority.client_with(identity, rustls::ALL_VERSIONS));
+        assert_eq!(alert_of(site.address, NAME, client).await, alert, "{outcome}");
+        site.gateway.wait_ended(outcome, 1).await;
+        let labels = ["result=\"failure\"", &format!("reason=\"{outcome}\"")];
+        assert_eq!(site.gateway.sum("sealway_handshakes_total", &labels), 1, "{outcome}");
+    }
+    let client = Arc::new(authority.client_with(Some(good), rustls::ALL_VERSIONS));
+    let mut stream = tls(site.address, NAME, client).await.unwrap();
+    assert_reaches(&mut stream, "echo").await;
+}
+
+#[tokio::test]
+async fn everybody_is_let_in_where_falling_back_is_allowed() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let echo = EchoBackend::plain("echo").await;
+    let pair = Pair::new(&authority, &[NAME]);
+    let trusted = bundle(&authority, Vec::new());
+    let site = Site::echoing(asking(&pair, AllowInsecureFallback, trusted), &keys([&pair]), &echo);
+    let identities = [None, Some(identity(&stranger, |_| ())), Some(identity(&authority, |_| ()))];
+    for identity in identities {
+        let client: Arc<ClientConfig> = Arc::new(authority.client_with(identity, rustls::ALL_VERSIONS));
+        let mut stream = tls(site.address, NAME, client).await.unwrap();
+        assert_reaches(&mut stream, "echo").await;
+    }
+}
+
+#[tokio::test]
+async fn revocation_list_of_a_namesake_neither_refuses_everybody_nor_hides_another_list() {
+    // Authorities of the tests all have the same name.
+    let (authority, namesake) = (Authority::new(), Authority::new());
+    let echo = EchoBackend::plain("echo").await;
+    let pair = Pair::new(&authority, &[NAME]);
+    let lists = vec![revokes_seven(&namesake), revokes_seven(&authority)];
+    let site = Site::echoing(
+        asking(&pair, AllowValidOnly, bundle(&authority, lists)),
+        &keys([&pair]),
+        &echo,
+    );
+    let client = |serial: u64| {
+        let identity = identity(&authority, |params| params.serial_number = Some(SerialNumber::from(serial)));
+        Arc::new(authority.client_with(Some(identity), rustls::ALL_VERSIONS))
+    };
+    let mut stream = tls(site.address, NAME, client(8)).await.unwrap();
+    assert_reaches(&mut stream, "echo").await;
+    assert_eq!(
+        alert_of(site.address, NAME, client(7)).await,
+        AlertDescription::CertificateRevoked
+    );
+}
