@@ -138,7 +138,13 @@ async fn establish(
     let greeting = match greeting.map_err(|_| Refusal::from(CloseReason::HelloTimeout))?? {
         Ok(greeting) => greeting,
         Err((received, introduced)) => {
-            outcome.mode = "http";
+            if let PortPlan::Http(plan) = &*binding.plan {
+                let scope = binding.scope.plain(plan);
+                outcome.enter_listener(Arc::clone(&scope));
+                if scope.connections() > shared.config.max_connections {
+                    return Err(Refusal::silent(CloseReason::ConnectionLimit));
+                }
+            }
             return Ok(Established::Requests(Box::new(Requests::plain(
                 binding,
                 received,

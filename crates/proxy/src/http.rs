@@ -36,8 +36,8 @@ use arc_swap::ArcSwap;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use sealway_core::ListenerId;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use sealway_core::{ListenerId, Snapshot};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 pub use limits::HttpLimits;
@@ -47,6 +47,7 @@ pub(crate) use rule::HttpShared;
 use crate::Shared;
 use crate::listeners::{Binding, BindingChange};
 use crate::outcome::{CloseReason, Outcome};
+use crate::relay::End;
 use crate::scope::{ListenerScope, lock};
 use crate::tls::{Alpn, Handshake};
 use activity::{Activity, Observed, Overdue};
@@ -71,7 +72,7 @@ pub(crate) struct HttpConnection {
 }
 
 /// Serves requests until the connection ends; what ended it.
-pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+pub(crate) async fn serve<S: End + Send + 'static>(
     mut stream: S,
     connection: HttpConnection,
     shared: &Arc<Shared>,
@@ -140,6 +141,12 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 }
 
 impl HttpConnection {
+    /// Whether what the client writes of who came before it is believed.
+    fn is_trusted(&self, snapshot: &Snapshot) -> bool {
+        let client = self.client.ip().to_canonical();
+        snapshot.trusted_proxies.iter().any(|trusted| trusted.contains(&client))
+    }
+
     /// Ready when the connection must not take new requests.
     async fn must_end(&self) {
         let mut binding = Arc::clone(&self.binding);
@@ -160,8 +167,7 @@ impl Served {
     fn new(connection: HttpConnection, shared: Arc<Shared>, protocol: Alpn) -> Self {
         let https = connection.handshake.is_some();
         let snapshot = &connection.binding.snapshot;
-        let client = connection.client.ip().to_canonical();
-        let trusted = snapshot.trusted_proxies.iter().any(|trusted| trusted.contains(&client));
+        let (client, trusted) = (connection.client.ip(), connection.is_trusted(snapshot));
         let chain = connection.handshake.as_ref().and_then(|handshake| handshake.client.as_ref());
         let chain = chain.map(|client| client.chain.as_slice());
         Self {
@@ -228,7 +234,7 @@ macro_rules! drive {
     ($kind:ident, $connection:ty) => {
         impl<S, V, F> Drive for $kind<$connection>
         where
-            S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+            S: End + Send + 'static,
             V: hyper::service::Service<
                     hyper::Request<hyper::body::Incoming>,
                     Response = hyper::Response<body::ResponseBody>,
@@ -256,20 +262,22 @@ async fn drive<C: Drive + Unpin>(mut connection: C, served: &Served, outcome: &m
     let mut metered = (0, 0);
     let mut must_end = pin!(served.connection.must_end());
     let mut timer = pin!(sleep_until(Instant::now() + limits.idle_timeout));
-    let mut ending: Option<CloseReason> = None;
+    // Why it ends, and by when whatever there is.
+    let mut ending: Option<(CloseReason, Instant)> = None;
     let (reason, detail) = poll_fn(|context| {
         if ending.is_none() && must_end.as_mut().poll(context).is_ready() {
-            ending = Some(CloseReason::Drained);
+            let until = Instant::now() + served.shared.config.drain_timeout;
+            ending = Some((CloseReason::Drained, until));
             served.ending.store(true, Ordering::Relaxed);
             Pin::new(&mut connection).end();
-            timer.as_mut().reset(Instant::now() + served.shared.config.drain_timeout);
+            timer.as_mut().reset(until);
         }
         let polled = Pin::new(&mut connection).poll(context);
         served.meter(outcome, &mut metered);
         if let Poll::Ready(ended) = polled {
             return Poll::Ready(match ended {
-                Ok(()) => (ending.unwrap_or(CloseReason::Closed), None),
-                Err(error) => failed(&error, ending),
+                Ok(()) => (ending.map_or(CloseReason::Closed, |(reason, _)| reason), None),
+                Err(error) => failed(&error, ending.map(|(reason, _)| reason)),
             });
         }
         loop {
@@ -279,15 +287,20 @@ async fn drive<C: Drive + Unpin>(mut connection: C, served: &Served, outcome: &m
             if timer.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
-            if let Some(reason) = ending {
-                return Poll::Ready((reason, None));
-            }
             let now = Instant::now();
+            if let Some((reason, until)) = ending {
+                // What came before the client had heard is served.
+                if now >= until || !served.activity.is_busy() {
+                    return Poll::Ready((reason, None));
+                }
+                timer.as_mut().reset(until.min(now + FAREWELL));
+                continue;
+            }
             match served.activity.deadline(limits).filter(|(at, _)| *at <= now) {
                 Some((_, Overdue::Header)) => return Poll::Ready((CloseReason::HttpTimeout, Some("header".to_owned()))),
                 Some((_, Overdue::Write)) => return Poll::Ready((CloseReason::HttpTimeout, Some("write".to_owned()))),
                 Some((_, Overdue::Idle)) => {
-                    ending = Some(CloseReason::IdleTimeout);
+                    ending = Some((CloseReason::IdleTimeout, now + served.shared.config.drain_timeout));
                     Pin::new(&mut connection).end();
                     timer.as_mut().reset(now + FAREWELL);
                     // It may end at once.
@@ -322,6 +335,8 @@ fn failed(error: &hyper::Error, ending: Option<CloseReason>) -> (CloseReason, Op
     let reason = match ending {
         Some(reason) => return (reason, None),
         None if error.is_parse() => CloseReason::HttpInvalid,
+        // The body of a response failed: what failed it is in the request's own record.
+        None if error.is_user() => CloseReason::BackendFailed,
         None => CloseReason::ClientFailed,
     };
     (reason, Some(detail))
@@ -337,7 +352,7 @@ async fn carry(relay: upgrade::Relay, served: &Served, outcome: &Outcome) -> Clo
         served.connection.must_end().await;
         tokio::time::sleep(served.shared.config.drain_timeout).await;
     };
-    let (mut relayed, mut must_end) = (pin!(relay.run(served)), pin!(must_end));
+    let (mut relayed, mut must_end) = (pin!(relay.run()), pin!(must_end));
     poll_fn(|context| {
         let polled = relayed.as_mut().poll(context);
         served.meter(outcome, &mut metered);

@@ -36,8 +36,6 @@ pub(crate) struct Outcome {
     pub(crate) endpoint: Option<SocketAddr>,
     /// Of TLS that the gateway ended.
     pub(crate) handshake: Option<Box<Handshake>>,
-    /// What `mode` says when there is no listener: a plain HTTP port has one for each request.
-    pub(crate) mode: &'static str,
     /// Counts into the listener's metrics, once that is known.
     pub(crate) traffic: Traffic,
     begun: Instant,
@@ -57,7 +55,6 @@ impl Outcome {
             backend: None,
             endpoint: None,
             handshake: None,
-            mode: "",
             traffic: Traffic::default(),
             begun: Instant::now(),
             reason: None,
@@ -158,7 +155,7 @@ impl Drop for Outcome {
                 listener.leave();
                 listener.count(reason);
             }
-            None => self.port.count(self.mode, reason),
+            None => self.port.count(reason),
         }
         if reason.is_sni_miss() {
             self.port.count_miss(reason.label());

@@ -33,14 +33,14 @@ pub enum Side {
     Backend,
 }
 
-/// One end of a relay: a plain socket, or TLS that we end or began.
+/// One end of a relay: a plain socket, TLS that we end or began, or what was HTTP before.
 pub trait End: AsyncRead + AsyncWrite + Unpin {
     /// Whether its bytes are those of the socket.
     fn is_plain(&self) -> bool;
-    /// The socket below.
-    fn socket(&self) -> &TcpStream;
-    /// The socket below.
-    fn socket_mut(&mut self) -> &mut TcpStream;
+    /// The socket below; `None` when it is out of reach or shared with others.
+    fn socket(&self) -> Option<&TcpStream>;
+    /// The socket below, likewise.
+    fn socket_mut(&mut self) -> Option<&mut TcpStream>;
 }
 
 impl End for TcpStream {
@@ -48,12 +48,12 @@ impl End for TcpStream {
         true
     }
 
-    fn socket(&self) -> &TcpStream {
-        self
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self)
     }
 
-    fn socket_mut(&mut self) -> &mut TcpStream {
-        self
+    fn socket_mut(&mut self) -> Option<&mut TcpStream> {
+        Some(self)
     }
 }
 
@@ -146,7 +146,7 @@ pub async fn relay(client: &mut impl End, backend: &mut impl End, idle_timeout: 
             }
             if !kept_alive {
                 kept_alive = true;
-                socket::keep_alive(relay.backend.socket());
+                relay.backend.socket().inspect(|socket| socket::keep_alive(socket));
             }
             idle.as_mut().reset(deadline);
         }
@@ -209,7 +209,8 @@ impl<Client: End, Backend: End> Relay<'_, Client, Backend> {
 
     /// Whether a backend that ended its stream has reset the other direction as well, so that nobody need wait for the client.
     fn backend_takes_nothing(&self, context: &mut Context<'_>) -> bool {
-        let ready = pin!(self.backend.socket().ready(Interest::WRITABLE));
+        let Some(socket) = self.backend.socket() else { return false };
+        let ready = pin!(socket.ready(Interest::WRITABLE));
         matches!(ready.poll(context), Poll::Ready(Ok(ready)) if ready.is_write_closed())
     }
 

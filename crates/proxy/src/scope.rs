@@ -12,7 +12,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use sealway_api::{ObjectKey, ObjectRef, TlsMode};
-use sealway_core::{ListenerFate, PortPlan, TlsListener};
+use sealway_core::{HttpPlan, ListenerFate, PortPlan, TlsListener};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -30,7 +30,8 @@ pub(crate) struct PortScope {
     /// Connections whose listener is not known yet.
     greeting: AtomicUsize,
     listeners: Mutex<HashMap<String, Arc<ListenerScope>>>,
-    /// Of connections that carry requests in plain text.
+    /// Of connections that carry requests in plain text: they have a listener for each request, so all of the port count together.
+    plain: Mutex<Option<Arc<ListenerScope>>>,
     life: Arc<Life>,
 }
 
@@ -80,6 +81,7 @@ impl PortScope {
             metrics,
             greeting: AtomicUsize::new(0),
             listeners: Mutex::default(),
+            plain: Mutex::default(),
             life: Arc::new(Life::new()),
         };
         // At 0 from the start: rate() misses the first count of a series that appears with it.
@@ -125,13 +127,33 @@ impl PortScope {
         scope
     }
 
-    /// Counts a connection that ended without a listener: `mode` is that of plain HTTP ports, whose requests have one each.
-    pub(crate) fn count(&self, mode: &'static str, reason: CloseReason) {
+    /// What connections to a plain HTTP port belong to: its listener, or without a name when it has several.
+    pub(crate) fn plain(&self, plan: &HttpPlan) -> Arc<ListenerScope> {
+        let name = match plan.listeners.as_slice() {
+            [only] => only.name.as_str(),
+            _ => "",
+        };
+        let mut plain = lock(&self.plain);
+        match plain.as_ref().filter(|scope| scope.name() == name) {
+            Some(scope) => Arc::clone(scope),
+            None => {
+                let labels = ListenerLabels {
+                    gateway: Arc::clone(&self.gateway),
+                    listener: name.into(),
+                    mode: "http",
+                };
+                Arc::clone(plain.insert(Arc::new(ListenerScope::new(labels, self.metrics.clone()))))
+            }
+        }
+    }
+
+    /// Counts a connection that ended without a listener.
+    pub(crate) fn count(&self, reason: CloseReason) {
         let (gateway, outcome) = (Arc::clone(&self.gateway), reason.label());
         let labels = ConnectionLabels {
             gateway,
             listener: Arc::from(""),
-            mode,
+            mode: "",
             outcome,
         };
         self.metrics.connections.get_or_create(&labels).inc();
@@ -156,7 +178,8 @@ impl PortScope {
     }
 
     pub(crate) fn listeners(&self) -> Vec<Arc<ListenerScope>> {
-        lock(&self.listeners).values().cloned().collect()
+        let plain = lock(&self.plain).clone();
+        lock(&self.listeners).values().cloned().chain(plain).collect()
     }
 
     /// Begins to drain what `plan` has no longer, until `until`; what it has again goes on serving. Returns what drains from now on.

@@ -14,14 +14,24 @@ use crate::upstream::Unreachable;
 pub(super) struct Refusal {
     reason: CloseReason,
     detail: Option<String>,
+    /// The client speaks no protocol in which it could be told.
+    silent: bool,
 }
 
 impl Refusal {
     /// `detail`: what the reason alone does not say.
     pub(super) fn new(reason: CloseReason, detail: String) -> Self {
         Self {
-            reason,
             detail: Some(detail),
+            ..reason.into()
+        }
+    }
+
+    /// A refusal of which nothing is said.
+    pub(super) fn silent(reason: CloseReason) -> Self {
+        Self {
+            silent: true,
+            ..reason.into()
         }
     }
 
@@ -29,15 +39,19 @@ impl Refusal {
     pub(super) fn farewell(self, outcome: &mut Outcome, rejections: Rejections) -> Farewell {
         outcome.end(self.reason, self.detail);
         match rejections {
-            Rejections::Alert => last_words(self.reason).map_or(Farewell::Close, Farewell::Words),
-            Rejections::Close => Farewell::Close,
+            Rejections::Alert if !self.silent => last_words(self.reason).map_or(Farewell::Close, Farewell::Words),
+            Rejections::Alert | Rejections::Close => Farewell::Close,
         }
     }
 }
 
 impl From<CloseReason> for Refusal {
     fn from(reason: CloseReason) -> Self {
-        Self { reason, detail: None }
+        Self {
+            reason,
+            detail: None,
+            silent: false,
+        }
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use sealway_core::ListenerId;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::Ending;
@@ -14,6 +13,7 @@ use crate::http::{self, HttpConnection};
 use crate::limits::SourceGuard;
 use crate::listeners::Binding;
 use crate::outcome::{CloseReason, Outcome};
+use crate::relay::End;
 use crate::scope::{Life, ListenerScope};
 use crate::tls::Wire;
 
@@ -89,7 +89,7 @@ impl Requests {
     }
 }
 
-async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+async fn serve<S: End + Send + 'static>(
     stream: S,
     connection: HttpConnection,
     life: &Life,

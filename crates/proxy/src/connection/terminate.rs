@@ -14,7 +14,7 @@ use super::refuse::Refusal;
 use super::{Ending, Farewell, Terms, carry, farewell};
 use crate::Shared;
 use crate::outcome::{CloseReason, Outcome};
-use crate::relay::{End, RelayEnd, Side};
+use crate::relay::{RelayEnd, Side};
 use crate::socket;
 use crate::tls::{BackendStream, ClientIdentity, ClientStream, Handshake, HandshakeFailure, HandshakeFault, Offer, TlsFailure};
 
@@ -77,7 +77,7 @@ impl Terminate {
             Upstream::Tls(mut stream, backend) => {
                 let end = carry(&mut *client, &mut *stream, &terms, &outcome).await;
                 learn(end.as_ref(), &backend, shared, &mut outcome);
-                let farewell = farewell(end, stream.socket(), &mut outcome);
+                let farewell = farewell(end, stream.get_ref().0.socket(), &mut outcome);
                 if matches!(farewell, Farewell::Close) {
                     let _ = timeout(socket::LINGER, stream.shutdown()).await;
                 }
@@ -141,10 +141,10 @@ async fn say(farewell: Farewell, mut client: ClientStream) {
             // Who has ended already, or takes nothing, is not waited for.
             let _ = timeout(socket::LINGER, client.shutdown()).await;
         }
-        Farewell::Reset => socket::abort(client.socket()),
+        Farewell::Reset => socket::abort(client.get_ref().0.socket()),
         Farewell::Words(_) => {
             let _ = timeout(socket::LINGER, client.flush()).await;
-            socket::close_gracefully(client.socket_mut(), &[]).await;
+            socket::close_gracefully(client.get_mut().0.socket_mut(), &[]).await;
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::limits::HttpLimits;
-use crate::scratch;
+use crate::relay::End;
+use crate::{scratch, socket};
 
 /// Of one client connection.
 #[derive(Debug)]
@@ -26,13 +27,15 @@ pub(super) struct Activity {
     requests: AtomicUsize,
     /// When the last of them ended.
     idle_since: AtomicU64,
-    /// When the first byte came that belongs to no request yet.
+    /// When the first byte came that belongs to no request yet; never without requests one by one.
     head_since: AtomicU64,
     /// Since when the client takes nothing.
     stalled_since: AtomicU64,
     /// Response bodies that have handed out something that was not yet taken, and when one was last asked for more.
     handed: AtomicUsize,
     asked: AtomicU64,
+    /// The last response did not end, and its client could not tell by an orderly close.
+    cut: AtomicBool,
     pub(super) received: AtomicU64,
     pub(super) sent: AtomicU64,
 }
@@ -59,6 +62,7 @@ impl Activity {
             stalled_since: AtomicU64::new(0),
             handed: AtomicUsize::new(0),
             asked: AtomicU64::new(0),
+            cut: AtomicBool::new(false),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
         }
@@ -67,6 +71,9 @@ impl Activity {
     /// A request is complete up to its body; when it began.
     pub(super) fn enter(&self) -> Instant {
         self.requests.fetch_add(1, Ordering::Relaxed);
+        if self.streams {
+            return Instant::now();
+        }
         match self.head_since.swap(0, Ordering::Relaxed) {
             // It came in one piece with the one before it, or beside others.
             0 => Instant::now(),
@@ -77,6 +84,17 @@ impl Activity {
     pub(super) fn leave(&self, now: Instant) {
         self.idle_since.store(self.stamp(now), Ordering::Relaxed);
         self.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Something other than a request goes on in the connection until this is dropped.
+    pub(super) fn hold(self: &Arc<Self>) -> Busy {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(self))
+    }
+
+    /// Whether there are requests, or what became of them.
+    pub(super) fn is_busy(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) > 0
     }
 
     /// Whether bodies tell when they hand something out, and when they are asked for more.
@@ -94,6 +112,16 @@ impl Activity {
         self.asked.store(self.stamp(now), Ordering::Relaxed);
     }
 
+    /// The connection is to end by a reset.
+    pub(super) fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
+    }
+
     /// The next moment at which something may be overdue, and what.
     pub(super) fn deadline(&self, limits: &HttpLimits) -> Option<(Instant, Overdue)> {
         let after = |since: u64, patience| self.begun + Duration::from_millis(since) + patience;
@@ -101,7 +129,7 @@ impl Activity {
         if stalled != 0 {
             return Some((after(stalled, limits.write_timeout), Overdue::Write));
         }
-        if self.requests.load(Ordering::Relaxed) > 0 {
+        if self.is_busy() {
             let handed = self.handed.load(Ordering::Relaxed) > 0;
             return handed.then(|| {
                 (
@@ -126,7 +154,8 @@ impl Activity {
 
     fn read(&self, bytes: usize) {
         self.received.fetch_add(bytes as u64, Ordering::Relaxed);
-        if self.requests.load(Ordering::Relaxed) == 0 && self.head_since.load(Ordering::Relaxed) == 0 {
+        // Streams have frames that begin no request: acknowledgements, windows, pings. Half a header is bounded by the idle timeout.
+        if !self.streams && !self.is_busy() && self.head_since.load(Ordering::Relaxed) == 0 {
             self.head_since.store(self.stamp(Instant::now()), Ordering::Relaxed);
         }
     }
@@ -149,11 +178,20 @@ impl Activity {
     }
 }
 
+/// Keeps a connection from being taken for idle.
+pub(super) struct Busy(Arc<Activity>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.leave(Instant::now());
+    }
+}
+
 /// A client's stream that tells its [`Activity`], and gives back first what was read of it before.
 ///
 /// Its shutdown takes, within bounds, what the client still sends: unread bytes would make the kernel send a reset, which may overtake the
 /// last response.
-pub(super) struct Observed<S> {
+pub(super) struct Observed<S: End> {
     stream: S,
     before: Vec<u8>,
     activity: Arc<Activity>,
@@ -167,7 +205,7 @@ struct Linger {
     left: usize,
 }
 
-impl<S> Observed<S> {
+impl<S: End> Observed<S> {
     pub(super) fn new(stream: S, before: Vec<u8>, activity: Arc<Activity>) -> Self {
         Self {
             stream,
@@ -179,7 +217,7 @@ impl<S> Observed<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Observed<S> {
+impl<S: End> Observed<S> {
     fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let linger = self.linger.get_or_insert_with(|| {
             Box::new(Linger {
@@ -204,7 +242,7 @@ impl<S: AsyncRead + Unpin> Observed<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
+impl<S: End> AsyncRead for Observed<S> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let filled = buffer.filled().len();
@@ -230,7 +268,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
+impl<S: End> Drop for Observed<S> {
+    fn drop(&mut self) {
+        if self.activity.is_cut()
+            && let Some(socket) = self.stream.socket()
+        {
+            socket::abort(socket);
+        }
+    }
+}
+
+impl<S: End> AsyncWrite for Observed<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(context, bytes);

@@ -23,7 +23,7 @@ pub(super) enum Verdict {
     /// Yes; changes of the request are made, those of the response are here.
     Allowed(HeaderChanges),
     /// No, in these words.
-    Denied(Response<ResponseBody>),
+    Denied(Box<Response<ResponseBody>>),
 }
 
 /// Asks, and changes the request as the answer says. A body that is asked about is whole afterwards.
@@ -122,7 +122,7 @@ pub(super) async fn ask(
         }
         AuthVerdict::Deny(response) => {
             record.reason = Some(HttpReason::AuthDenied);
-            Ok(Verdict::Denied(response.map(ResponseBody::full)))
+            Ok(Verdict::Denied(Box::new(response.map(ResponseBody::full))))
         }
         AuthVerdict::Failed(fault) => {
             record.log_detail(&fault.to_string());

@@ -8,7 +8,7 @@ mod replay;
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -186,6 +186,8 @@ impl ClientBody {
 /// A response's body, as the client gets it; ends the request's record when it is dropped.
 pub(super) struct ResponseBody {
     content: Content,
+    /// Its last frame was handed out. What hyper reads in chunks does not know it by itself.
+    ended: bool,
     record: Option<Record>,
 }
 
@@ -208,15 +210,17 @@ struct Deadline {
 
 impl ResponseBody {
     pub(super) fn empty() -> Self {
-        Self {
-            content: Content::Empty,
-            record: None,
-        }
+        Self::new(Content::Empty)
     }
 
     pub(super) fn full(bytes: impl Into<Bytes>) -> Self {
+        Self::new(Content::Full(bytes.into()))
+    }
+
+    fn new(content: Content) -> Self {
         Self {
-            content: Content::Full(bytes.into()),
+            content,
+            ended: false,
             record: None,
         }
     }
@@ -230,13 +234,17 @@ impl ResponseBody {
                 reason,
             })
         });
-        Self {
-            content: Content::Backend(BackendBody {
-                incoming,
-                lease: Some(lease),
-                deadline,
-            }),
-            record: None,
+        Self::new(Content::Backend(BackendBody {
+            incoming,
+            lease: Some(lease),
+            deadline,
+        }))
+    }
+
+    /// The response is one to HEAD: whatever there is of a body stays here.
+    pub(super) fn leave_out(&mut self) {
+        if !self.is_end_stream() {
+            self.content = Content::Empty;
         }
     }
 
@@ -249,17 +257,22 @@ impl ResponseBody {
 
 impl BackendBody {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match Pin::new(&mut self.incoming).poll_frame(context) {
-            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(Into::into))),
-            Poll::Pending => {
-                if let Some(deadline) = &mut self.deadline
-                    && deadline.timer.as_mut().poll(context).is_ready()
-                {
-                    return Poll::Ready(Some(Err(BodyFault::Deadline(deadline.reason).into())));
-                }
-                Poll::Pending
-            }
+        // First, for a backend that never stops would never let it be looked at.
+        if let Some(deadline) = &mut self.deadline
+            && deadline.timer.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Some(Err(BodyFault::Deadline(deadline.reason).into())));
         }
+        Poll::Ready(match ready!(Pin::new(&mut self.incoming).poll_frame(context)) {
+            Some(frame) => Some(frame.map_err(Into::into)),
+            // RST_STREAM with NO_ERROR comes as an end, but it is none (RFC 9113 section 8.1).
+            None if self.is_cut() => Some(Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into())),
+            None => None,
+        })
+    }
+
+    fn is_cut(&self) -> bool {
+        matches!(self.lease, Some(Lease::Http2(_))) && !self.incoming.is_end_stream()
     }
 }
 
@@ -277,12 +290,15 @@ impl Body for ResponseBody {
             },
             Content::Backend(backend) => backend.poll_frame(context),
         };
+        body.ended |= match &polled {
+            Poll::Ready(Some(Ok(frame))) => frame.is_trailers(),
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Err(_))) | Poll::Pending => false,
+        };
         if let Some(record) = &mut body.record {
             record.progress(matches!(&polled, Poll::Ready(Some(Ok(_)))));
-            match &polled {
-                Poll::Ready(Some(Err(error))) => record.body_failed(error.as_ref()),
-                Poll::Ready(None) => record.delivered(),
-                Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+            if let Poll::Ready(Some(Err(error))) = &polled {
+                record.body_failed(error.as_ref());
             }
         }
         polled
@@ -307,7 +323,7 @@ impl Body for ResponseBody {
 
 impl Drop for ResponseBody {
     fn drop(&mut self) {
-        let whole = self.is_end_stream();
+        let whole = self.ended || self.is_end_stream();
         if let Content::Backend(backend) = &mut self.content
             && whole
             && let Some(lease) = backend.lease.take()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use sealway_core::{Backend, BackendFault, ProxyProtocol, Retry};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -97,7 +97,7 @@ async fn tried(
     if !is_framed_once(&mut head.headers) {
         return Err(Failure {
             reason: HttpReason::BackendInvalid,
-            detail: "more than one Content-Length".to_owned(),
+            detail: "its length or transfer coding is not one that can be passed on".to_owned(),
             endpoint: Some(endpoint),
         });
     }
@@ -109,12 +109,18 @@ async fn tried(
     ))
 }
 
-/// A length beside chunked is dropped (RFC 9112 section 6.3), or the client would take it for the length of what we send. Two are one too many.
+/// A length beside chunked is dropped (RFC 9112 section 6.3), or the client would take it for the length of what we send. Two are one too
+/// many, and a coding below chunked would stay in the body without a name.
 fn is_framed_once(headers: &mut HeaderMap) -> bool {
-    if headers.contains_key(TRANSFER_ENCODING) {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        let chunked = codings.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked");
         headers.remove(CONTENT_LENGTH);
+        return chunked;
     }
-    headers.get_all(CONTENT_LENGTH).iter().nth(1).is_none()
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let is_number = |length: &HeaderValue| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
+    lengths.next().is_none_or(is_number) && lengths.next().is_none()
 }
 
 fn earlier(one: Option<(Instant, HttpReason)>, two: Option<(Instant, HttpReason)>) -> Option<(Instant, HttpReason)> {
@@ -138,8 +144,10 @@ async fn retried(
         RequestBody::Full(bytes) => Body::Full(bytes),
         _ => Body::Empty,
     };
+    let idempotent = head.method.is_idempotent();
     let mut left = retry.attempts;
     let mut pause = retry.backoff;
+    let longest = LONGEST_PAUSE.max(pause);
     let mut next = replay.again();
     loop {
         // The first try always has its body.
@@ -147,7 +155,7 @@ async fn retried(
         let answered = tried(outbound, channel, Request::from_parts(head.clone(), body), until).await;
         let again = match &answered {
             Ok((response, _)) => retry.codes.binary_search(&response.status().as_u16()).is_ok(),
-            Err(failure) => is_worth_another(failure.reason, retry),
+            Err(failure) => is_worth_another(failure.reason, idempotent, retry),
         };
         if !again || left == 0 {
             return answered;
@@ -162,7 +170,7 @@ async fn retried(
         }
         drop(answered);
         left -= 1;
-        pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+        pause = pause.saturating_mul(2).min(longest);
         sleep(wait).await;
     }
 }
@@ -183,14 +191,13 @@ impl Body {
     }
 }
 
-/// Failures of connections always are (apis/v1/httproute_types.go, HTTPRouteRetry); a try that took too long is what 504 would say.
-fn is_worth_another(reason: HttpReason, retry: &Retry) -> bool {
+/// What never reached a backend always is (apis/v1/httproute_types.go, HTTPRouteRetry). What may have been worked on, because the
+/// connection or the time ended, is sent again only where that does no harm (RFC 9110 section 9.2.2), or the rule asks for it by 504.
+fn is_worth_another(reason: HttpReason, idempotent: bool, retry: &Retry) -> bool {
     match reason {
-        HttpReason::Connect(_)
-        | HttpReason::BackendTls(_)
-        | HttpReason::BackendClosed
-        | HttpReason::Backend(BackendFault::NoEndpoints) => true,
-        HttpReason::BackendTimeout => retry.codes.binary_search(&504).is_ok(),
+        HttpReason::Connect(_) | HttpReason::BackendTls(_) | HttpReason::Backend(BackendFault::NoEndpoints) => true,
+        HttpReason::BackendClosed => idempotent,
+        HttpReason::BackendTimeout => idempotent || retry.codes.binary_search(&504).is_ok(),
         _ => false,
     }
 }

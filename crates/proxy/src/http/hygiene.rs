@@ -4,7 +4,7 @@
 //! lengths that disagree, HTTP/2 fields of connections. Of Content-Length beside Transfer-Encoding it keeps the latter only and closes the
 //! connection after the request (RFC 9112 section 6.1). The rest is here.
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Version};
 
@@ -35,6 +35,18 @@ impl Target {
     }
 }
 
+/// HTTP/2 may split Cookie into several fields, which only HTTP/2 understands (RFC 9113 section 8.2.3).
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(COOKIE).iter();
+    if lines.next().is_none() || lines.next().is_none() {
+        return;
+    }
+    let lines: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&lines.join(b"; ".as_slice())) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
 /// Checks the request, and says whom it is for.
 pub(super) fn check(parts: &Parts) -> Result<Target, HttpReason> {
     if parts.method == Method::CONNECT || parts.uri.path() == "*" {
@@ -49,10 +61,34 @@ fn check_path(parts: &Parts) -> Result<(), HttpReason> {
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or_default();
     let is_bad = |byte: u8| byte <= b' ' || byte == 0x7f;
-    if !path.starts_with('/') || path.bytes().any(is_bad) || query.bytes().any(is_bad) {
+    if !path.starts_with('/') || path.bytes().any(is_bad) || query.bytes().any(is_bad) || has_dot_segment(path) {
         return Err(HttpReason::InvalidPath);
     }
     Ok(())
+}
+
+/// Whether a segment is `.` or `..`, however it is written. Clients remove them (RFC 3986 section 5.2.4); one that does not wants `/public/../admin`
+/// to be judged as one path and served as another.
+pub(super) fn has_dot_segment(path: &str) -> bool {
+    let mut rest = path.as_bytes();
+    // Dots of the segment so far; `None`: it has something else.
+    let mut dots = Some(0_u8);
+    loop {
+        let (byte, after) = match rest {
+            [] => return matches!(dots, Some(1 | 2)),
+            [b'%', b'2', b'e' | b'E', after @ ..] => (b'.', after),
+            [b'%', b'2', b'f' | b'F', after @ ..] | [b'%', b'5', b'c' | b'C', after @ ..] => (b'/', after),
+            [byte, after @ ..] => (*byte, after),
+        };
+        rest = after;
+        dots = match (byte, dots) {
+            // Java's servers take `..;x` for `..`.
+            (b'/' | b'\\' | b';', Some(1 | 2)) => return true,
+            (b'/' | b'\\', _) => Some(0),
+            (b'.', Some(dots)) => dots.checked_add(1),
+            _ => None,
+        };
+    }
 }
 
 fn check_framing(headers: &HeaderMap) -> Result<(), HttpReason> {

@@ -23,6 +23,8 @@ pub(super) struct Record {
     pub(super) code: u16,
     pub(super) reason: Option<HttpReason>,
     pub(super) line: Option<Box<Line>>,
+    /// The client takes the end of the connection for the end of the response.
+    pub(super) ends_by_closing: bool,
     /// The response went out whole.
     whole: bool,
     /// Something was handed out and is not yet known to be taken.
@@ -49,6 +51,7 @@ impl Record {
             code: 0,
             reason: None,
             line: None,
+            ends_by_closing: false,
             whole: false,
             handed: false,
         }
@@ -98,6 +101,9 @@ impl Record {
             Some(BodyFault::ClientSilent) => HttpReason::BodyTimeout,
             Some(BodyFault::CopyBehind) | None => HttpReason::BackendClosed,
         });
+        if self.ends_by_closing {
+            self.activity.cut();
+        }
         self.log_detail(&error.to_string());
     }
 

@@ -189,11 +189,15 @@ impl HttpReason {
     fn grpc_status(self) -> &'static str {
         match (self, self.status().as_u16()) {
             (Self::RequestTimeout | Self::BackendTimeout, _) => "4",
+            // apis/v1/grpcroute_types.go, GRPCRouteRule.backendRefs: UNAVAILABLE, however a backend is invalid.
+            (Self::Backend(_) | Self::NoWeight, _) => "14",
             (_, 400) => "13",
             (_, 401) => "16",
             (_, 403) => "7",
             (_, 404) => "12",
             (_, 500) => "13",
+            // Another connection may do, so the client is to try again.
+            (_, 421) => "14",
             (_, 429 | 502 | 503 | 504) => "14",
             _ => "2",
         }
@@ -226,6 +230,10 @@ pub(super) fn response(reason: HttpReason, grpc: bool) -> Response<ResponseBody>
 /// Trailers only: everything in the header, no body.
 fn grpc_response(reason: HttpReason) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::empty());
+    if reason.status() == StatusCode::MISDIRECTED_REQUEST {
+        // HTTP's own word, which tells that the connection is the wrong one.
+        *response.status_mut() = reason.status();
+    }
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(GRPC_STATUS, HeaderValue::from_static(reason.grpc_status()));

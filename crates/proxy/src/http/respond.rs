@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use http::header::{CONNECTION, HOST, UPGRADE};
 use http::request::Parts;
@@ -58,8 +58,8 @@ pub(super) struct Served {
 /// Kept between requests, which mostly want the same.
 #[derive(Default)]
 pub(super) struct Known {
-    /// The binding's address, and the listener there.
-    listener: Option<(usize, Option<ListenerId>)>,
+    /// The binding, whose place stays its own for as long as this refers to it, and the listener there.
+    listener: Option<(Weak<Binding>, Option<ListenerId>)>,
     rule: Option<Arc<RuleState>>,
 }
 
@@ -101,8 +101,10 @@ pub(super) async fn respond(served: Arc<Served>, mut request: Request<Incoming>)
     if request.headers().contains_key(UPGRADE) || *request.method() == Method::CONNECT {
         upgrade::wishes(&mut request, &mut wishes.upgrade, &mut wishes.connect);
     }
-    let (parts, body) = request.into_parts();
-    let version = parts.version;
+    let (mut parts, body) = request.into_parts();
+    hygiene::join_cookies(&mut parts.headers);
+    let (version, is_head) = (parts.version, parts.method == Method::HEAD);
+    record.ends_by_closing = version == Version::HTTP_10;
     let mut manner = Manner {
         grpc: wishes.grpc,
         cors: None,
@@ -125,6 +127,9 @@ pub(super) async fn respond(served: Arc<Served>, mut request: Request<Incoming>)
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     record.code = response.status().as_u16();
+    if is_head {
+        response.body_mut().leave_out();
+    }
     Ok(response.map(|body| body.recorded(record)))
 }
 
@@ -164,9 +169,9 @@ impl Served {
         forwarded::strip_hop_by_hop(&mut parts.headers);
         forwarded::apply(&mut parts.headers, &self.facts, target.authority.as_ref());
         self.certificate.apply(&mut parts.headers);
-        if let Some(authority) = target.authority {
-            parts.headers.insert(HOST, authority);
-        }
+        // HTTP/1.0 need not name one, what goes to backends must.
+        let host = target.authority.unwrap_or(HeaderValue::from_static("localhost"));
+        parts.headers.insert(HOST, host);
         let mut body = if http_body::Body::is_end_stream(&body) {
             RequestBody::Empty
         } else {
@@ -181,7 +186,7 @@ impl Served {
                     authorize::Verdict::Allowed(changes) => Some(changes),
                     authorize::Verdict::Denied(mut response) => {
                         finish(&mut response, &rule.filters, None, manner.cors.as_ref());
-                        return Ok(response);
+                        return Ok(*response);
                     }
                 }
             }
@@ -220,7 +225,7 @@ impl Served {
             .iter()
             .chain(of_backend.into_iter().flat_map(|filters| &filters.mirrors));
         mirror::send(self, &way.state, mirrors, &parts, &mut body);
-        let is_upgrade = wishes.upgrade.is_some();
+        let (is_upgrade, wishes_connect) = (wishes.upgrade.is_some(), wishes.connect);
         let outbound = Outbound {
             served: self,
             state: &way.state,
@@ -237,7 +242,8 @@ impl Served {
             && response.status() == StatusCode::SWITCHING_PROTOCOLS
         {
             upgrade::accept(self, client, &mut response, wishes.connect);
-        } else if response.status().is_informational() {
+        } else if response.status().is_informational() || (wishes_connect && response.status().is_success()) {
+            // To a client that asked by CONNECT every success would say that the other protocol begins.
             return Err(HttpReason::BackendInvalid);
         } else {
             forwarded::strip_hop_by_hop(response.headers_mut());
@@ -302,11 +308,10 @@ impl Served {
 
     /// The listener that this connection came through, as it is now.
     fn listener(&self, binding: &Arc<Binding>, known: &mut Known) -> Result<Option<ListenerId>, HttpReason> {
-        let address = Arc::as_ptr(binding).addr();
-        if let Some((binding, listener)) = known.listener
-            && binding == address
+        if let Some((known, listener)) = &known.listener
+            && std::ptr::eq(known.as_ptr(), Arc::as_ptr(binding))
         {
-            return Ok(listener);
+            return Ok(*listener);
         }
         if !self.connection.is_served_by(binding) {
             self.ending.store(true, Ordering::Relaxed);
@@ -317,7 +322,7 @@ impl Served {
             .listener
             .as_ref()
             .and_then(|(_, scope)| binding.plan.listener(scope.name()));
-        known.listener = Some((address, listener));
+        known.listener = Some((Arc::downgrade(binding), listener));
         Ok(listener)
     }
 
@@ -334,12 +339,17 @@ impl Served {
 }
 
 impl HttpConnection {
-    /// Whether what this connection was accepted for is still there: the listener, and what it asks of clients.
+    /// Whether what this connection was accepted for is still there: the listener, what it asks of clients, and what backends are told
+    /// of this one.
     pub(super) fn is_served_by(&self, now: &Arc<Binding>) -> bool {
         if Arc::ptr_eq(now, &self.binding) {
             return true;
         }
-        if !Arc::ptr_eq(&now.scope, &self.binding.scope) {
+        let (before, after) = (&self.binding.snapshot, &now.snapshot);
+        if !Arc::ptr_eq(&now.scope, &self.binding.scope)
+            || self.is_trusted(before) != self.is_trusted(after)
+            || before.client_certificate_headers != after.client_certificate_headers
+        {
             return false;
         }
         let Some((id, scope)) = &self.listener else {
@@ -441,6 +451,6 @@ mod tests {
     /// Every request has one for as long as it lasts.
     #[test]
     fn future_of_a_request_is_small() {
-        assert!(size(respond) <= 5632, "{} bytes", size(respond));
+        assert!(size(respond) <= 5760, "{} bytes", size(respond));
     }
 }

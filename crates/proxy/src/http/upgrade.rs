@@ -4,21 +4,23 @@
 //! relayed until both sides are done, nothing moves for too long, or the connection must end.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional;
-use tokio::time::sleep;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::body::ResponseBody;
 use super::forwarded;
 use super::respond::Served;
+use crate::relay::{End, RelayEnd, Traffic, relay};
 use crate::scope::lock;
 
 /// Both ends of an upgrade.
@@ -32,7 +34,7 @@ pub(super) struct Relay {
 pub(super) fn wishes(request: &mut Request<Incoming>, wish: &mut Option<(OnUpgrade, HeaderValue)>, connect: &mut bool) {
     if *request.method() == Method::CONNECT {
         let protocol = request.extensions().get::<hyper::ext::Protocol>();
-        let Some(protocol) = protocol.and_then(|protocol| HeaderValue::from_str(protocol.as_str()).ok()) else {
+        let Some(protocol) = protocol.and_then(|protocol| passed_on(protocol.as_str().as_bytes())) else {
             return;
         };
         *connect = true;
@@ -41,18 +43,35 @@ pub(super) fn wishes(request: &mut Request<Incoming>, wish: &mut Option<(OnUpgra
         request.headers_mut().entry(SEC_WEBSOCKET_KEY).or_insert_with(key);
         return;
     }
-    let asked = request.headers().get(CONNECTION).is_some_and(|value| {
-        let tokens = value.as_bytes().split(|byte| *byte == b',');
-        tokens
-            .into_iter()
-            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-    });
-    let protocol = request.headers().get(UPGRADE).cloned();
-    // HTTP/2 in clear text begins with its preface (RFC 9113 section 3.1); the upgrade to it is obsolete, and would get past our rules.
-    if let Some(protocol) = protocol.filter(|protocol| asked && !protocol.as_bytes().eq_ignore_ascii_case(b"h2c")) {
+    if let Some(protocol) = asked(request.headers()) {
         *wish = Some((hyper::upgrade::on(&mut *request), protocol));
     }
 }
+
+/// The protocol of an Upgrade: the first that is passed on.
+pub(super) fn asked(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut options = tokens(headers, CONNECTION);
+    options.any(|option| option.eq_ignore_ascii_case(b"upgrade")).then_some(())?;
+    tokens(headers, UPGRADE).find_map(passed_on)
+}
+
+fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(name).into_iter();
+    let tokens = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    tokens.map(<[u8]>::trim_ascii)
+}
+
+/// Requests inside another HTTP, or inside TLS that begins only then (RFC 2817), would get past our rules. HTTP/2 in clear text begins
+/// with its preface; the upgrade to it is obsolete (RFC 9113 section 3.1).
+fn passed_on(protocol: &[u8]) -> Option<HeaderValue> {
+    let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();
+    let is_ours = OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours));
+    let is_token = !name.is_empty() && protocol.iter().all(u8::is_ascii_graphic);
+    (is_token && !is_ours).then(|| HeaderValue::from_bytes(protocol).ok())?
+}
+
+/// Protocols that are spoken by the gateway itself or not at all.
+const OURS: [&[u8]; 5] = [b"h2c", b"h2", b"h3", b"http", b"tls"];
 
 /// 16 bytes in base64; it proves to a client that the server speaks WebSocket, and here there is no client that asks.
 fn key() -> HeaderValue {
@@ -78,9 +97,10 @@ pub(super) fn accept(served: &Arc<Served>, client: OnUpgrade, response: &mut Res
         forwarded::strip_hop_by_hop(response.headers_mut());
         response.headers_mut().remove(http::header::SEC_WEBSOCKET_ACCEPT);
         *response.status_mut() = StatusCode::OK;
-        let served = Arc::clone(served);
+        let busy = served.activity.hold();
         tokio::spawn(async move {
-            let _ = relay.run(&served).await;
+            let _ = relay.run().await;
+            drop(busy);
         });
     } else {
         let protocol = response.headers().get(UPGRADE).cloned();
@@ -99,34 +119,79 @@ fn keep(headers: &mut HeaderMap, protocol: Option<HeaderValue>) {
 
 impl Relay {
     /// Moves bytes until both sides are done, or nothing moves any more.
-    pub(super) async fn run(self, served: &Served) -> io::Result<()> {
+    pub(super) async fn run(self) -> io::Result<()> {
         let (client, backend) = tokio::try_join!(self.client, self.backend).map_err(io::Error::other)?;
-        let (mut client, mut backend) = (TokioIo::new(client), TokioIo::new(backend));
-        let copied = copy_bidirectional(&mut client, &mut backend);
-        let silent = async {
-            let moved = || {
-                served
-                    .activity
-                    .received
-                    .load(Ordering::Relaxed)
-                    .wrapping_add(served.activity.sent.load(Ordering::Relaxed))
-            };
-            let mut before = moved();
-            loop {
-                sleep(LONGEST_SILENCE).await;
-                let now = moved();
-                if now == before {
-                    return;
-                }
-                before = now;
-            }
-        };
-        tokio::select! {
-            copied = copied => copied.map(|_| ()),
-            () = silent => Err(io::ErrorKind::TimedOut.into()),
+        let (mut client, mut backend) = (Was(TokioIo::new(client)), Was(TokioIo::new(backend)));
+        // The connection meters what the client's side moves.
+        match relay(&mut client, &mut backend, Some(LONGEST_SILENCE), &Traffic::default()).await {
+            RelayEnd::Closed => Ok(()),
+            RelayEnd::Idle => Err(io::ErrorKind::TimedOut.into()),
+            RelayEnd::Failed { error, .. } => Err(error),
         }
+    }
+}
+
+/// One end of what was HTTP.
+struct Was(TokioIo<Upgraded>);
+
+impl End for Was {
+    fn is_plain(&self) -> bool {
+        false
+    }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        None
+    }
+
+    fn socket_mut(&mut self) -> Option<&mut TcpStream> {
+        None
+    }
+}
+
+impl AsyncRead for Was {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Was {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().0).poll_shutdown(context)
     }
 }
 
 /// WebSockets live long and say little; pings of either side keep them.
 const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asks(connection: &'static str, upgrade: &[&'static str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONNECTION, HeaderValue::from_static(connection));
+        for line in upgrade {
+            headers.append(UPGRADE, HeaderValue::from_static(line));
+        }
+        asked(&headers).map(|protocol| protocol.to_str().expect("text").to_owned())
+    }
+
+    #[test]
+    fn an_upgrade_to_what_would_get_past_our_rules_is_not_passed_on() {
+        assert_eq!(asks("keep-alive, Upgrade", &["websocket"]).as_deref(), Some("websocket"));
+        assert_eq!(asks("upgrade", &["h2c, WebSocket"]).as_deref(), Some("WebSocket"));
+        assert_eq!(asks("upgrade", &["HTTP/2.0", "foo/1"]).as_deref(), Some("foo/1"));
+        for nothing in ["h2c", "H2C , h2", "TLS/1.0, HTTP/1.1", "", ","] {
+            assert_eq!(asks("upgrade", &[nothing]), None, "{nothing}");
+        }
+        assert_eq!(asks("keep-alive", &["websocket"]), None);
+    }
+}

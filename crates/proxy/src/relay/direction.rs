@@ -106,8 +106,10 @@ impl Direction {
             }
         }
         // Telling the destination fails only when it is gone, and then its own direction says so.
-        if self.cut {
-            let _ = ready!(Pin::new(destination.socket_mut()).poll_shutdown(context));
+        if self.cut
+            && let Some(socket) = destination.socket_mut()
+        {
+            let _ = ready!(Pin::new(socket).poll_shutdown(context));
         } else if !last || !destination.is_plain() {
             let _ = ready!(Pin::new(destination).poll_shutdown(context));
         }
@@ -151,7 +153,10 @@ impl Direction {
                 InHand::Rest(rest) if rest.is_empty() => 0,
                 InHand::Pipe(pipe) if pipe.is_empty() => 0,
                 InHand::Rest(rest) => ready!(rest.poll_write(context, destination))?,
-                InHand::Pipe(pipe) => ready!(pipe.poll_drain(context, destination.socket()))?,
+                InHand::Pipe(pipe) => match destination.socket() {
+                    Some(socket) => ready!(pipe.poll_drain(context, socket))?,
+                    None => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+                },
             };
             if written == 0 {
                 // Drained: buffer and pipe go back.
@@ -189,16 +194,18 @@ impl Direction {
         destination: &mut impl End,
     ) -> Poll<Result<usize, Flow>> {
         // No pipe is taken before there is something to put into it.
-        if let Err(error) = ready!(source.socket().poll_read_ready(context)) {
+        if let Some(socket) = source.socket()
+            && let Err(error) = ready!(socket.poll_read_ready(context))
+        {
             return Poll::Ready(Err(Flow::ReadFailed(error)));
         }
-        let Some(mut pipe) = Pipe::borrow() else {
+        let (Some(mut pipe), Some(socket)) = (Pipe::borrow(), source.socket()) else {
             // None to be had: copy, and ask again after as much as it took to get here.
             self.splicing = false;
             self.bulk = 0;
             return self.poll_copy(context, source, destination);
         };
-        match ready!(pipe.poll_fill(context, source.socket())) {
+        match ready!(pipe.poll_fill(context, socket)) {
             Ok(read) => {
                 self.in_hand = InHand::Pipe(pipe);
                 Poll::Ready(Ok(read))

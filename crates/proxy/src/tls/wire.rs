@@ -71,17 +71,31 @@ impl Wire {
     }
 }
 
+impl End for Wire {
+    fn is_plain(&self) -> bool {
+        self.ahead.is_empty()
+    }
+
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(&self.socket)
+    }
+
+    fn socket_mut(&mut self) -> Option<&mut TcpStream> {
+        Some(&mut self.socket)
+    }
+}
+
 impl End for ClientStream {
     fn is_plain(&self) -> bool {
         false
     }
 
-    fn socket(&self) -> &TcpStream {
-        self.get_ref().0.socket()
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self.get_ref().0.socket())
     }
 
-    fn socket_mut(&mut self) -> &mut TcpStream {
-        self.get_mut().0.socket_mut()
+    fn socket_mut(&mut self) -> Option<&mut TcpStream> {
+        Some(self.get_mut().0.socket_mut())
     }
 }
 
@@ -90,12 +104,12 @@ impl End for BackendStream {
         false
     }
 
-    fn socket(&self) -> &TcpStream {
-        self.get_ref().0.socket()
+    fn socket(&self) -> Option<&TcpStream> {
+        Some(self.get_ref().0.socket())
     }
 
-    fn socket_mut(&mut self) -> &mut TcpStream {
-        self.get_mut().0.socket_mut()
+    fn socket_mut(&mut self) -> Option<&mut TcpStream> {
+        Some(self.get_mut().0.socket_mut())
     }
 }
 

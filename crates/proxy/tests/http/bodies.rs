@@ -36,7 +36,7 @@ async fn ten_mebibytes_go_up_and_come_back_unchanged() {
 }
 
 /// A body without end that counts what is taken of it.
-fn endless(taken: &Arc<AtomicUsize>) -> Body {
+pub(crate) fn endless(taken: &Arc<AtomicUsize>) -> Body {
     let taken = Arc::clone(taken);
     let chunk = Bytes::from(vec![0; 16 * 1024]);
     let frames = std::iter::repeat_with(move || {
@@ -46,7 +46,7 @@ fn endless(taken: &Arc<AtomicUsize>) -> Body {
     StreamBody::new(Iter(frames)).boxed()
 }
 
-struct Iter<I>(I);
+pub(crate) struct Iter<I>(pub(crate) I);
 
 impl<I: Iterator + Unpin> futures_core::Stream for Iter<I> {
     type Item = I::Item;
@@ -108,7 +108,7 @@ async fn body_is_asked_for_with_100_continue() {
 }
 
 /// Turns to an echo after 101.
-async fn echo() -> HttpServer {
+pub(crate) async fn echo() -> HttpServer {
     HttpServer::serve(
         Version::Http1,
         Arc::default(),

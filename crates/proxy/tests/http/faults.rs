@@ -188,6 +188,57 @@ async fn lost_connections_are_tried_again_where_the_rule_says_so() {
     assert_eq!(requests.load(Ordering::SeqCst), 4);
 }
 
+/// The backend may have done what it was asked for before the connection ended (RFC 9110 section 9.2.2).
+#[tokio::test]
+async fn what_must_not_be_done_twice_is_not_sent_twice() {
+    let (address, requests) = rude(b"").await;
+    let (_gateway, address) = serving(everything(HttpRule {
+        retry: retry(&[], 3),
+        ..rule(at(address))
+    }));
+    let request = Request::post("/").header("host", "a").body(text("order")).unwrap();
+    assert_eq!(ask(address, request).await.status, 502);
+    assert_eq!(requests.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn try_that_took_too_long_is_followed_by_another() {
+    let slow = AtomicUsize::new(1);
+    let server = HttpServer::serve(Version::Http1, Arc::default(), move |_| {
+        let hangs = slow
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+            .is_ok();
+        async move {
+            if hangs {
+                std::future::pending::<()>().await;
+            }
+            Response::new(text("second"))
+        }
+    })
+    .await;
+    let (_gateway, address) = serving(everything(HttpRule {
+        retry: retry(&[], 1),
+        backend_timeout: Some(Duration::from_millis(100)),
+        ..rule(to(&server))
+    }));
+    assert_eq!(ask(address, get("a", "/")).await.text(), "second");
+}
+
+#[tokio::test]
+async fn success_of_another_kind_is_no_tunnel() {
+    let server = HttpServer::named("one").await;
+    let (_gateway, address) = serving(everything(rule(to(&server))));
+    let mut client = client2(address).await;
+    within(client.send_request(Request::get("http://a/").body(nothing()).unwrap()))
+        .await
+        .unwrap();
+    let mut request = Request::connect("http://a/chat").body(nothing()).unwrap();
+    request
+        .extensions_mut()
+        .insert(hyper::ext::Protocol::from_static("websocket"));
+    assert_eq!(within(client.send_request(request)).await.unwrap().status(), 502);
+}
+
 #[tokio::test]
 async fn grpc_hears_of_refusals_in_its_own_words() {
     let refusing = at(free_address().await);
@@ -195,12 +246,16 @@ async fn grpc_hears_of_refusals_in_its_own_words() {
         kind: RuleKind::Grpc,
         ..rule(refusing)
     };
+    let invalid = HttpRule {
+        kind: RuleKind::Grpc,
+        ..crate::http_kit::rule(Target::Refuse(BackendFault::NotFound))
+    };
     let (_gateway, address) = serving(http_plan(vec![http_listener(
         "http",
         "",
-        routes([("", vec![prefix("/a", rule)])]),
+        routes([("", vec![prefix("/a", rule), prefix("/invalid", invalid)])]),
     )]));
-    for (path, code) in [("/a/b", "14"), ("/other", "12")] {
+    for (path, code) in [("/a/b", "14"), ("/invalid/b", "14"), ("/other", "12")] {
         let mut request = get("a", path);
         *request.method_mut() = Method::POST;
         request
@@ -233,4 +288,23 @@ async fn length_of_a_chunked_response_is_dropped() {
     let (_gateway, address) = serving(everything(rule(at(server))));
     let answer = ask(address, get("a", "/")).await;
     assert_eq!((answer.text(), answer.header("content-length")), ("hello", ""));
+}
+
+#[tokio::test]
+async fn response_whose_framing_cannot_be_passed_on_is_no_response() {
+    for answer in [
+        &b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"[..],
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5, 5\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 5\r\n\r\nhello",
+    ] {
+        let (server, _) = rude(answer).await;
+        let (_gateway, address) = serving(everything(rule(at(server))));
+        let heard = ask(address, get("a", "/")).await;
+        assert_eq!(
+            (heard.status, heard.text()),
+            (502, "backend_invalid"),
+            "{}",
+            answer.escape_ascii()
+        );
+    }
 }

@@ -204,3 +204,17 @@ async fn redirects_name_the_listeners_port_unless_told_otherwise() {
     }
     assert_eq!(backend.count(), 0);
 }
+
+#[tokio::test]
+async fn cookie_that_came_in_pieces_goes_on_in_one() {
+    let server = HttpServer::named("one").await;
+    let (_gateway, address) = serving(everything(rule(to(&server))));
+    let mut request = get("a", "/");
+    for crumb in ["a=1", "b=2", "c=3"] {
+        request.headers_mut().append("cookie", crumb.parse().unwrap());
+    }
+    ask2(address, request).await;
+    let heard = server.last();
+    let cookies: Vec<_> = heard.headers.get_all("cookie").iter().collect();
+    assert_eq!(cookies, ["a=1; b=2; c=3"]);
+}

@@ -28,6 +28,8 @@ async fn what_is_no_request_is_refused() {
         ("GET / HTTP/1.1\r\nhost: a\r\nx: \x00\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nhost: a\r\nx : y\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nhost: a\r\nx: y\r\n folded\r\n\r\n", 400),
+        ("GET /public/../admin HTTP/1.1\r\nhost: a\r\n\r\n", 400),
+        ("GET /public/%2E%2e%2fadmin HTTP/1.1\r\nhost: a\r\n\r\n", 400),
         ("CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n", 501),
         ("OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n", 501),
         (

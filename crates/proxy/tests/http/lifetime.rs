@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
+use hyper_util::rt::TokioIo;
 use sealway_proxy::{Config, HttpLimits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -63,6 +64,108 @@ async fn idle_connection_ends_and_a_request_in_progress_does_not() {
         "late"
     );
     gateway.wait_ended("idle_timeout", 2).await;
+}
+
+/// Streams have frames that begin no request: the answer to a ping must not pass for half a header, nor start the clock of the next request.
+#[tokio::test]
+async fn frames_that_belong_to_no_request_begin_none() {
+    let server = HttpServer::named("one").await;
+    let limits = HttpLimits {
+        header_timeout: SHORT,
+        ..HttpLimits::default()
+    };
+    let limited = sealway_core::HttpRule {
+        request_timeout: Some(2 * SHORT),
+        ..rule(to(&server))
+    };
+    let (gateway, address) = serving_with(impatient(limits), everything(limited));
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (client, mut connection) = within(h2::client::handshake(stream)).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    tokio::spawn(connection);
+    for _ in 0..3 {
+        within(pings.ping(h2::Ping::opaque())).await.unwrap();
+        tokio::time::sleep(3 * SHORT).await;
+        let mut client = within(client.clone().ready()).await.unwrap();
+        let (response, _) = client
+            .send_request(Request::get("http://a/").body(()).unwrap(), true)
+            .unwrap();
+        assert_eq!(within(response).await.unwrap().status(), 200);
+    }
+    assert_eq!(gateway.ended("http_timeout"), 0);
+}
+
+/// A tunnel is no request any more, but the connection is not idle while it lasts.
+#[tokio::test]
+async fn tunnel_in_a_stream_outlives_the_idle_timeout() {
+    let server = crate::bodies::echo().await;
+    let limits = HttpLimits {
+        idle_timeout: SHORT,
+        header_timeout: SHORT,
+        ..HttpLimits::default()
+    };
+    let (gateway, address) = serving_with(impatient(limits), everything(rule(to(&server))));
+    let mut client = client2(address).await;
+    let plain = Request::get("http://a/").body(nothing()).unwrap();
+    within(client.send_request(plain)).await.unwrap();
+    let mut request = Request::connect("http://a/chat").body(nothing()).unwrap();
+    request
+        .extensions_mut()
+        .insert(hyper::ext::Protocol::from_static("websocket"));
+    let mut response = within(client.send_request(request)).await.unwrap();
+    let mut stream = TokioIo::new(within(hyper::upgrade::on(&mut response)).await.unwrap());
+    for _ in 0..3 {
+        tokio::time::sleep(3 * SHORT).await;
+        stream.write_all(b"ping").await.unwrap();
+        let mut answer = [0; 4];
+        within(stream.read_exact(&mut answer)).await.unwrap();
+    }
+    drop((stream, response));
+    gateway.wait_ended("idle_timeout", 1).await;
+}
+
+#[tokio::test]
+async fn connections_of_a_plain_port_are_counted_and_capped() {
+    let server = HttpServer::named("one").await;
+    let capped = Config {
+        max_connections: 2,
+        ..config()
+    };
+    let (gateway, address) = serving_with(capped, everything(rule(to(&server))));
+    let mut held = vec![client1(address).await, client1(address).await];
+    for client in &mut held {
+        within(client.send_request(get("a", "/"))).await.unwrap();
+    }
+    let labels = ["gateway=\"infra/edge\"", "listener=\"http\"", "mode=\"http\""];
+    assert_eq!(gateway.sum("sealway_connections_active", &labels), 2);
+    let mut third = TcpStream::connect(address).await.unwrap();
+    assert_eq!(rest(&mut third).await, b"");
+    gateway.wait_ended("connection_limit", 1).await;
+    drop(held);
+    gateway.wait_ended("closed", 2).await;
+    assert!(gateway.sum("sealway_bytes_total", &labels) > 0);
+}
+
+/// What backends are told of a client is decided when it connects, so it must not outlive a change of whom the gateway believes.
+#[tokio::test]
+async fn client_that_is_no_longer_believed_has_to_come_again() {
+    let server = HttpServer::named("one").await;
+    let gateway = crate::kit::Gateway::start(config());
+    let port = crate::kit::free_port();
+    let believing = |whom: &str| {
+        let mut snapshot = http_snapshot(port, everything(rule(to(&server))));
+        snapshot.trusted_proxies = vec![whom.parse().unwrap()];
+        snapshot
+    };
+    gateway.publish([believing("10.0.0.0/8")]);
+    let mut client = client2(([127, 0, 0, 1], port).into()).await;
+    let request = || Request::get("http://a/").body(nothing()).unwrap();
+    within(client.send_request(request())).await.unwrap();
+    gateway.publish([believing("10.0.0.0/9")]);
+    assert_eq!(within(client.send_request(request())).await.unwrap().status(), 200);
+    gateway.publish([believing("127.0.0.0/8")]);
+    until(|| "GOAWAY", || client.is_closed()).await;
+    gateway.wait_ended("drained", 1).await;
 }
 
 #[tokio::test]

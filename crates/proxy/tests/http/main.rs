@@ -22,3 +22,4 @@ mod pools;
 #[path = "../terminate/rig.rs"]
 mod rig;
 mod routing;
+mod whole;

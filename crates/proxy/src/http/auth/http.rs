@@ -7,6 +7,7 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 
+use super::super::hygiene::has_dot_segment;
 use super::{AuthFault, AuthRequest, AuthVerdict, Change, HeaderChanges, MOST_CHANGES, denial, may_change_request, may_travel};
 use crate::http::rewrite::push_path;
 
@@ -30,14 +31,14 @@ pub(super) fn request(prefix: &str, allowed: &[HeaderName], request: &AuthReques
     Ok(question)
 }
 
-/// The request's path and query under the prefix. A path that climbs (`..`) is refused when there is a prefix to climb out of: another
+/// The request's path and query under the prefix. A path that climbs (`..`), as requests have none, is not asked about: another
 /// resource of the server might say 200 to everything.
 fn target(prefix: &str, target: &PathAndQuery) -> Result<Uri, AuthFault> {
     let prefix = prefix.trim_matches('/');
     if prefix.is_empty() {
         return Ok(Uri::from(target.clone()));
     }
-    if climbs(prefix) || climbs(target.path()) {
+    if has_dot_segment(prefix) || has_dot_segment(target.path()) {
         return Err(AuthFault::PathLeavesPrefix);
     }
     let mut path = String::with_capacity(prefix.len() + target.as_str().len() + 1);
@@ -46,17 +47,6 @@ fn target(prefix: &str, target: &PathAndQuery) -> Result<Uri, AuthFault> {
     path.push_str(target.as_str());
     let target = PathAndQuery::from_maybe_shared(Bytes::from(path)).map_err(|_| AuthFault::PathLeavesPrefix)?;
     Ok(Uri::from(target))
-}
-
-/// Whether an element is `..`, however it is written; some servers take `\` for `/`, and encoded ones for themselves.
-fn climbs(path: &str) -> bool {
-    let plain = path
-        .to_ascii_lowercase()
-        .replace("%2e", ".")
-        .replace("%2f", "/")
-        .replace("%5c", "/")
-        .replace('\\', "/");
-    plain.split('/').any(|element| element.split(';').next() == Some(".."))
 }
 
 pub(super) fn verdict(shown: &[HeaderName], allowed: &[HeaderName], response: Response<Bytes>) -> Result<AuthVerdict, AuthFault> {

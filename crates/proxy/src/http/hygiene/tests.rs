@@ -111,3 +111,43 @@ fn framing_is_one_length_or_chunked() {
         );
     }
 }
+
+#[test]
+fn dot_segments_are_refused_however_they_are_written() {
+    for path in [
+        "/..",
+        "/.",
+        "/../a",
+        "/a/..",
+        "/a/./b",
+        "/a/../b",
+        "/%2e%2E/a",
+        "/a/.%2e",
+        "/a%2f..%2Fb",
+        "/a/..%5cb",
+        "/a\\..\\b",
+        "/a//..",
+        "/..;x=1/a",
+        "/a/..;",
+    ] {
+        assert!(has_dot_segment(path), "{path}");
+    }
+    for path in [
+        "/",
+        "/a",
+        "/a/",
+        "//",
+        "/...",
+        "/a...b",
+        "/.well-known/x",
+        "/a/..b",
+        "/a/b..",
+        "/a.b/c",
+        "/%2e%2ea",
+        "/a%2fb",
+        "/v1.0/%2",
+        "/%252e%252e/",
+    ] {
+        assert!(!has_dot_segment(path), "{path}");
+    }
+}
