@@ -171,8 +171,10 @@ impl Cause {
             Self::FiltersIncompatible { .. } => "give each of them a rule of its own".to_owned(),
             Self::PrefixMatchNeeded => "use `ReplaceFullPath`, or give the rule matches of type PathPrefix only".to_owned(),
             Self::ExtensionUnsupported { .. } => "remove the filter".to_owned(),
-            Self::BackendProtocolUnsupported { protocol, route, .. } => match (&**protocol, route) {
-                ("https" | "kubernetes.io/wss", Kind::HttpRoute) => "add a BackendTLSPolicy for the Service".to_owned(),
+            Self::BackendProtocolUnsupported { protocol, route, .. } => match (&*protocol.to_ascii_lowercase(), route) {
+                ("https" | "tls", _) | ("kubernetes.io/wss", Kind::HttpRoute) => {
+                    "add a BackendTLSPolicy for the Service".to_owned()
+                }
                 (_, Kind::GrpcRoute) => "use `appProtocol: kubernetes.io/h2c`, or remove it".to_owned(),
                 _ => "use `kubernetes.io/h2c`, `kubernetes.io/ws` or `http`, or remove `appProtocol`".to_owned(),
             },
