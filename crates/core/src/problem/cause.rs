@@ -104,6 +104,9 @@ pub enum Cause {
         mode: String,
         protocol: String,
     },
+    ListenerFiltersUnsupported {
+        kinds: Vec<String>,
+    },
     TlsMissing,
     RouteKindUnsupported {
         kind: String,

@@ -41,6 +41,9 @@ impl Cause {
             }
             Self::TlsModeUnsupported { protocol, .. } if protocol == "HTTPS" => "use `mode: Terminate`".to_owned(),
             Self::TlsModeUnsupported { .. } => "use `mode: Passthrough` or `mode: Terminate`".to_owned(),
+            Self::ListenerFiltersUnsupported { .. } => {
+                "remove `filters`, and give the rules of the HTTPRoutes an ExternalAuth filter instead".to_owned()
+            }
             Self::TlsMissing | Self::CertificateRefMissing => "add `tls.certificateRefs: [{name: SECRET}]`".to_owned(),
             Self::RouteKindUnsupported { supported, .. } if supported.is_empty() => "remove it".to_owned(),
             Self::RouteKindUnsupported { supported, .. } => format!("use {}", quoted(supported)),

@@ -103,6 +103,7 @@ impl Cause {
             Self::AnnotationInvalid { .. } => "annotation-invalid",
             Self::ProtocolUnsupported { .. } => "protocol-unsupported",
             Self::TlsModeUnsupported { .. } => "tls-mode-unsupported",
+            Self::ListenerFiltersUnsupported { .. } => "listener-filters-unsupported",
             Self::TlsMissing => "tls-missing",
             Self::RouteKindUnsupported { .. } => "route-kind-unsupported",
             Self::ProtocolConflict { .. } => "protocol-conflict",

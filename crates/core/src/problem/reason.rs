@@ -14,6 +14,7 @@ impl Cause {
             Self::AddressNotUsable { .. } => Reason::AddressNotUsable,
             Self::ProtocolUnsupported { .. } | Self::BackendProtocolUnsupported { .. } => Reason::UnsupportedProtocol,
             Self::TlsModeUnsupported { .. }
+            | Self::ListenerFiltersUnsupported { .. }
             | Self::SelectorMissing
             | Self::ValueUnsupported { .. }
             | Self::RegexInvalid { .. }
