@@ -144,6 +144,7 @@ fn build<'a>(world: &mut World<'a>, route: &Route<'a>, kind: RuleKind, written: 
         return Traffic {
             carried,
             unresolved,
+            untrusted: None,
             dropped: Vec::new(),
         };
     }
@@ -163,6 +164,7 @@ fn build<'a>(world: &mut World<'a>, route: &Route<'a>, kind: RuleKind, written: 
     Traffic {
         carried: Carried::Requests(requests),
         unresolved,
+        untrusted: None,
         dropped,
     }
 }

@@ -390,6 +390,11 @@ pub enum Cause {
     PolicyInvalid {
         detail: String,
     },
+    /// At a route whose backend the policy targets.
+    BackendPolicyRefused {
+        service: ObjectKey,
+        policy: ObjectKey,
+    },
     BackendTlsFailed {
         service: ObjectKey,
         port: u16,

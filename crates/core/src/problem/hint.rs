@@ -187,6 +187,7 @@ impl Cause {
             Self::PolicyTargetMissing { .. } | Self::CaRefMissing { .. } => "add it, or correct the name".to_owned(),
             Self::PolicyTargetKind { .. } => "target a Service".to_owned(),
             Self::PolicySectionMissing { there, .. } => format!("there are: {}", quoted(there)),
+            Self::BackendPolicyRefused { .. } => "look at the policy's own problem".to_owned(),
             Self::PolicyConflicted { .. } => "remove one of the two, or give each a port by `sectionName`".to_owned(),
             Self::BackendTlsFailed { fault, .. } => match fault {
                 BackendTlsFault::UnknownAuthority => "put the CA that signed it into `caCertificateRefs`".to_owned(),

@@ -70,6 +70,7 @@ impl Cause {
             Self::NamespaceNotAllowed { .. }
             | Self::NoMatchingHostname { .. }
             | Self::ListenerUnsupported { .. }
+            | Self::BackendPolicyRefused { .. }
             | Self::ParentNotServed { .. } => 5,
             Self::SupersededVersion { .. } | Self::UnknownField { .. } => 6,
             _ if self.severity() == Severity::Note => 7,
@@ -174,6 +175,7 @@ impl Cause {
             Self::PolicySectionMissing { .. } => "policy-section-missing",
             Self::PolicyConflicted { .. } => "policy-conflicted",
             Self::PolicyInvalid { .. } => "policy-invalid",
+            Self::BackendPolicyRefused { .. } => "backend-policy-refused",
             Self::BackendTlsFailed { .. } => "backend-tls-failed",
             Self::CaRefKind { .. } => "ca-ref-kind",
             Self::CaRefMissing { .. } => "ca-ref-missing",

@@ -303,6 +303,11 @@ impl Cause {
                 )
             }
             Self::PolicyInvalid { detail } => format!("{detail}; connections to its targets are refused"),
+            Self::BackendPolicyRefused { service, policy } => {
+                format!(
+                    "BackendTLSPolicy {policy} asks for TLS to Service {service} and cannot be honoured: nothing is sent there"
+                )
+            }
             Self::BackendTlsFailed {
                 service,
                 port,

@@ -29,6 +29,7 @@ impl Cause {
             Self::CaRefKind { .. } => Reason::InvalidCaCertificateKind,
             Self::CaRefMissing { .. } | Self::CaRefAwaited { .. } | Self::CaRefInvalid { .. } => Reason::InvalidCaCertificateRef,
             Self::NoValidCa { .. } => Reason::NoValidCaCertificate,
+            Self::BackendPolicyRefused { .. } => Reason::InvalidBackendTlsPolicy,
             Self::PolicyTargetMissing { .. } | Self::PolicySectionMissing { .. } => Reason::TargetNotFound,
             Self::PolicyConflicted { .. } => Reason::Conflicted,
             Self::RouteKindUnsupported { .. } => Reason::InvalidRouteKinds,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sealway_api::{BackendRef, ObjectKey, ServicePort};
 
-use super::super::backends;
+use super::super::{backends, policies};
 use super::Context;
 use crate::problem::Cause;
 use crate::snapshot::{BackendFault, BackendProtocol, RuleKind, Target, UpstreamTls, WeightedBackend};
@@ -55,8 +55,8 @@ impl<'a> Context<'_, 'a> {
             self.report(format_args!("{at}.port"), cause.clone());
             self.unresolved.get_or_insert(cause);
             weighted.target = Target::Refuse(BackendFault::UnsupportedProtocol);
-        } else if matches!(backend.tls, UpstreamTls::Refused { .. }) {
-            // The policy's own problem and status say why.
+        } else if let Some(cause) = policies::refusal(&weighted.target) {
+            self.unresolved.get_or_insert(cause);
             weighted.target = Target::Refuse(BackendFault::TlsPolicyInvalid);
         }
         weighted
