@@ -77,6 +77,8 @@ open_enum! {
         IncompatibleFilters = "IncompatibleFilters",
         /// Nothing of it can be served.
         Invalid = "Invalid",
+        /// The policy of a route's backend cannot be honoured; the specification has no word for it.
+        InvalidBackendTlsPolicy = "InvalidBackendTLSPolicy",
         /// A CA reference of a kind that cannot hold one.
         InvalidCaCertificateKind = "InvalidCACertificateKind",
         /// A CA reference that leads nowhere, or to no CA.

@@ -238,6 +238,25 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// Which routes may attach; by default those of the same namespace and of the protocol's kinds.
     pub allowed_routes: Option<AllowedRoutes>,
+    /// What is done to requests before they are routed (experimental).
+    pub filters: ListenerFilters,
+}
+
+/// Filters of a listener, by the phase in which they act.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListenerFilters {
+    /// For each request, in this very order.
+    pub requests: Vec<ListenerFilter>,
+}
+
+/// One filter of a listener: only which one it is, for none is served yet.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListenerFilter {
+    /// ExternalAuth or ExtensionRef.
+    #[serde(rename = "type")]
+    pub kind: String,
 }
 
 open_enum! {

@@ -5,10 +5,12 @@
 #[path = "support/case.rs"]
 mod case;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
 use case::{Case, Lookup, Question, Request};
+use sealway_api::{Condition, ConditionType, Kind, Reason};
 use sealway_core::{
     Action, Compiled, Compiler, HelloFacts, HttpAction, NoTrace, Problem, Recording, Snapshot, Target, Transport,
 };
@@ -42,6 +44,79 @@ fn every_case_says_what_it_proves() {
             .is_some_and(|text| text.contains(": ") && text.len() > 30);
         assert!(says, "{}: {first}", case.directory.display());
     }
+}
+
+#[test]
+fn every_reason_of_the_specification_has_a_case() {
+    let mut shown: BTreeSet<(Kind, ConditionType, Reason)> = BTreeSet::new();
+    let mut note = |kind: &Kind, conditions: &[Condition]| {
+        let reasons = conditions
+            .iter()
+            .map(|condition| (kind.clone(), condition.kind.clone(), condition.reason.clone()));
+        shown.extend(reasons);
+    };
+    for case in case::cases() {
+        let statuses = Compiler::new(case.settings).compile(&case.resources, &case.observed).statuses;
+        for (route, status) in &statuses.routes {
+            status.parents.iter().for_each(|parent| note(&route.kind, &parent.conditions));
+        }
+        for status in statuses.backend_tls_policies.values() {
+            let ancestors = &status.ancestors;
+            ancestors
+                .iter()
+                .for_each(|ancestor| note(&Kind::BackendTlsPolicy, &ancestor.conditions));
+        }
+    }
+    let missing: Vec<_> = demanded().into_iter().filter(|entry| !shown.contains(entry)).collect();
+    assert!(missing.is_empty(), "no case shows {missing:?}");
+}
+
+/// Reasons by kind and condition, as apis/v1/shared_types.go and backendtlspolicy_types.go list them; without Pending, which a compiler
+/// that is total has no use for.
+fn demanded() -> Vec<(Kind, ConditionType, Reason)> {
+    use ConditionType::{Accepted, PartiallyInvalid, ResolvedRefs};
+    let of_every_route = [
+        (Accepted, Reason::Accepted),
+        (Accepted, Reason::NotAllowedByListeners),
+        (Accepted, Reason::NoMatchingListenerHostname),
+        (Accepted, Reason::NoMatchingParent),
+        (ResolvedRefs, Reason::ResolvedRefs),
+        (ResolvedRefs, Reason::RefNotPermitted),
+        (ResolvedRefs, Reason::InvalidKind),
+        (ResolvedRefs, Reason::BackendNotFound),
+        (ResolvedRefs, Reason::InvalidBackendTlsPolicy),
+    ];
+    let of_requests = [
+        (Accepted, Reason::UnsupportedValue),
+        (Accepted, Reason::IncompatibleFilters),
+        (ResolvedRefs, Reason::UnsupportedProtocol),
+        (PartiallyInvalid, Reason::UnsupportedValue),
+    ];
+    let of_policies = [
+        (Accepted, Reason::Accepted),
+        (Accepted, Reason::Conflicted),
+        (Accepted, Reason::Invalid),
+        (Accepted, Reason::TargetNotFound),
+        (Accepted, Reason::NoValidCaCertificate),
+        (ResolvedRefs, Reason::ResolvedRefs),
+        (ResolvedRefs, Reason::InvalidCaCertificateRef),
+        (ResolvedRefs, Reason::InvalidKind),
+    ];
+    let mut demanded = Vec::new();
+    let mut ask = |kind: Kind, list: &[(ConditionType, Reason)]| {
+        demanded.extend(
+            list.iter()
+                .map(|(condition, reason)| (kind.clone(), condition.clone(), reason.clone())),
+        );
+    };
+    for kind in [Kind::TlsRoute, Kind::HttpRoute, Kind::GrpcRoute] {
+        ask(kind, &of_every_route);
+    }
+    for kind in [Kind::HttpRoute, Kind::GrpcRoute] {
+        ask(kind, &of_requests);
+    }
+    ask(Kind::BackendTlsPolicy, &of_policies);
+    demanded
 }
 
 /// The files of a case; `None` where there is to be none.

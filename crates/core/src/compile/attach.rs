@@ -50,10 +50,20 @@ pub(super) fn attach<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>]
                 continue;
             };
             let outcome = attach_to(world, &route, parent, gateway, &traffic.carried, &mut taken);
+            let is_opened = taken.listeners.iter().any(|(position, listener)| {
+                let work = gateway.listeners.get(*listener).filter(|_| *position == parent.gateway);
+                work.is_some_and(|work| work.is_meant_by(parent.reference) && opens(work))
+            });
+            let untrusted = traffic.untrusted.as_ref().filter(|_| is_opened);
             parents.push(RouteParentStatus {
                 parent_ref: parent.reference.clone(),
                 controller_name: world.settings.controller_name().to_owned(),
-                conditions: statuses::route(route.metadata.generation, &outcome, &traffic),
+                conditions: statuses::route(
+                    route.metadata.generation,
+                    &outcome,
+                    traffic.unresolved.as_ref().or(untrusted),
+                    &traffic.dropped,
+                ),
             });
         }
         for (gateway, listener) in &taken.listeners {
@@ -64,8 +74,6 @@ pub(super) fn attach<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>]
         }
         for (gateway, listener) in &taken.listeners {
             let Some(gateway) = gateways.get(*gateway) else { continue };
-            // What passes through is none of a BackendTLSPolicy's business.
-            let opens = |work: &ListenerWork<'_>| work.ends_tls() || !listeners::speaks_tls(work.listener);
             if gateway.listeners.get(*listener).is_some_and(opens) {
                 policies::reach(world, &route.object, &gateway.key);
             }
@@ -76,6 +84,11 @@ pub(super) fn attach<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>]
     }
     http::report_shadowed(world, gateways);
     statuses
+}
+
+/// Whether the gateway sees what is inside a listener's connections: what passes through is none of a BackendTLSPolicy's business.
+fn opens(work: &ListenerWork<'_>) -> bool {
+    work.ends_tls() || !listeners::speaks_tls(work.listener)
 }
 
 /// A parent reference that is ours.

@@ -25,6 +25,7 @@ use super::world::World;
 use crate::problem::Cause;
 use crate::snapshot::{Filters, HttpBackend, HttpHost, HttpMatch, HttpRule, Pattern, RuleFault, RuleKind};
 use conditions::{Conditions, Rank, Written as WrittenConditions};
+use filters::Owner;
 
 /// Everything that one route does with requests.
 #[derive(Debug, PartialEq, Eq)]
@@ -143,6 +144,7 @@ fn build<'a>(world: &mut World<'a>, route: &Route<'a>, kind: RuleKind, written: 
         return Traffic {
             carried,
             unresolved,
+            untrusted: None,
             dropped: Vec::new(),
         };
     }
@@ -162,6 +164,7 @@ fn build<'a>(world: &mut World<'a>, route: &Route<'a>, kind: RuleKind, written: 
     Traffic {
         carried: Carried::Requests(requests),
         unresolved,
+        untrusted: None,
         dropped,
     }
 }
@@ -225,7 +228,7 @@ impl<'a> Context<'_, 'a> {
     fn rule(&mut self, number: usize, written: &Written<'a>) -> HttpRule {
         let at = format!("spec.rules[{number}]");
         let replaces_prefix = written.conditions.are_prefixes();
-        let (filters, filter_fault) = self.filters(&at, written.filters, replaces_prefix);
+        let (filters, filter_fault) = self.filters(&at, written.filters, Owner::Rule, replaces_prefix);
         let (request_timeout, backend_timeout) = self.timeouts(&at, written.timeouts);
         let retry = self.retry(&at, written.retry);
         let mut backends = Vec::with_capacity(written.backends.len());
@@ -234,7 +237,8 @@ impl<'a> Context<'_, 'a> {
             let (filters, fault) = if reference.filters.is_empty() {
                 (Filters::default(), None)
             } else {
-                self.filters(&format!("{at}.backendRefs[{position}]"), &reference.filters, replaces_prefix)
+                let at = format!("{at}.backendRefs[{position}]");
+                self.filters(&at, &reference.filters, Owner::Backend, replaces_prefix)
             };
             backends.push(HttpBackend { backend, filters, fault });
         }

@@ -42,6 +42,7 @@ pub(super) fn examine<'a>(world: &mut World<'a>, gateway: &mut GatewayWork<'a>) 
             requests: ListenerRequests::default(),
         };
         protocol(world, &mut work);
+        filters(world, &mut work);
         kinds(world, &mut work);
         certificates::read(world, &mut work);
         selector(world, &work);
@@ -84,6 +85,19 @@ fn protocol(world: &mut World<'_>, work: &mut ListenerWork<'_>) {
         world.report(&work.owner, format!("{}.{field}", work.field), cause.clone());
         work.refused = Some(cause);
     }
+}
+
+/// A listener without the filters that were asked of it would let pass what they are to stop, so it serves nothing.
+fn filters(world: &mut World<'_>, work: &mut ListenerWork<'_>) {
+    let requests = &work.listener.filters.requests;
+    if requests.is_empty() {
+        return;
+    }
+    let cause = Cause::ListenerFiltersUnsupported {
+        kinds: requests.iter().map(|filter| filter.kind.clone()).collect(),
+    };
+    world.report(&work.owner, format!("{}.filters", work.field), cause.clone());
+    work.refused.get_or_insert(cause);
 }
 
 /// Where TLS ends; Terminate unless the listener says otherwise (the CRD's default).

@@ -17,9 +17,9 @@ use super::statuses::condition;
 use super::trust;
 use super::world::World;
 use crate::hostname::HostnamePattern;
-use crate::problem::Cause;
+use crate::problem::{Cause, text};
 use crate::settings::PortSelector;
-use crate::snapshot::{BackendAuthorities, BackendName, BackendTls, UpstreamTls};
+use crate::snapshot::{BackendAuthorities, BackendName, BackendTls, Target, UpstreamTls};
 
 /// All policies, by precedence, and what they target.
 #[derive(Default)]
@@ -39,14 +39,23 @@ struct Targets<'a> {
     whole: Option<usize>,
     sections: BTreeMap<&'a str, usize>,
     /// Everybody, losers included.
-    all: Vec<(Option<&'a str>, usize)>,
+    all: Vec<Claim<'a>>,
+}
+
+struct Claim<'a> {
+    section: Option<&'a str>,
+    /// Its section is no port that is known: it was meant for one of them.
+    is_astray: bool,
+    position: usize,
 }
 
 struct Work<'a> {
     object: ObjectRef,
     policy: &'a BackendTlsPolicy,
     tls: UpstreamTls,
-    /// Why it is not accepted, with the reason of the condition.
+    /// Targets that it has.
+    held: Vec<String>,
+    /// Why it is not accepted, with the reason of the condition. Good claims on other targets hold all the same.
     refused: Option<(Reason, Cause)>,
     /// The first CA reference that is not good.
     unresolved: Option<(Reason, Cause)>,
@@ -63,16 +72,34 @@ impl Work<'_> {
 impl Policies<'_> {
     /// What the gateway speaks to a Service's port.
     pub(super) fn upstream(&self, service: &ObjectKey, port: Option<&str>) -> UpstreamTls {
-        let Some(targets) = self.targets.get(&(service.namespace.as_str(), service.name.as_str())) else {
-            return UpstreamTls::Plain;
-        };
+        self.holder(service, port).map_or(UpstreamTls::Plain, |(_, tls)| tls)
+    }
+
+    /// The policy that a Service's port has, by its position, and what follows from it.
+    fn holder(&self, service: &ObjectKey, port: Option<&str>) -> Option<(usize, UpstreamTls)> {
+        let targets = self.targets.get(&(service.namespace.as_str(), service.name.as_str()))?;
         // A port by name is more specific than the whole Service (GEP-713).
         let section = port.and_then(|port| targets.sections.get(port));
-        let holder = section
-            .or(targets.whole.as_ref())
-            .and_then(|position| self.list.get(*position));
-        holder.map_or(UpstreamTls::Plain, |work| work.tls.clone())
+        if let Some(position) = section.or(targets.whole.as_ref()) {
+            return Some((*position, self.list.get(*position)?.tls.clone()));
+        }
+        // A port without a name that is known may be the one that is meant; so may any port by a section that is none of them.
+        let doubtful = targets.all.iter().find(|claim| claim.is_astray || port.is_none())?;
+        let policy = self.list.get(doubtful.position)?.object.key.clone();
+        Some((doubtful.position, UpstreamTls::Refused { policy }))
     }
+}
+
+/// Why nothing is sent to a backend whose policy cannot be honoured. The policy's own problem says more.
+pub(super) fn refusal(target: &Target) -> Option<Cause> {
+    let Target::Backend(backend) = target else { return None };
+    let UpstreamTls::Refused { policy } = &backend.tls else {
+        return None;
+    };
+    Some(Cause::BackendPolicyRefused {
+        service: backend.service.clone(),
+        policy: policy.clone(),
+    })
 }
 
 /// Reads every policy, the one that takes precedence first: the older, then by namespace and name.
@@ -91,6 +118,7 @@ pub(super) fn collect(world: &mut World<'_>) {
             object: ObjectRef::of(Kind::BackendTlsPolicy, key),
             policy,
             tls: UpstreamTls::Refused { policy: key.clone() },
+            held: Vec::new(),
             refused: None,
             unresolved: None,
             evidence: Vec::new(),
@@ -215,12 +243,18 @@ fn claim<'a>(world: &mut World<'a>, work: &mut Work<'a>, position: usize, target
     let namespace = work.policy.metadata.namespace.as_deref().unwrap_or_default();
     let service = ObjectRef::new(Kind::Service, namespace, &reference.name);
     let section = reference.section_name.as_deref().filter(|section| !section.is_empty());
-    if let Some((part, cause)) = missing(world, &service, section) {
+    let missing = missing(world, &service, section);
+    let is_there = missing.is_none();
+    if let Some((part, cause)) = missing {
         world.report(&work.object, field(part), cause.clone());
         work.refuse(Reason::TargetNotFound, cause);
     }
     let targets = world.policies.targets.entry((namespace, &reference.name)).or_default();
-    targets.all.push((section, position));
+    targets.all.push(Claim {
+        section,
+        is_astray: section.is_some() && !is_there,
+        position,
+    });
     let holder = match section {
         Some(section) => *targets.sections.entry(section).or_insert(position),
         None => *targets.whole.get_or_insert(position),
@@ -235,6 +269,9 @@ fn claim<'a>(world: &mut World<'a>, work: &mut Work<'a>, position: usize, target
         };
         world.report(&work.object, field(""), cause.clone());
         work.refuse(Reason::Conflicted, cause);
+    } else if is_there {
+        let port = section.map(|section| format!(" port `{section}`")).unwrap_or_default();
+        work.held.push(format!("{service}{port}"));
     }
 }
 
@@ -259,6 +296,7 @@ fn missing(world: &World<'_>, service: &ObjectRef, section: Option<&str>) -> Opt
         PortSelector::Name(name) => Some(name.clone()),
         PortSelector::Number(_) => None,
     }));
+    there.retain(|name| !name.is_empty());
     if there.iter().any(|name| name == section) {
         return None;
     }
@@ -277,12 +315,12 @@ pub(super) fn need(world: &mut World<'_>, route: &ObjectRef, service: &ObjectKey
         return;
     };
     let name = port.map(|port| port.name.as_str());
-    let concerned = targets.all.iter().filter(|(section, _)| match (section, name) {
-        (Some(section), Some(name)) => *section == name,
+    let concerned = targets.all.iter().filter(|claim| match (claim.section, name) {
+        (Some(section), Some(name)) => section == name || claim.is_astray,
         // A Service that is not there may have any port.
         (None, _) | (_, None) => true,
     });
-    let positions: Vec<usize> = concerned.map(|(_, position)| *position).collect();
+    let positions: Vec<usize> = concerned.map(|claim| claim.position).collect();
     policies.needed.entry(route.clone()).or_default().extend(positions);
 }
 
@@ -303,17 +341,16 @@ pub(super) fn tell_evidence(world: &mut World<'_>) {
             .and_then(|ports| ports.iter().find(|entry| entry.port == *port))
             .map(|entry| entry.name.as_str());
         // A fault of a time when another policy held, or none, says nothing.
-        let UpstreamTls::Verified(tls) = world.policies.upstream(service, name) else {
+        let Some((position, UpstreamTls::Verified(tls))) = world.policies.holder(service, name) else {
             continue;
         };
-        let holder = world.policies.list.iter().position(|work| work.object.key == tls.policy);
         let cause = Cause::BackendTlsFailed {
             service: service.clone(),
             port: *port,
             fault: *fault,
             server_name: tls.server_name.clone(),
         };
-        found.extend(holder.map(|position| (position, cause)));
+        found.push((position, cause));
     }
     for (position, cause) in found {
         let Some(work) = world.policies.list.get_mut(position) else {
@@ -345,7 +382,14 @@ pub(super) fn statuses(world: &World<'_>) -> BTreeMap<ObjectKey, PolicyStatus> {
 fn ancestor(world: &World<'_>, work: &Work<'_>, gateway: &ObjectKey) -> PolicyAncestorStatus {
     let generation = work.policy.metadata.generation;
     let accepted = match &work.refused {
-        Some((reason, cause)) => (ConditionStatus::False, reason.clone(), cause.sentence()),
+        Some((reason, cause)) => {
+            let mut message = cause.sentence();
+            if matches!(work.tls, UpstreamTls::Verified(_)) && !work.held.is_empty() {
+                // One condition speaks of all targets. To fail the others for one would be the greater harm.
+                message = format!("{message}; in force all the same for {}", text::some_of(&work.held));
+            }
+            (ConditionStatus::False, reason.clone(), message)
+        }
         None => {
             let said: Vec<String> = work.evidence.iter().map(Cause::sentence).collect();
             let message = match said.is_empty() {

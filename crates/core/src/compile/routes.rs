@@ -8,7 +8,7 @@ use sealway_api::{BackendRef, GrpcRouteRule, HttpRouteRule, Kind, L4RouteRule, O
 
 use super::http::{self, RouteRequests};
 use super::world::{Labels, World};
-use super::{backends, values};
+use super::{backends, policies, values};
 use crate::hostname::HostnamePattern;
 use crate::problem::Cause;
 use crate::snapshot::Forward;
@@ -44,6 +44,8 @@ pub(super) struct Traffic {
     pub(super) carried: Carried,
     /// The first reference that leads nowhere.
     pub(super) unresolved: Option<Cause>,
+    /// The first backend of a TLSRoute whose BackendTLSPolicy cannot be honoured. Nothing to listeners that pass TLS through.
+    pub(super) untrusted: Option<Cause>,
     /// Rules that are invalid, beside others that are not.
     pub(super) dropped: Vec<Dropped>,
 }
@@ -127,6 +129,7 @@ pub(super) fn traffic<'a>(world: &mut World<'a>, route: &Route<'a>) -> Traffic {
         Rules::Unread => Traffic {
             carried: Carried::Nothing,
             unresolved: None,
+            untrusted: None,
             dropped: Vec::new(),
         },
     }
@@ -148,10 +151,12 @@ fn forward<'a>(world: &mut World<'a>, route: &Route<'a>, rules: &'a [L4RouteRule
     }
     let references = rules.first().map_or(&[][..], |rule| &rule.backend_refs);
     let mut unresolved = None;
+    let mut untrusted = None;
     let mut backends = Vec::with_capacity(references.len());
     for (position, reference) in references.iter().enumerate() {
         let at = format_args!("spec.rules[0].backendRefs[{position}]");
         let (backend, cause) = backends::resolve(world, route, at, reference);
+        untrusted = untrusted.or_else(|| policies::refusal(&backend.target));
         backends.push(backend);
         unresolved = unresolved.or(cause);
     }
@@ -175,6 +180,7 @@ fn forward<'a>(world: &mut World<'a>, route: &Route<'a>, rules: &'a [L4RouteRule
     Traffic {
         carried: Carried::Connections(Arc::new(forward)),
         unresolved,
+        untrusted,
         dropped: Vec::new(),
     }
 }

@@ -5,9 +5,9 @@ use sealway_api::{
 };
 
 use super::attach::Outcome;
-use super::routes::{Dropped, Traffic};
+use super::routes::Dropped;
 use super::world::{Binding, GatewayWork, ListenerWork};
-use crate::problem::text;
+use crate::problem::{Cause, text};
 
 /// Status of a Gateway and its listeners.
 pub(super) fn gateway(work: &GatewayWork<'_>) -> GatewayStatus {
@@ -264,7 +264,7 @@ fn listener_ready(work: &ListenerWork<'_>) -> Result<(), (ConditionStatus, Reaso
 }
 
 /// Conditions of a route at one parent.
-pub(super) fn route(generation: i64, outcome: &Outcome, traffic: &Traffic) -> Vec<Condition> {
+pub(super) fn route(generation: i64, outcome: &Outcome, unresolved: Option<&Cause>, invalid: &[Dropped]) -> Vec<Condition> {
     let accepted = match outcome {
         Outcome::Attached(None) => (ConditionStatus::True, Reason::Accepted, "The route is accepted".to_owned()),
         Outcome::Attached(Some(cause)) => {
@@ -273,7 +273,7 @@ pub(super) fn route(generation: i64, outcome: &Outcome, traffic: &Traffic) -> Ve
         }
         Outcome::Refused(cause) => (ConditionStatus::False, cause.reason(), cause.sentence()),
     };
-    let resolved = match &traffic.unresolved {
+    let resolved = match unresolved {
         Some(cause) => (ConditionStatus::False, cause.reason(), cause.sentence()),
         None => (
             ConditionStatus::True,
@@ -286,8 +286,8 @@ pub(super) fn route(generation: i64, outcome: &Outcome, traffic: &Traffic) -> Ve
         condition(ConditionType::ResolvedRefs, resolved.0, resolved.1, resolved.2, generation),
     ];
     // Never present when it does not hold, nor when the route is not accepted (apis/v1/shared_types.go, PartiallyInvalid).
-    if let (Outcome::Attached(_), Some(first)) = (outcome, traffic.dropped.first()) {
-        let message = traffic.dropped.iter().map(dropped).collect::<Vec<_>>().join(". ");
+    if let (Outcome::Attached(_), Some(first)) = (outcome, invalid.first()) {
+        let message = invalid.iter().map(dropped).collect::<Vec<_>>().join(". ");
         let reason = first.cause.reason();
         conditions.push(condition(
             ConditionType::PartiallyInvalid,

@@ -104,6 +104,9 @@ pub enum Cause {
         mode: String,
         protocol: String,
     },
+    ListenerFiltersUnsupported {
+        kinds: Vec<String>,
+    },
     TlsMissing,
     RouteKindUnsupported {
         kind: String,
@@ -386,6 +389,11 @@ pub enum Cause {
     },
     PolicyInvalid {
         detail: String,
+    },
+    /// At a route whose backend the policy targets.
+    BackendPolicyRefused {
+        service: ObjectKey,
+        policy: ObjectKey,
     },
     BackendTlsFailed {
         service: ObjectKey,

@@ -41,6 +41,9 @@ impl Cause {
             }
             Self::TlsModeUnsupported { protocol, .. } if protocol == "HTTPS" => "use `mode: Terminate`".to_owned(),
             Self::TlsModeUnsupported { .. } => "use `mode: Passthrough` or `mode: Terminate`".to_owned(),
+            Self::ListenerFiltersUnsupported { .. } => {
+                "remove `filters`, and give the rules of the HTTPRoutes an ExternalAuth filter instead".to_owned()
+            }
             Self::TlsMissing | Self::CertificateRefMissing => "add `tls.certificateRefs: [{name: SECRET}]`".to_owned(),
             Self::RouteKindUnsupported { supported, .. } if supported.is_empty() => "remove it".to_owned(),
             Self::RouteKindUnsupported { supported, .. } => format!("use {}", quoted(supported)),
@@ -171,8 +174,10 @@ impl Cause {
             Self::FiltersIncompatible { .. } => "give each of them a rule of its own".to_owned(),
             Self::PrefixMatchNeeded => "use `ReplaceFullPath`, or give the rule matches of type PathPrefix only".to_owned(),
             Self::ExtensionUnsupported { .. } => "remove the filter".to_owned(),
-            Self::BackendProtocolUnsupported { protocol, route, .. } => match (&**protocol, route) {
-                ("https" | "kubernetes.io/wss", Kind::HttpRoute) => "add a BackendTLSPolicy for the Service".to_owned(),
+            Self::BackendProtocolUnsupported { protocol, route, .. } => match (&*protocol.to_ascii_lowercase(), route) {
+                ("https" | "tls", _) | ("kubernetes.io/wss", Kind::HttpRoute) => {
+                    "add a BackendTLSPolicy for the Service".to_owned()
+                }
                 (_, Kind::GrpcRoute) => "use `appProtocol: kubernetes.io/h2c`, or remove it".to_owned(),
                 _ => "use `kubernetes.io/h2c`, `kubernetes.io/ws` or `http`, or remove `appProtocol`".to_owned(),
             },
@@ -182,6 +187,7 @@ impl Cause {
             Self::PolicyTargetMissing { .. } | Self::CaRefMissing { .. } => "add it, or correct the name".to_owned(),
             Self::PolicyTargetKind { .. } => "target a Service".to_owned(),
             Self::PolicySectionMissing { there, .. } => format!("there are: {}", quoted(there)),
+            Self::BackendPolicyRefused { .. } => "look at the policy's own problem".to_owned(),
             Self::PolicyConflicted { .. } => "remove one of the two, or give each a port by `sectionName`".to_owned(),
             Self::BackendTlsFailed { fault, .. } => match fault {
                 BackendTlsFault::UnknownAuthority => "put the CA that signed it into `caCertificateRefs`".to_owned(),

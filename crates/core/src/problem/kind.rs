@@ -70,6 +70,7 @@ impl Cause {
             Self::NamespaceNotAllowed { .. }
             | Self::NoMatchingHostname { .. }
             | Self::ListenerUnsupported { .. }
+            | Self::BackendPolicyRefused { .. }
             | Self::ParentNotServed { .. } => 5,
             Self::SupersededVersion { .. } | Self::UnknownField { .. } => 6,
             _ if self.severity() == Severity::Note => 7,
@@ -103,6 +104,7 @@ impl Cause {
             Self::AnnotationInvalid { .. } => "annotation-invalid",
             Self::ProtocolUnsupported { .. } => "protocol-unsupported",
             Self::TlsModeUnsupported { .. } => "tls-mode-unsupported",
+            Self::ListenerFiltersUnsupported { .. } => "listener-filters-unsupported",
             Self::TlsMissing => "tls-missing",
             Self::RouteKindUnsupported { .. } => "route-kind-unsupported",
             Self::ProtocolConflict { .. } => "protocol-conflict",
@@ -173,6 +175,7 @@ impl Cause {
             Self::PolicySectionMissing { .. } => "policy-section-missing",
             Self::PolicyConflicted { .. } => "policy-conflicted",
             Self::PolicyInvalid { .. } => "policy-invalid",
+            Self::BackendPolicyRefused { .. } => "backend-policy-refused",
             Self::BackendTlsFailed { .. } => "backend-tls-failed",
             Self::CaRefKind { .. } => "ca-ref-kind",
             Self::CaRefMissing { .. } => "ca-ref-missing",

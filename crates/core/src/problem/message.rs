@@ -45,6 +45,12 @@ impl Cause {
             Self::TlsModeUnsupported { mode, protocol } => {
                 format!("a listener of protocol {protocol} cannot have TLS mode {mode}")
             }
+            Self::ListenerFiltersUnsupported { kinds } => {
+                format!(
+                    "this version has no filters before routing ({}); without them the listener would let pass what they are to stop, so nothing of it is served",
+                    some_of(kinds)
+                )
+            }
             Self::TlsMissing => "the listener ends TLS but has no `tls`: there is no certificate to serve".to_owned(),
             Self::RouteKindUnsupported { kind, .. } => format!("a listener of this protocol cannot have routes of kind {kind}"),
             Self::ProtocolConflict { port, others } => {
@@ -297,6 +303,11 @@ impl Cause {
                 )
             }
             Self::PolicyInvalid { detail } => format!("{detail}; connections to its targets are refused"),
+            Self::BackendPolicyRefused { service, policy } => {
+                format!(
+                    "BackendTLSPolicy {policy} asks for TLS to Service {service} and cannot be honoured: nothing is sent there"
+                )
+            }
             Self::BackendTlsFailed {
                 service,
                 port,

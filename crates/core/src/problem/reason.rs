@@ -14,6 +14,7 @@ impl Cause {
             Self::AddressNotUsable { .. } => Reason::AddressNotUsable,
             Self::ProtocolUnsupported { .. } | Self::BackendProtocolUnsupported { .. } => Reason::UnsupportedProtocol,
             Self::TlsModeUnsupported { .. }
+            | Self::ListenerFiltersUnsupported { .. }
             | Self::SelectorMissing
             | Self::ValueUnsupported { .. }
             | Self::RegexInvalid { .. }
@@ -28,6 +29,7 @@ impl Cause {
             Self::CaRefKind { .. } => Reason::InvalidCaCertificateKind,
             Self::CaRefMissing { .. } | Self::CaRefAwaited { .. } | Self::CaRefInvalid { .. } => Reason::InvalidCaCertificateRef,
             Self::NoValidCa { .. } => Reason::NoValidCaCertificate,
+            Self::BackendPolicyRefused { .. } => Reason::InvalidBackendTlsPolicy,
             Self::PolicyTargetMissing { .. } | Self::PolicySectionMissing { .. } => Reason::TargetNotFound,
             Self::PolicyConflicted { .. } => Reason::Conflicted,
             Self::RouteKindUnsupported { .. } => Reason::InvalidRouteKinds,

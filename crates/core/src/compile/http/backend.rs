@@ -4,22 +4,29 @@ use std::fmt;
 
 use sealway_api::{BackendRef, ObjectKey, ServicePort};
 
-use super::super::backends;
+use super::super::{backends, policies};
 use super::Context;
 use crate::problem::Cause;
 use crate::snapshot::{BackendFault, BackendProtocol, RuleKind, Target, UpstreamTls, WeightedBackend};
 
 /// What a Service's port says that it speaks (KEP-3726). TLS needs to be told how to verify: without a BackendTLSPolicy, a port that says
-/// so cannot be spoken to. Besides Kubernetes' own names, those are taken that are in use for the same.
+/// so cannot be spoken to. Names without a prefix are IANA's, compared without case (RFC 6335, section 5.1); one that says nothing of
+/// requests, such as `tcp`, leaves what is spoken unstated. Of names with a prefix only Kubernetes' own have a meaning here.
 pub(in crate::compile) fn protocol(port: Option<&ServicePort>, tls: &UpstreamTls) -> BackendProtocol {
     let is_tls = *tls != UpstreamTls::Plain;
-    match port.and_then(|port| port.app_protocol.as_deref()) {
-        None | Some("" | "http") => BackendProtocol::Unstated,
-        Some("https") if is_tls => BackendProtocol::Unstated,
-        Some("kubernetes.io/h2c" | "h2c" | "http2" | "grpc") => BackendProtocol::H2c,
-        Some("kubernetes.io/ws") => BackendProtocol::WebSocket,
-        Some("kubernetes.io/wss") if is_tls => BackendProtocol::WebSocket,
-        Some(_) => BackendProtocol::Unsupported,
+    let stated = port.and_then(|port| port.app_protocol.as_deref()).unwrap_or_default();
+    if stated.contains('/') {
+        return match stated {
+            "kubernetes.io/h2c" => BackendProtocol::H2c,
+            "kubernetes.io/ws" => BackendProtocol::WebSocket,
+            "kubernetes.io/wss" if is_tls => BackendProtocol::WebSocket,
+            _ => BackendProtocol::Unsupported,
+        };
+    }
+    match &*stated.to_ascii_lowercase() {
+        "h2c" | "http2" | "grpc" => BackendProtocol::H2c,
+        "https" | "tls" if !is_tls => BackendProtocol::Unsupported,
+        _ => BackendProtocol::Unstated,
     }
 }
 
@@ -48,8 +55,8 @@ impl<'a> Context<'_, 'a> {
             self.report(format_args!("{at}.port"), cause.clone());
             self.unresolved.get_or_insert(cause);
             weighted.target = Target::Refuse(BackendFault::UnsupportedProtocol);
-        } else if matches!(backend.tls, UpstreamTls::Refused { .. }) {
-            // The policy's own problem and status say why.
+        } else if let Some(cause) = policies::refusal(&weighted.target) {
+            self.unresolved.get_or_insert(cause);
             weighted.target = Target::Refuse(BackendFault::TlsPolicyInvalid);
         }
         weighted

@@ -17,23 +17,27 @@ use crate::snapshot::{
     AuthProtocol, Cors, ExternalAuth, Filters, HeaderEdit, Mirror, PathModifier, Redirect, Rewrite, RuleFault, RuleKind, Target,
 };
 
+/// Whose filters they are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    Rule,
+    Backend,
+}
+
 impl<'a> Context<'_, 'a> {
     /// The filters of a rule or backend; `replaces_prefix` says whether a matched prefix can be replaced there.
     pub(super) fn filters(
         &mut self,
         at: &str,
         written: &'a [HttpRouteFilter],
+        owner: Owner,
         replaces_prefix: bool,
     ) -> (Filters, Option<RuleFault>) {
         let mut filters = Filters::default();
         let mut fault = None;
         for (position, filter) in written.iter().enumerate() {
             let at = format!("{at}.filters[{position}]");
-            if self.is_unknown(filter) {
-                let known = match self.kind {
-                    RuleKind::Http => "a filter of HTTPRoutes",
-                    RuleKind::Grpc => "a filter of GRPCRoutes",
-                };
+            if let Some(known) = self.expected(filter, owner) {
                 self.fail(format_args!("{at}.type"), values::unsupported(filter.kind.as_str(), known));
                 continue;
             }
@@ -51,17 +55,23 @@ impl<'a> Context<'_, 'a> {
         (filters, fault)
     }
 
-    fn is_unknown(&self, filter: &HttpRouteFilter) -> bool {
-        match filter.kind {
-            HttpFilterType::RequestHeaderModifier
-            | HttpFilterType::ResponseHeaderModifier
-            | HttpFilterType::RequestMirror
-            | HttpFilterType::ExtensionRef => false,
-            HttpFilterType::Cors
-            | HttpFilterType::ExternalAuth
-            | HttpFilterType::RequestRedirect
-            | HttpFilterType::UrlRewrite => self.kind == RuleKind::Grpc,
-            HttpFilterType::Other(_) => true,
+    /// What a filter should have been, when it cannot stand where it does.
+    fn expected(&self, filter: &HttpRouteFilter, owner: Owner) -> Option<&'static str> {
+        match (&filter.kind, self.kind) {
+            (
+                HttpFilterType::RequestHeaderModifier
+                | HttpFilterType::ResponseHeaderModifier
+                | HttpFilterType::RequestMirror
+                | HttpFilterType::ExtensionRef,
+                _,
+            )
+            | (HttpFilterType::UrlRewrite, RuleKind::Http) => None,
+            // Here they act before a backend is chosen. ExternalAuth the specification has for rules only (apis/v1/httproute_types.go).
+            (HttpFilterType::Cors | HttpFilterType::ExternalAuth | HttpFilterType::RequestRedirect, RuleKind::Http) => {
+                (owner == Owner::Backend).then_some("a filter that this version has for a single backend: give it to the rule")
+            }
+            (_, RuleKind::Http) => Some("a filter of HTTPRoutes"),
+            (_, RuleKind::Grpc) => Some("a filter of GRPCRoutes"),
         }
     }
 
