@@ -18,7 +18,8 @@ pub use compile::{Compiled, Compiler};
 pub use explain::{Lost, Miss, NoTrace, Recording, RuleName, Step, Trace};
 pub use hostname::{HostnamePattern, NameIndex};
 pub use keys::{KeyMaterial, Keys};
-pub use problem::{AuthorityFlaw, Cause, CertificateFlaw, Location, NoEndpoint, OcspFault, Problem, Severity};
+pub use pki::is_authority;
+pub use problem::{AuthorityFlaw, Cause, CertificateFlaw, ListFault, Location, NoEndpoint, OcspFault, Problem, Severity};
 pub use settings::{
     BackendAddress, BackendTlsFault, BindFailure, CONTROLLER_NAME, Classes, EndpointOverride, Observed, Placement, PortSelector,
     PortState, Ports, Settings, SocketKey,

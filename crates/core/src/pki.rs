@@ -12,9 +12,15 @@ mod ocsp;
 pub(crate) use authorities::{Authorities, AuthoritiesFault, content};
 pub(crate) use identity::{Identity, IdentityFault, Unusable, Variant};
 
+use rustls_pki_types::CertificateDer;
 use sealway_api::Timestamp;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
+
+/// Whether a certificate may vouch for others. One that is trusted and may not is good for nothing but itself.
+pub fn is_authority(certificate: &CertificateDer<'_>) -> bool {
+    chain::parse(certificate).is_some_and(|certificate| chain::is_authority(&certificate))
+}
 
 /// How long a certificate or a list holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

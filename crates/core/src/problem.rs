@@ -18,7 +18,7 @@ mod reason;
 pub(crate) mod text;
 
 pub use cause::{Cause, NoEndpoint};
-pub use flaw::{AuthorityFlaw, CertificateFlaw, OcspFault};
+pub use flaw::{AuthorityFlaw, CertificateFlaw, ListFault, OcspFault};
 
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]

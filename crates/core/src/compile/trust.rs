@@ -83,10 +83,7 @@ fn resolve(world: &mut World<'_>, from: &ObjectRef, reference: &SecretRef) -> Re
     };
     let known = known(world, &object, source);
     match &known.found {
-        Ok(authorities) => {
-            report_flaws(world, &object, authorities);
-            Ok((object, known))
-        }
+        Ok(_) => Ok((object, known)),
         Err(fault) => {
             let detail = fault.to_string();
             Err((
@@ -124,7 +121,7 @@ fn written_by(resources: &Resources, object: &ObjectRef) -> Option<ObjectRef> {
     issued_by(resources, &object.key).filter(|_| object.kind == Kind::Secret)
 }
 
-/// What an object holds: worked out once for each content.
+/// What an object holds: worked out once for each content, and its flaws told once for all who refer to it.
 fn known(world: &mut World<'_>, object: &ObjectRef, source: AuthoritySource) -> Arc<KnownAuthorities> {
     if let Some(known) = world.memory.authorities.get(object) {
         return Arc::clone(known);
@@ -145,6 +142,9 @@ fn known(world: &mut World<'_>, object: &ObjectRef, source: AuthoritySource) -> 
         Arc::new(KnownAuthorities { source, found })
     });
     world.memory.authorities.insert(object.clone(), Arc::clone(&known));
+    if let Ok(authorities) = &known.found {
+        report_flaws(world, object, authorities);
+    }
     known
 }
 
@@ -152,13 +152,17 @@ fn report_flaws(world: &mut World<'_>, object: &ObjectRef, authorities: &Authori
     let now = world.observed.now;
     let mut flaws = authorities.flaws.clone();
     for validity in &authorities.validity {
-        let subject = validity.subject.clone();
+        let subject = || validity.subject.clone();
         if now < validity.not_before {
-            let from = validity.not_before;
-            flaws.push(AuthorityFlaw::NotYetValid { subject, from });
+            flaws.push(AuthorityFlaw::NotYetValid {
+                subject: subject(),
+                from: validity.not_before,
+            });
         } else if validity.not_after <= now {
-            let since = validity.not_after;
-            flaws.push(AuthorityFlaw::Expired { subject, since });
+            flaws.push(AuthorityFlaw::Expired {
+                subject: subject(),
+                since: validity.not_after,
+            });
         }
         world.wake(validity.not_before);
         world.wake(validity.not_after);
@@ -173,7 +177,9 @@ fn report_flaws(world: &mut World<'_>, object: &ObjectRef, authorities: &Authori
     for flaw in flaws {
         let field = match &flaw {
             _ if object.kind == Kind::ClusterTrustBundle => "spec.trustBundle",
-            AuthorityFlaw::ListUnreadable | AuthorityFlaw::ListExpired { .. } => "data[ca.crl]",
+            AuthorityFlaw::ListUnreadable | AuthorityFlaw::ListUnusable { .. } | AuthorityFlaw::ListExpired { .. } => {
+                "data[ca.crl]"
+            }
             _ => "data[ca.crt]",
         };
         world.report(object, field, Cause::AuthorityFlawed { flaw });

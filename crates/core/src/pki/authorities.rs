@@ -1,15 +1,20 @@
 //! A bundle of authorities, and what they have revoked: `ca.crt` and `ca.crl` of a ConfigMap or Secret, or a ClusterTrustBundle.
+//!
+//! Invariant: the data plane can use whatever is let through here, because the library that it verifies with has read it. What that
+//! library refuses is left out and told: a listener that did not come up for it would be the outage.
 
 use std::fmt;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+use webpki::{EndEntityCert, OwnedCertRevocationList, anchor_from_trusted_cert};
+use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::identity::hash;
 use super::{Validity, chain, subject, timestamp};
-use crate::problem::AuthorityFlaw;
+use crate::problem::{AuthorityFlaw, ListFault};
 use crate::snapshot::ContentHash;
 
 /// Authorities to believe.
@@ -55,7 +60,7 @@ impl Authorities {
         }
         let mut authorities = Self::default();
         for (position, der) in found.iter().enumerate() {
-            let Some(certificate) = chain::parse(der) else {
+            let Some(certificate) = chain::parse(der).filter(|certificate| can_be_used(der, certificate)) else {
                 authorities.flaws.push(AuthorityFlaw::Unreadable { position: position + 1 });
                 continue;
             };
@@ -64,7 +69,7 @@ impl Authorities {
                 not_before: timestamp(certificate.validity().not_before),
                 not_after: timestamp(certificate.validity().not_after),
             };
-            if !certificate.is_ca() {
+            if !chain::is_authority(&certificate) {
                 authorities.flaws.push(AuthorityFlaw::NotAuthority {
                     subject: validity.subject.clone(),
                 });
@@ -97,13 +102,46 @@ impl Authorities {
             if self.lists.iter().any(|known| **known == *list) {
                 continue;
             }
+            let issuer = subject(parsed.issuer());
+            if let Err(error) = OwnedCertRevocationList::from_der(&list) {
+                let why = list_fault(&parsed, &error);
+                self.flaws.push(AuthorityFlaw::ListUnusable { issuer, why });
+                continue;
+            }
             if let Some(next) = parsed.next_update() {
-                self.list_updates.push((subject(parsed.issuer()), timestamp(next)));
+                self.list_updates.push((issuer, timestamp(next)));
             }
             self.lists.push(list.to_vec());
         }
         if is_broken || (is_empty && !pem.trim_ascii().is_empty()) {
             self.flaws.push(AuthorityFlaw::ListUnreadable);
+        }
+    }
+}
+
+/// As one who signs, or as the very certificate that a peer shows.
+fn can_be_used(der: &CertificateDer<'_>, certificate: &X509Certificate<'_>) -> bool {
+    if chain::is_authority(certificate) {
+        anchor_from_trusted_cert(der).is_ok()
+    } else {
+        EndEntityCert::try_from(der).is_ok()
+    }
+}
+
+/// Why a list that can be read cannot be used. The library says of what it does not expect only that it is there.
+fn list_fault(list: &CertificateRevocationList<'_>, error: &webpki::Error) -> ListFault {
+    if list.version().is_none() || list.extensions().is_empty() {
+        ListFault::Version
+    } else if list.next_update().is_none() {
+        ListFault::NextUpdate
+    } else {
+        match error {
+            webpki::Error::UnsupportedDeltaCrl => ListFault::Delta,
+            webpki::Error::UnsupportedCriticalExtension => ListFault::CriticalExtension,
+            webpki::Error::UnsupportedIndirectCrl
+            | webpki::Error::UnsupportedRevocationReasonsPartitioning
+            | webpki::Error::UnsupportedCrlIssuingDistributionPoint => ListFault::Scope,
+            _ => ListFault::Malformed,
         }
     }
 }

@@ -3,7 +3,7 @@
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer;
+use x509_parser::prelude::{FromDer, X509Version};
 
 /// Every certificate of a PEM file, each once; `None` where the PEM is broken. Other blocks are passed over.
 pub(super) fn read(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
@@ -25,6 +25,19 @@ pub(super) fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'
 
 pub(super) fn is_self_issued(certificate: &X509Certificate<'_>) -> bool {
     certificate.issuer().as_raw() == certificate.subject().as_raw()
+}
+
+/// Whether it may sign others: CA:TRUE, and nothing in its key usage against it (RFC 5280 sections 4.2.1.3 and 4.2.1.9). Version 1 has
+/// no way to say so; there, a root is what has signed itself.
+pub(super) fn is_authority(certificate: &X509Certificate<'_>) -> bool {
+    if certificate.version() == X509Version::V1 {
+        return is_self_issued(certificate);
+    }
+    let may_sign = match certificate.key_usage() {
+        Ok(usage) => usage.is_none_or(|usage| usage.value.key_cert_sign()),
+        Err(_) => false,
+    };
+    may_sign && certificate.is_ca()
 }
 
 /// Positions in the order of sending, and how many of them make the leaf's path; the rest follows as it stood.

@@ -27,11 +27,11 @@ pub(super) fn read(der: &[u8], serial: &[u8]) -> Result<Answer, OcspFault> {
     }
     answers(response, serial)
         .ok_or(OcspFault::Malformed)?
-        .ok_or(OcspFault::OtherCertificate)
+        .ok_or(OcspFault::OtherCertificate)?
 }
 
 /// `None` when the form is wrong; `Some(None)` when no answer is about the certificate.
-fn answers(mut response: &[u8], serial: &[u8]) -> Option<Option<Answer>> {
+fn answers(mut response: &[u8], serial: &[u8]) -> Option<Option<Result<Answer, OcspFault>>> {
     let mut bytes = tagged(&mut response, 0)?;
     let mut bytes = next(&mut bytes, Tag::Sequence)?;
     next(&mut bytes, Tag::Oid)?;
@@ -60,10 +60,12 @@ fn answers(mut response: &[u8], serial: &[u8]) -> Option<Option<Answer>> {
                 Some(inner) => Some(time(inner)?),
                 None => None,
             };
-            return Some(Some(Answer {
-                next_update,
-                is_revoked: status.tag() == Tag(1),
-            }));
+            let is_revoked = match status.tag() {
+                Tag(0) => false,
+                Tag(1) => true,
+                _ => return Some(Some(Err(OcspFault::Unknown))),
+            };
+            return Some(Some(Ok(Answer { next_update, is_revoked })));
         }
     }
     Some(None)

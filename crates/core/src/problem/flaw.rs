@@ -62,6 +62,8 @@ pub enum OcspFault {
     Unsuccessful,
     /// It is about another certificate.
     OtherCertificate,
+    /// The responder does not know the certificate.
+    Unknown,
     /// There is a newer one by now, or should be.
     Expired(Timestamp),
 }
@@ -119,6 +121,9 @@ impl CertificateFlaw {
                     "`tls.ocsp-staple` says only that the responder could not answer; it is not stapled".to_owned()
                 }
                 OcspFault::OtherCertificate => "`tls.ocsp-staple` is about another certificate; it is not stapled".to_owned(),
+                OcspFault::Unknown => {
+                    "`tls.ocsp-staple` says that the responder does not know the certificate; it is not stapled".to_owned()
+                }
                 OcspFault::Expired(at) => format!("`tls.ocsp-staple` was good until {at}; it is not stapled any more"),
             },
             Self::Revoked => "`tls.ocsp-staple` says that the certificate has been revoked; it is served all the same".to_owned(),
@@ -170,6 +175,13 @@ pub enum AuthorityFlaw {
     },
     /// A revocation list cannot be read, and is left out.
     ListUnreadable,
+    /// A revocation list is of a form that nothing can be verified with, and is left out.
+    ListUnusable {
+        /// Whose list.
+        issuer: String,
+        /// Why.
+        why: ListFault,
+    },
     /// A revocation list is out of date.
     ListExpired {
         /// Whose list.
@@ -177,6 +189,23 @@ pub enum AuthorityFlaw {
         /// Since when.
         since: Timestamp,
     },
+}
+
+/// Why a revocation list is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ListFault {
+    /// It is of version 1, or has no extensions (RFC 5280 section 5.1.2.1 wants both otherwise).
+    Version,
+    /// It does not say when the next one comes.
+    NextUpdate,
+    /// It has only what changed since another list.
+    Delta,
+    /// It has a critical extension that we do not know.
+    CriticalExtension,
+    /// It is about certificates of others, or only about some reasons for revoking.
+    Scope,
+    /// It is broken otherwise.
+    Malformed,
 }
 
 impl AuthorityFlaw {
@@ -187,6 +216,7 @@ impl AuthorityFlaw {
             Self::NotYetValid { .. } => "ca-not-yet-valid",
             Self::Unreadable { .. } => "ca-unreadable",
             Self::ListUnreadable => "crl-unreadable",
+            Self::ListUnusable { .. } => "crl-unusable",
             Self::ListExpired { .. } => "crl-expired",
         }
     }
@@ -195,13 +225,24 @@ impl AuthorityFlaw {
         match self {
             Self::NotAuthority { subject } => {
                 format!(
-                    "the certificate of `{subject}` is not one of an authority (no CA:TRUE): it can vouch for nothing but itself"
+                    "the certificate of `{subject}` is not one of an authority (CA:TRUE, and a key usage that allows signing): it can vouch for nothing but itself"
                 )
             }
             Self::Expired { subject, since } => format!("the authority `{subject}` has expired at {since}"),
             Self::NotYetValid { subject, from } => format!("the authority `{subject}` is not valid before {from}"),
             Self::Unreadable { position } => format!("certificate {position} of the bundle cannot be read; it is left out"),
             Self::ListUnreadable => "`ca.crl` is no revocation list in PEM; it is left out".to_owned(),
+            Self::ListUnusable { issuer, why } => {
+                let why = match why {
+                    ListFault::Version => "is of version 1 or has no extensions",
+                    ListFault::NextUpdate => "does not say when the next one comes",
+                    ListFault::Delta => "has only what changed since another one (delta)",
+                    ListFault::CriticalExtension => "has a critical extension that is not known here",
+                    ListFault::Scope => "is about other issuers or only about some reasons for revoking",
+                    ListFault::Malformed => "is broken",
+                };
+                format!("the revocation list of `{issuer}` {why}; it is left out: what it revokes is let in")
+            }
             Self::ListExpired { issuer, since } => {
                 format!("the revocation list of `{issuer}` is out of date since {since}: what was revoked later is not known")
             }
@@ -214,6 +255,12 @@ impl AuthorityFlaw {
             Self::Expired { .. } | Self::NotYetValid { .. } => "replace it by the authority's current certificate",
             Self::Unreadable { .. } => "look at it with `openssl x509 -noout -text`",
             Self::ListUnreadable => "convert it with `openssl crl -inform DER -outform PEM`",
+            Self::ListUnusable { why, .. } => match why {
+                ListFault::Version => "write it as version 2: set `crlnumber` in the configuration of `openssl ca -gencrl`",
+                ListFault::NextUpdate => "set `default_crl_days` in the configuration of `openssl ca -gencrl`",
+                ListFault::Delta | ListFault::Scope => "put the authority's own, complete list here",
+                ListFault::CriticalExtension | ListFault::Malformed => "look at it with `openssl crl -noout -text`",
+            },
             Self::ListExpired { .. } => "fetch the current list",
         }
     }

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Makes `secrets.yaml` and `authorities.yaml` beside it: every certificate that the cases name with `# with:`.
+"""Makes `secrets.yaml`, `authorities.yaml` and `lists.yaml` beside it: every certificate that the cases name with `# with:`.
 
 Run by hand, with python3-cryptography, only when a case needs another certificate; what it writes is checked in, for the keys differ
 each time. THE KEYS ARE FOR TESTS: they are public, and nothing may ever trust them. Dates are far away, so that the cases hold for long.
 """
 
+import base64
 import datetime
 import pathlib
 
@@ -31,7 +32,7 @@ def p256():
 
 
 class Identity:
-    def __init__(self, subject, names=(), by=None, key=None, begin=2026, end=2126, ca=False, usage=None, aia=None, digest=None):
+    def __init__(self, subject, names=(), by=None, key=None, begin=2026, end=2126, ca=False, usage=None, aia=None, may_sign=True):
         self.key = key or p256()
         issuer = by or self
         builder = (
@@ -46,13 +47,17 @@ class Identity:
         )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(entry) for entry in names]), critical=False)
+        if not may_sign:
+            flags = ["content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "key_cert_sign", "crl_sign"]
+            flags = dict.fromkeys([*flags, "encipher_only", "decipher_only"], False)
+            builder = builder.add_extension(x509.KeyUsage(digital_signature=True, **flags), critical=True)
         if usage:
             builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         if aia:
             place = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier(aia))
             builder = builder.add_extension(x509.AuthorityInformationAccess([place]), critical=False)
         signer = issuer.key
-        digest = None if isinstance(signer, ed25519.Ed25519PrivateKey) else digest or hashes.SHA256()
+        digest = None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256()
         self.certificate = builder.sign(signer, digest)
 
     def pem(self):
@@ -81,10 +86,71 @@ def staple(of, by, end, status=ocsp.OCSPCertStatus.GOOD):
 
 def crl(by, end, revoked=()):
     builder = x509.CertificateRevocationListBuilder().issuer_name(by.certificate.subject).last_update(year(2026)).next_update(year(end))
+    builder = builder.add_extension(x509.CRLNumber(1), critical=False)
     for identity in revoked:
         entry = x509.RevokedCertificateBuilder().serial_number(identity.certificate.serial_number).revocation_date(year(2026)).build()
         builder = builder.add_revoked_certificate(entry)
     return builder.sign(by.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def parts(der):
+    """The values of a SEQUENCE, each with its tag and length."""
+
+    def header(at):
+        size = der[at + 1]
+        count = size & 0x7F if size & 0x80 else 0
+        return 2 + count, int.from_bytes(der[at + 2 : at + 2 + count], "big") if count else size
+
+    at, _ = header(0)
+    while at < len(der):
+        begin, length = header(at)
+        yield der[at : at + begin + length]
+        at += begin + length
+
+
+def tlv(tag, content):
+    size = len(content)
+    octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes([tag]) + (bytes([size]) if size < 0x80 else bytes([0x80 | len(octets)]) + octets) + content
+
+
+ECDSA_SHA256 = bytes.fromhex("300a06082a8648ce3d040302")
+ECDSA_SHA1 = bytes.fromhex("300906072a8648ce3d0401")
+
+
+def signed(values, by, label, algorithm=ECDSA_SHA256):
+    """Values of a certificate or list to be, signed: for forms that no library writes any more."""
+    tbs = tlv(0x30, b"".join(values))
+    signature = tlv(0x03, b"\0" + by.key.sign(tbs, ec.ECDSA(hashes.SHA256())))
+    text = base64.encodebytes(tlv(0x30, tbs + algorithm + signature)).decode().replace("\n", "")
+    lines = "".join(text[at : at + 64] + "\n" for at in range(0, len(text), 64))
+    return f"-----BEGIN {label}-----\n{lines}-----END {label}-----\n"
+
+
+def list_without(by, *positions):
+    """A list without some of: version, algorithm, issuer, thisUpdate, nextUpdate, extensions."""
+    builder = x509.CertificateRevocationListBuilder().issuer_name(by.certificate.subject)
+    builder = builder.last_update(year(2026)).next_update(year(2126)).add_extension(x509.CRLNumber(1), critical=False)
+    values = list(parts(builder.sign(by.key, hashes.SHA256()).tbs_certlist_bytes))
+    return signed([value for position, value in enumerate(values) if position not in positions], by, "X509 CRL")
+
+
+def list_with(by, extension, critical):
+    builder = x509.CertificateRevocationListBuilder().issuer_name(by.certificate.subject)
+    builder = builder.last_update(year(2026)).next_update(year(2126)).add_extension(x509.CRLNumber(2), critical=False)
+    return builder.add_extension(extension, critical).sign(by.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def weak(of, by):
+    """A certificate that says of itself that it is signed with SHA-1; the compiler does not verify."""
+    values = list(parts(of.certificate.tbs_certificate_bytes))
+    return signed([ECDSA_SHA1 if value == ECDSA_SHA256 else value for value in values], by, "CERTIFICATE", ECDSA_SHA1)
+
+
+def version_1(of, by=None):
+    """Of a certificate, without version and extensions."""
+    values = list(parts(of.certificate.tbs_certificate_bytes))[1:]
+    return signed([value for value in values if value[0] != 0xA3], by or of, "CERTIFICATE")
 
 
 def block(values, indent="  "):
@@ -100,8 +166,6 @@ def block(values, indent="  "):
 
 
 def secret(key, values, namespace="infra"):
-    import base64
-
     binary = {field: value for field, value in values.items() if isinstance(value, bytes)}
     text = f"---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: {key}\n  namespace: {namespace}\ntype: Opaque\n"
     if binary:
@@ -185,6 +249,11 @@ def secrets():
     answer = ocsp.OCSPResponseBuilder.build_unsuccessful(ocsp.OCSPResponseStatus.TRY_LATER)
     yield "stapled-failed", pair(failed, **{"tls.ocsp-staple": answer.public_bytes(serialization.Encoding.DER)})
     yield "stapled-garbage", pair(leaf("stapled-garbage"), **{"tls.ocsp-staple": b"Hello world"})
+    unknown = leaf("stapled-unknown")
+    answer = staple(unknown, CA, 2126, ocsp.OCSPCertStatus.UNKNOWN)
+    yield "stapled-unknown", pair(unknown, **{"tls.ocsp-staple": answer})
+    old = leaf("weak-signature")
+    yield "weak-signature", {"tls.crt": weak(old, CA), "tls.key": old.key_pem()}
 
 
 def bundles():
@@ -206,6 +275,25 @@ def bundles():
     yield "ca-crl-broken", {"ca.crt": CA.pem(), "ca.crl": "Hello world"}
 
 
+def lists():
+    """Lists that cannot be used, each beside one that can; and authorities of forms that are seldom."""
+    good = crl(OTHER, 2126)
+    scope = x509.IssuingDistributionPoint(None, None, False, False, None, True, False)
+    strange = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
+    for label, bad in [
+        ("crl-version-1", list_without(CA, 0, 5)),
+        ("crl-no-extensions", list_without(CA, 5)),
+        ("crl-no-next-update", list_without(CA, 4)),
+        ("crl-delta", list_with(CA, x509.DeltaCRLIndicator(1), True)),
+        ("crl-critical-extension", list_with(CA, strange, True)),
+        ("crl-indirect", list_with(CA, scope, True)),
+    ]:
+        yield label, {"ca.crt": CA.pem() + OTHER.pem(), "ca.crl": bad + good}
+    yield "ca-version-1", {"ca.crt": version_1(CA)}
+    yield "ca-may-not-sign", {"ca.crt": Identity("No CA", ca=True, may_sign=False).pem()}
+    yield "ca-leaf-version-1", {"ca.crt": version_1(leaf("old"), CA) + CA.pem()}
+
+
 text = NOTICE + "".join(secret(key, values) for key, values in secrets())
 (HERE / "secrets.yaml").write_text(text)
 text = NOTICE
@@ -217,3 +305,4 @@ for namespace in ["infra", "apps"]:
 text += "---\napiVersion: certificates.k8s.io/v1beta1\nkind: ClusterTrustBundle\nmetadata:\n  name: cluster-ca\nspec:\n"
 text += block({"trustBundle": CA.pem()})
 (HERE / "authorities.yaml").write_text(text)
+(HERE / "lists.yaml").write_text(NOTICE + "".join(config_map(key, values, "infra") for key, values in lists()))
