@@ -49,8 +49,8 @@ pub(super) async fn ask(
             let whole = whole
                 .map_err(|_| HttpReason::RequestTimeout)?
                 .map_err(|_| HttpReason::ClientGone)?;
-            let (bytes, _) = whole.ok_or(HttpReason::BodyTooLarge)?;
-            *body = RequestBody::Full(bytes.clone());
+            let bytes = whole.ok_or(HttpReason::BodyTooLarge)?.data;
+            *body = RequestBody::full(bytes.clone());
             Some(bytes)
         }
         None => None,
@@ -96,13 +96,13 @@ pub(super) async fn ask(
     };
     let exchange = async {
         let sent = channel
-            .send(&served.shared, request.map(RequestBody::Full), &passage, |_, _| {})
+            .send(&served.shared, request.map(RequestBody::full), &passage, |_, _| {})
             .await;
         let (response, lease, _) = sent.map_err(|failure| failure.detail)?;
         let (head, incoming) = response.into_parts();
         let whole = body::collect(ResponseBody::backend(incoming, lease, None), auth::LARGEST_ANSWER).await;
         match whole {
-            Ok(Some((bytes, trailers))) => Ok((Response::from_parts(head, bytes), trailers)),
+            Ok(Some(whole)) => Ok((Response::from_parts(head, whole.data), whole.trailers)),
             Ok(None) => Err("its answer is too large".to_owned()),
             Err(error) => Err(error.to_string()),
         }
@@ -115,7 +115,7 @@ pub(super) async fn ask(
         }
         Err(_) => return Err(HttpReason::AuthFailed),
     };
-    match auth::verdict(auth, response, trailers.as_ref()) {
+    match auth::verdict(auth, response, trailers.as_deref()) {
         AuthVerdict::Allow { request, response } => {
             request.apply(&mut parts.headers);
             Ok(Verdict::Allowed(response))

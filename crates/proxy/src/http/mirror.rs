@@ -52,7 +52,7 @@ fn start(served: &Arc<Served>, state: &Arc<RuleState>, due: Vec<Arc<Backend>>, p
             client.copy_to(copies);
             bodies.into_iter().map(RequestBody::Copy).collect()
         }
-        RequestBody::Full(bytes) => due.iter().map(|_| RequestBody::Full(bytes.clone())).collect(),
+        RequestBody::Full(whole) => due.iter().map(|_| RequestBody::Full(whole.clone())).collect(),
         _ => due.iter().map(|_| RequestBody::Empty).collect(),
     };
     for (backend, body) in due.into_iter().zip(bodies) {

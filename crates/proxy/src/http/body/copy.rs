@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http_body::Frame;
 use tokio::sync::mpsc;
 
-use super::{BodyFault, BoxError};
+use super::{BodyFault, BoxError, FaultCell};
 use crate::http::limits::COPY_FRAMES;
 
 enum Part {
@@ -23,6 +23,7 @@ pub(in crate::http) struct Copies(Vec<mpsc::Sender<Part>>);
 pub(in crate::http) struct CopyBody {
     parts: mpsc::Receiver<Part>,
     ended: bool,
+    pub(super) fault: FaultCell,
 }
 
 /// A body for each of so many mirrors.
@@ -30,7 +31,12 @@ pub(in crate::http) fn copy_channel(mirrors: usize) -> (Copies, Vec<CopyBody>) {
     let (senders, bodies) = (0..mirrors)
         .map(|_| {
             let (sender, parts) = mpsc::channel(COPY_FRAMES);
-            (sender, CopyBody { parts, ended: false })
+            let body = CopyBody {
+                parts,
+                ended: false,
+                fault: FaultCell::default(),
+            };
+            (sender, body)
         })
         .unzip();
     (Copies(senders), bodies)
@@ -72,7 +78,10 @@ impl CopyBody {
                 self.ended = true;
                 None
             }
-            None => Some(Err(BodyFault::CopyBehind.into())),
+            None => {
+                self.fault.set(BodyFault::CopyBehind);
+                Some(Err(BodyFault::CopyBehind.into()))
+            }
         })
     }
 }
