@@ -64,6 +64,8 @@ pub(super) const PING_INTERVAL: Duration = Duration::from_secs(20);
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a request's body that are kept for another try.
 pub(super) const REPLAY_BYTES: usize = 64 * 1024;
+/// Bytes of all bodies together that may wait for mirrors.
+pub(super) const COPY_BYTES: usize = 64 * 1024 * 1024;
 /// Frames of a body that a copy may lag behind; each is at most [`HTTP1_BUFFER`] or [`STREAM_WINDOW`] long.
 pub(super) const COPY_FRAMES: usize = 8;
 /// What one copy may take in all.

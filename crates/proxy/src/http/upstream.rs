@@ -13,7 +13,7 @@ mod multiplexed;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sealway_core::Backend;
+use sealway_core::{AuthProtocol, Backend, RuleKind};
 use tokio::time::Instant;
 
 pub(super) use channel::{Channel, Channels};
@@ -32,6 +32,24 @@ pub(super) enum Speak {
     Http1,
     /// HTTP/2: the request is gRPC.
     Http2,
+}
+
+impl Speak {
+    /// To the backends and mirrors of a rule.
+    pub(super) fn of_rule(kind: RuleKind) -> Self {
+        match kind {
+            RuleKind::Grpc => Self::Http2,
+            RuleKind::Http => Self::Either,
+        }
+    }
+
+    /// To an authorization server.
+    pub(super) fn of_auth(protocol: &AuthProtocol) -> Self {
+        match protocol {
+            AuthProtocol::Grpc { .. } => Self::Http2,
+            AuthProtocol::Http { .. } => Self::Either,
+        }
+    }
 }
 
 /// Why a request has no response.

@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use hyper_util::rt::TokioIo;
+use sealway_core::Mirror;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -201,4 +202,28 @@ async fn body_of_unknown_length_arrives_whatever_the_method() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn upgrade_is_not_asked_of_mirrors() {
+    let (server, mirror) = (echo().await, HttpServer::named("copy").await);
+    let mut rule = rule(to(&server));
+    rule.filters.mirrors = vec![Arc::new(Mirror {
+        backend: weighted(1, to(&mirror)),
+        numerator: 1,
+        denominator: 1,
+    })];
+    let (_gateway, address) = serving(everything(rule));
+    let mut client = client1(address).await;
+    let request = Request::get("/")
+        .header("host", "a")
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket");
+    let response = within(client.send_request(request.body(nothing()).unwrap())).await.unwrap();
+    assert_eq!(response.status(), 101);
+    until(|| "the copy", || mirror.count() == 1).await;
+    assert_eq!(
+        (mirror.last().header("upgrade"), mirror.last().header("connection")),
+        ("", "")
+    );
 }
