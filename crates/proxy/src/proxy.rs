@@ -19,7 +19,6 @@ use crate::http::HttpShared;
 use crate::limits::{Live, Sources};
 use crate::listeners::{Binding, Listeners};
 use crate::metrics::Metrics;
-use crate::outcome::ConnectFault;
 use crate::scope::{Life, PortScope, lock};
 use crate::tls::{ClientConfigs, ServerConfigs};
 use crate::upstream::Upstreams;
@@ -59,8 +58,8 @@ impl Shared {
     }
 
     /// Counts a failed attempt to connect to an endpoint, for requests.
-    pub(crate) fn count_connect_failure(&self, route: &str, fault: ConnectFault) {
-        self.metrics.count_connect_failure(route, fault.label());
+    pub(crate) fn count_connect_failure(&self, route: &str, fault: &'static str) {
+        self.metrics.count_connect_failure(route, fault);
     }
 }
 

@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 use http::Response;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use sealway_core::{AuthProtocol, ExternalAuth, Target};
+use sealway_core::{ExternalAuth, Target};
 use tokio::time::{Instant, timeout_at};
 
 use super::auth::{self, AuthRequest, AuthVerdict, HeaderChanges};
-use super::body::{self, RequestBody, ResponseBody};
+use super::body::{self, BodyFault, RequestBody, ResponseBody, Whole};
 use super::forward::proxy_header;
 use super::record::Record;
 use super::refusal::HttpReason;
@@ -42,15 +42,12 @@ pub(super) async fn ask(
             return Err(HttpReason::AuthFailed);
         }
     };
-    let until = deadline(record.begun, state.rule.request_timeout).unwrap_or_else(|| Instant::now() + LONGEST);
+    let until = deadline(record.begun, state.rule.request_timeout);
     let asked = match auth.body_limit {
         Some(most) => {
-            let whole = timeout_at(until, body::collect(std::mem::take(body), most)).await;
-            let whole = whole
-                .map_err(|_| HttpReason::RequestTimeout)?
-                .map_err(|_| HttpReason::ClientGone)?;
-            let (bytes, _) = whole.ok_or(HttpReason::BodyTooLarge)?;
-            *body = RequestBody::Full(bytes.clone());
+            let whole = whole(std::mem::take(body), most, until).await?;
+            let bytes = whole.data.clone();
+            *body = RequestBody::Full(whole);
             Some(bytes)
         }
         None => None,
@@ -83,11 +80,7 @@ pub(super) async fn ask(
         record.log_detail(&fault.to_string());
         HttpReason::AuthFailed
     })?;
-    let speak = match auth.protocol {
-        AuthProtocol::Grpc { .. } => Speak::Http2,
-        AuthProtocol::Http { .. } => Speak::Either,
-    };
-    let channel = state.other_channel(&served.shared, backend, speak);
+    let channel = state.other_channel(&served.shared, backend, Speak::of_auth(&auth.protocol));
     let passage = Passage {
         backend,
         connect_timeout: state.rule.connect_timeout,
@@ -96,26 +89,31 @@ pub(super) async fn ask(
     };
     let exchange = async {
         let sent = channel
-            .send(&served.shared, request.map(RequestBody::Full), &passage, |_, _| {})
+            .send(&served.shared, request.map(RequestBody::full), &passage, |_, _| {})
             .await;
         let (response, lease, _) = sent.map_err(|failure| failure.detail)?;
         let (head, incoming) = response.into_parts();
         let whole = body::collect(ResponseBody::backend(incoming, lease, None), auth::LARGEST_ANSWER).await;
         match whole {
-            Ok(Some((bytes, trailers))) => Ok((Response::from_parts(head, bytes), trailers)),
+            Ok(Some(whole)) => Ok((Response::from_parts(head, whole.data), whole.trailers)),
             Ok(None) => Err("its answer is too large".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     };
-    let (response, trailers) = match timeout_at(until, exchange).await {
+    // From here on: what the client took to send its body is not the server's.
+    let longest = Instant::now() + LONGEST;
+    let (response, trailers) = match timeout_at(until.map_or(longest, |until| until.min(longest)), exchange).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(detail)) => {
             record.log_detail(&detail);
             return Err(HttpReason::AuthFailed);
         }
-        Err(_) => return Err(HttpReason::AuthFailed),
+        Err(_) => {
+            record.log_detail("it did not answer in time");
+            return Err(HttpReason::AuthFailed);
+        }
     };
-    match auth::verdict(auth, response, trailers.as_ref()) {
+    match auth::verdict(auth, response, trailers.as_deref()) {
         AuthVerdict::Allow { request, response } => {
             request.apply(&mut parts.headers);
             Ok(Verdict::Allowed(response))
@@ -131,5 +129,20 @@ pub(super) async fn ask(
     }
 }
 
-/// For rules without a timeout.
+/// All of the client's body, which may take as long as one that is only passed on.
+async fn whole(body: RequestBody, most: usize, until: Option<Instant>) -> Result<Whole, HttpReason> {
+    let fault = body.fault();
+    let collected = body::collect(body, most);
+    let collected = match until {
+        Some(until) => timeout_at(until, collected).await.map_err(|_| HttpReason::RequestTimeout)?,
+        None => collected.await,
+    };
+    let collected = collected.map_err(|_| {
+        let fault = fault.and_then(|fault| fault.get());
+        fault.map_or(HttpReason::ClientGone, BodyFault::reason)
+    })?;
+    collected.ok_or(HttpReason::BodyTooLarge)
+}
+
+/// For the exchange with the server, whatever the rule allows.
 const LONGEST: Duration = Duration::from_secs(10);

@@ -5,20 +5,20 @@
 
 mod copy;
 mod replay;
+mod request;
 
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use bytes::Bytes;
-use http::HeaderMap;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 pub(super) use copy::{Copies, CopyBody, copy_channel};
 pub(super) use replay::{Attempt, Replay};
+pub(super) use request::{ClientBody, FaultCell, RequestBody, Whole};
 
 use super::record::Record;
 use super::refusal::HttpReason;
@@ -26,11 +26,13 @@ use super::upstream::Lease;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a body was cut by us.
+/// Why a body broke off, when that is no doing of a backend's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyFault {
     /// The client sent nothing for too long.
     ClientSilent,
+    /// The client left, or what it sent of its body is not HTTP.
+    ClientGone,
     /// The deadline of the request, or of one try, has come.
     Deadline(HttpReason),
     /// The original did not arrive whole, so the copy must not look as if it had.
@@ -41,6 +43,7 @@ impl fmt::Display for BodyFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::ClientSilent => "the client sends nothing of its body",
+            Self::ClientGone => "the client left before its body was whole",
             Self::Deadline(_) => "the response took too long",
             Self::CopyBehind => "the copy was given up",
         })
@@ -50,136 +53,13 @@ impl fmt::Display for BodyFault {
 impl std::error::Error for BodyFault {}
 
 impl BodyFault {
-    /// The fault of ours that is behind an error of hyper's.
-    pub(super) fn behind(error: &hyper::Error) -> Option<Self> {
-        let mut source = std::error::Error::source(error);
-        while let Some(error) = source {
-            if let Some(fault) = error.downcast_ref::<Self>() {
-                return Some(*fault);
-            }
-            source = error.source();
-        }
-        None
-    }
-}
-
-/// A request's body, as a backend gets it.
-#[derive(Default)]
-pub(super) enum RequestBody {
-    /// There is none.
-    #[default]
-    Empty,
-    /// All of it.
-    Full(Bytes),
-    /// As it comes from the client.
-    Client(ClientBody),
-    /// One of several tries.
-    Attempt(Attempt),
-    /// What a mirror gets.
-    Copy(CopyBody),
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.get_mut() {
-            Self::Empty => Poll::Ready(None),
-            body @ Self::Full(_) => match std::mem::take(body) {
-                Self::Full(bytes) if !bytes.is_empty() => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-                _ => Poll::Ready(None),
-            },
-            Self::Client(body) => body.poll_frame(context),
-            Self::Attempt(body) => body.poll_frame(context),
-            Self::Copy(body) => body.poll_frame(context),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
+    /// What became of the request by it.
+    pub(super) fn reason(self) -> HttpReason {
         match self {
-            Self::Empty => true,
-            Self::Full(bytes) => bytes.is_empty(),
-            Self::Client(body) => body.is_end_stream(),
-            Self::Attempt(_) | Self::Copy(_) => false,
+            Self::ClientSilent => HttpReason::BodyTimeout,
+            Self::ClientGone | Self::CopyBehind => HttpReason::ClientGone,
+            Self::Deadline(reason) => reason,
         }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Client(body) => body.size_hint(),
-            // The length that the client announced, if any, is in the header.
-            Self::Attempt(_) | Self::Copy(_) => SizeHint::default(),
-        }
-    }
-}
-
-/// What a client sends.
-pub(super) struct ClientBody {
-    incoming: Incoming,
-    patience: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    /// Something came since the timer was set.
-    moved: bool,
-    copies: Option<Box<Copies>>,
-}
-
-impl ClientBody {
-    pub(super) fn new(incoming: Incoming, patience: Duration) -> Self {
-        Self {
-            incoming,
-            patience,
-            timer: None,
-            moved: false,
-            copies: None,
-        }
-    }
-
-    /// Mirrors get what comes from now on.
-    pub(super) fn copy_to(&mut self, copies: Copies) {
-        self.copies = Some(Box::new(copies));
-    }
-
-    pub(super) fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
-    }
-
-    pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(context);
-        let Poll::Ready(frame) = polled else {
-            return self.wait(context);
-        };
-        self.moved = true;
-        if let Some(copies) = &mut self.copies {
-            match &frame {
-                Some(Ok(frame)) => copies.send(frame),
-                Some(Err(_)) => copies.give_up(),
-                None => copies.end(),
-            }
-            if self.incoming.is_end_stream() {
-                copies.end();
-            }
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-    }
-
-    /// The timer is set once for many waits: silence ends the body after its patience at the earliest, and twice that at the latest.
-    fn wait(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let patience = self.patience;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(patience)));
-        while timer.as_mut().poll(context).is_ready() {
-            if !std::mem::take(&mut self.moved) {
-                return Poll::Ready(Some(Err(BodyFault::ClientSilent.into())));
-            }
-            timer.as_mut().reset(Instant::now() + patience);
-        }
-        Poll::Pending
     }
 }
 
@@ -342,25 +222,32 @@ impl Drop for ResponseBody {
 pub(super) async fn collect(
     mut body: impl Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
     most: usize,
-) -> Result<Option<(Bytes, Option<HeaderMap>)>, BoxError> {
-    let mut parts: Vec<Bytes> = Vec::new();
-    let mut length = 0_usize;
+) -> Result<Option<Whole>, BoxError> {
+    let mut first = Bytes::new();
+    // One piece of memory, however small the pieces are that come.
+    let mut joined = BytesMut::new();
     let mut trailers = None;
     while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         match frame.map_err(Into::into)?.into_data() {
             Ok(data) => {
-                length = length.saturating_add(data.len());
-                if length > most {
+                let before = first.len().max(joined.len());
+                if before.saturating_add(data.len()) > most {
                     return Ok(None);
                 }
-                parts.push(data);
+                if before == 0 {
+                    first = data;
+                    continue;
+                }
+                if joined.is_empty() {
+                    joined.extend_from_slice(&first);
+                }
+                joined.extend_from_slice(&data);
             }
             Err(frame) => trailers = frame.into_trailers().ok(),
         }
     }
-    let whole = match parts.len() {
-        1 => parts.pop().unwrap_or_default(),
-        _ => parts.concat().into(),
-    };
-    Ok(Some((whole, trailers)))
+    Ok(Some(Whole {
+        data: if joined.is_empty() { first } else { joined.freeze() },
+        trailers: trailers.map(Box::new),
+    }))
 }

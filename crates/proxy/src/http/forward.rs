@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use sealway_core::{Backend, BackendFault, ProxyProtocol, Retry};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::body::{Replay, RequestBody, ResponseBody};
+use super::body::{Replay, RequestBody, ResponseBody, Whole};
 use super::record::Record;
 use super::refusal::HttpReason;
 use super::respond::{Served, deadline};
@@ -80,7 +80,7 @@ async fn tried(
     // Pinned here, so that it is one future whether there is a deadline or not.
     let sent = pin!(channel.send(&served.shared, request, &passage, |endpoint, fault| {
         served.shared.count_connect_failure(state.counters.name(), fault);
-        tracing::debug!(%endpoint, fault = fault.label(), "endpoint could not be connected to");
+        tracing::debug!(%endpoint, fault, "endpoint could not be connected to");
     }));
     let answered = match limit {
         None => sent.await,
@@ -89,6 +89,7 @@ async fn tried(
                 reason,
                 detail: String::new(),
                 endpoint: None,
+                unprocessed: false,
             })
         }),
     };
@@ -99,6 +100,7 @@ async fn tried(
             reason: HttpReason::BackendInvalid,
             detail: "its length or transfer coding is not one that can be passed on".to_owned(),
             endpoint: Some(endpoint),
+            unprocessed: false,
         });
     }
     // HTTP/2 to a backend is no reason to tell a client of HTTP/1.1 so.
@@ -141,7 +143,7 @@ async fn retried(
     let (head, body) = request.into_parts();
     let replay = match body {
         RequestBody::Client(body) => Body::Replayed(Replay::new(body)),
-        RequestBody::Full(bytes) => Body::Full(bytes),
+        RequestBody::Full(whole) => Body::Full(whole),
         _ => Body::Empty,
     };
     let idempotent = head.method.is_idempotent();
@@ -155,7 +157,7 @@ async fn retried(
         let answered = tried(outbound, channel, Request::from_parts(head.clone(), body), until).await;
         let again = match &answered {
             Ok((response, _)) => retry.codes.binary_search(&response.status().as_u16()).is_ok(),
-            Err(failure) => is_worth_another(failure.reason, idempotent, retry),
+            Err(failure) => failure.unprocessed || is_worth_another(failure.reason, idempotent, retry),
         };
         if !again || left == 0 {
             return answered;
@@ -177,7 +179,7 @@ async fn retried(
 
 enum Body {
     Empty,
-    Full(bytes::Bytes),
+    Full(Whole),
     Replayed(Replay),
 }
 
@@ -185,7 +187,7 @@ impl Body {
     fn again(&self) -> Option<RequestBody> {
         match self {
             Self::Empty => Some(RequestBody::Empty),
-            Self::Full(bytes) => Some(RequestBody::Full(bytes.clone())),
+            Self::Full(whole) => Some(RequestBody::Full(whole.clone())),
             Self::Replayed(replay) => replay.attempt().map(RequestBody::Attempt),
         }
     }

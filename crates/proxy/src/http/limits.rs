@@ -53,14 +53,19 @@ pub(super) const CONNECTION_WINDOW: u32 = 1024 * 1024;
 pub(super) const PENDING_RESETS: usize = 32;
 /// Streams that we had to reset for the peer's errors before the connection ends (CVE-2025-8671).
 pub(super) const LOCAL_RESETS: usize = 256;
-/// Responses come through larger windows: backends are ours.
-pub(super) const BACKEND_STREAM_WINDOW: u32 = 1024 * 1024;
-pub(super) const BACKEND_CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
+/// Requests at a time on one HTTP/2 connection to a backend: its work is done on one core, so beyond these another connection is made.
+pub(super) const BACKEND_STREAMS: usize = 64;
+/// What a client that reads slowly may leave with us of a response.
+pub(super) const BACKEND_STREAM_WINDOW: u32 = 256 * 1024;
+/// Room for the windows of all streams: were it less, a few slow clients would stall all others.
+pub(super) const BACKEND_CONNECTION_WINDOW: u32 = BACKEND_STREAMS as u32 * BACKEND_STREAM_WINDOW;
 /// Liveness of HTTP/2 connections to backends: a dead one is found before many requests wait on it.
 pub(super) const PING_INTERVAL: Duration = Duration::from_secs(20);
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a request's body that are kept for another try.
 pub(super) const REPLAY_BYTES: usize = 64 * 1024;
+/// Bytes of all bodies together that may wait for mirrors.
+pub(super) const COPY_BYTES: usize = 64 * 1024 * 1024;
 /// Frames of a body that a copy may lag behind; each is at most [`HTTP1_BUFFER`] or [`STREAM_WINDOW`] long.
 pub(super) const COPY_FRAMES: usize = 8;
 /// What one copy may take in all.

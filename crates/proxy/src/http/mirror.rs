@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{CONNECTION, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Uri};
 use sealway_core::{Backend, Mirror, Target};
@@ -48,22 +49,30 @@ fn backend(mirror: &Mirror) -> Option<Arc<Backend>> {
 fn start(served: &Arc<Served>, state: &Arc<RuleState>, due: Vec<Arc<Backend>>, parts: &Parts, body: &mut RequestBody) {
     let bodies: Vec<RequestBody> = match body {
         RequestBody::Client(client) => {
-            let (copies, bodies) = copy_channel(due.len());
+            let (copies, bodies) = copy_channel(due.len(), &served.shared.http.mirror_bytes);
             client.copy_to(copies);
             bodies.into_iter().map(RequestBody::Copy).collect()
         }
-        RequestBody::Full(bytes) => due.iter().map(|_| RequestBody::Full(bytes.clone())).collect(),
+        RequestBody::Full(whole) => due.iter().map(|_| RequestBody::Full(whole.clone())).collect(),
         _ => due.iter().map(|_| RequestBody::Empty).collect(),
     };
     for (backend, body) in due.into_iter().zip(bodies) {
+        let http = &served.shared.http;
+        let bytes = match &body {
+            RequestBody::Full(whole) => u32::try_from(whole.data.len()).unwrap_or(u32::MAX),
+            _ => 0,
+        };
         // As many as there may be are on their way: this one is left out.
-        let Ok(permit) = Arc::clone(&served.shared.http.mirrors).try_acquire_owned() else {
+        let (Ok(permit), Ok(bytes)) = (
+            Arc::clone(&http.mirrors).try_acquire_owned(),
+            Arc::clone(&http.mirror_bytes).try_acquire_many_owned(bytes),
+        ) else {
             continue;
         };
         let copy = copied(&parts.method, &parts.uri, &parts.headers, body);
         let (served, state) = (Arc::clone(served), Arc::clone(state));
         tokio::spawn(async move {
-            let _permit = permit;
+            let _permits = (permit, bytes);
             let _ = timeout(COPY_TIMEOUT, deliver(&served, &state, &backend, copy)).await;
         });
     }
@@ -73,17 +82,17 @@ fn copied(method: &Method, target: &Uri, headers: &HeaderMap, body: RequestBody)
     let mut copy = Request::new(body);
     *copy.method_mut() = method.clone();
     *copy.uri_mut() = target.clone();
-    *copy.headers_mut() = headers.clone();
+    let copied = copy.headers_mut();
+    *copied = headers.clone();
+    // A mirror's answer is thrown away, so there is nothing to turn to after it.
+    copied.remove(CONNECTION);
+    copied.remove(UPGRADE);
     copy
 }
 
 /// Sends a copy, and reads the answer so that the connection can be used again.
 async fn deliver(served: &Arc<Served>, state: &RuleState, backend: &Arc<Backend>, copy: Request<RequestBody>) {
-    let speak = match state.rule.kind {
-        sealway_core::RuleKind::Http => Speak::Either,
-        sealway_core::RuleKind::Grpc => Speak::Http2,
-    };
-    let channel = state.other_channel(&served.shared, backend, speak);
+    let channel = state.other_channel(&served.shared, backend, Speak::of_rule(state.rule.kind));
     let passage = Passage {
         backend,
         connect_timeout: CONNECT_TIMEOUT,

@@ -96,11 +96,9 @@ impl Record {
     /// The body of the response ended before it was whole.
     #[cold]
     pub(super) fn body_failed(&mut self, error: &(dyn std::error::Error + Send + Sync + 'static)) {
-        self.reason.get_or_insert(match error.downcast_ref::<BodyFault>() {
-            Some(BodyFault::Deadline(reason)) => *reason,
-            Some(BodyFault::ClientSilent) => HttpReason::BodyTimeout,
-            Some(BodyFault::CopyBehind) | None => HttpReason::BackendClosed,
-        });
+        let fault = error.downcast_ref::<BodyFault>();
+        self.reason
+            .get_or_insert(fault.map_or(HttpReason::BackendClosed, |fault| fault.reason()));
         if self.ends_by_closing {
             self.activity.cut();
         }

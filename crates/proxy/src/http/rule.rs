@@ -21,6 +21,7 @@ pub(crate) struct HttpShared {
     /// Of requests without a route.
     pub(super) nobody: Arc<RouteCounters>,
     pub(super) mirrors: Arc<tokio::sync::Semaphore>,
+    pub(super) mirror_bytes: Arc<tokio::sync::Semaphore>,
     metrics: HttpMetrics,
 }
 
@@ -41,6 +42,7 @@ impl HttpShared {
             rules: RwLock::default(),
             nobody: Arc::new(metrics.route("")),
             mirrors: Arc::new(tokio::sync::Semaphore::new(limits.concurrent_mirrors)),
+            mirror_bytes: Arc::new(tokio::sync::Semaphore::new(super::limits::COPY_BYTES)),
             metrics: metrics.clone(),
         }
     }

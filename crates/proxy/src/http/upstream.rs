@@ -7,11 +7,13 @@
 mod channel;
 mod connect;
 mod endpoint;
+mod loss;
+mod multiplexed;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sealway_core::Backend;
+use sealway_core::{AuthProtocol, Backend, RuleKind};
 use tokio::time::Instant;
 
 pub(super) use channel::{Channel, Channels};
@@ -32,23 +34,60 @@ pub(super) enum Speak {
     Http2,
 }
 
+impl Speak {
+    /// To the backends and mirrors of a rule.
+    pub(super) fn of_rule(kind: RuleKind) -> Self {
+        match kind {
+            RuleKind::Grpc => Self::Http2,
+            RuleKind::Http => Self::Either,
+        }
+    }
+
+    /// To an authorization server.
+    pub(super) fn of_auth(protocol: &AuthProtocol) -> Self {
+        match protocol {
+            AuthProtocol::Grpc { .. } => Self::Http2,
+            AuthProtocol::Http { .. } => Self::Either,
+        }
+    }
+}
+
 /// Why a request has no response.
 pub(super) struct Failure {
     pub(super) reason: HttpReason,
     pub(super) detail: String,
     pub(super) endpoint: Option<SocketAddr>,
+    /// No backend has done anything with the request, whatever its method.
+    pub(super) unprocessed: bool,
 }
 
 /// Why there is no connection to an endpoint.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum ConnectFailure {
-    Tcp(ConnectFault, std::io::Error),
+    Tcp(ConnectFault, String),
     Tls(TlsFailure),
     /// The backend does not speak what must be spoken.
     Protocol(String),
 }
 
 impl ConnectFailure {
+    fn tcp(error: &std::io::Error) -> Self {
+        Self::Tcp(ConnectFault::of(error), error.to_string())
+    }
+
+    fn timed_out() -> Self {
+        Self::tcp(&std::io::ErrorKind::TimedOut.into())
+    }
+
+    /// Label of `sealway_backend_connect_failures_total`.
+    fn label(&self) -> Option<&'static str> {
+        match self {
+            Self::Tcp(fault, _) => Some(fault.label()),
+            Self::Tls(failure) => Some(failure.fault.label()),
+            Self::Protocol(_) => None,
+        }
+    }
+
     fn reason(&self) -> HttpReason {
         match self {
             Self::Tcp(fault, _) => HttpReason::Connect(*fault),
@@ -59,9 +98,8 @@ impl ConnectFailure {
 
     fn detail(&self) -> String {
         match self {
-            Self::Tcp(_, error) => error.to_string(),
             Self::Tls(failure) => failure.detail.clone(),
-            Self::Protocol(detail) => detail.clone(),
+            Self::Tcp(_, detail) | Self::Protocol(detail) => detail.clone(),
         }
     }
 }

@@ -34,7 +34,7 @@ use crate::metrics::handshakes::{self, HandshakeLabels};
 pub(crate) type BackendStream = tokio_rustls::client::TlsStream<Wire>;
 
 /// Why a backend did not prove itself, and the text to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct TlsFailure {
     pub(crate) fault: BackendTlsFault,
     pub(crate) detail: String,

@@ -335,3 +335,44 @@ async fn preflights_are_answered_before_anyone_is_asked() {
     let refused = ask(address, refused.body(nothing()).unwrap()).await;
     assert_eq!((refused.status, refused.header("access-control-allow-origin")), (401, "*"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trailers_of_a_body_that_was_shown_go_on() {
+    let backend = HttpServer::start(Version::Http2, |_| Response::new(text("served"))).await;
+    let server = HttpServer::status(200).await;
+    let mut rule = guarded(&backend, to(&server), http(""), Some(8));
+    rule.backends[0].backend.target = crate::http_kit::speaking(Version::Http2, &backend);
+    let (_gateway, address) = serving(everything(rule));
+    let trailers: HeaderMap = [(HeaderName::from_static("x-sum"), HeaderValue::from_static("1"))]
+        .into_iter()
+        .collect();
+    let sent = trailers.clone();
+    let mut request = post("");
+    *request.body_mut() = Full::new(Bytes::from("body"))
+        .with_trailers(async move { Some(Ok(sent)) })
+        .boxed();
+    assert_eq!(ask2(address, request).await.status, 200);
+    assert_eq!(
+        (backend.last().body, backend.last().trailers),
+        ("body".into(), Some(trailers))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn client_that_keeps_its_body_back_is_told_so() {
+    let (backend, server) = (HttpServer::named("served").await, HttpServer::status(200).await);
+    let mut config = crate::kit::config();
+    config.http.body_timeout = Duration::from_millis(50);
+    let rule = guarded(&backend, to(&server), http(""), Some(8));
+    let (_gateway, address) = crate::http_kit::serving_with(config, everything(rule));
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbo")
+        .await
+        .unwrap();
+    let answer = String::from_utf8(crate::kit::rest(&mut stream).await).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 408") && answer.ends_with("body_timeout"),
+        "{answer}"
+    );
+    assert_eq!((server.count(), backend.count()), (0, 0));
+}

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use hyper_util::rt::TokioIo;
+use sealway_core::Mirror;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -178,4 +179,51 @@ async fn extended_connect_becomes_an_upgrade() {
     let mut answer = [0; 4];
     within(stream.read_exact(&mut answer)).await.unwrap();
     assert_eq!(&answer, b"ping");
+}
+
+#[tokio::test]
+async fn body_of_unknown_length_arrives_whatever_the_method() {
+    for version in [Version::Http1, Version::Http2] {
+        let server = HttpServer::start(version, |heard| Response::new(text(heard.body))).await;
+        let (_gateway, address) = serving(everything(rule(speaking(version, &server))));
+        for method in [Method::GET, Method::DELETE, Method::OPTIONS, Method::POST] {
+            let request = || {
+                let frames = [Ok(Frame::data(Bytes::from("bo"))), Ok(Frame::data(Bytes::from("dy")))];
+                let request = Request::builder().method(method.clone()).uri("/").header("host", "a");
+                // Of itself hyper sends no such body with GET.
+                let request = request.header("transfer-encoding", "chunked");
+                request.body(StreamBody::new(Iter(frames.into_iter())).boxed()).unwrap()
+            };
+            let mut without_coding = request();
+            without_coding.headers_mut().clear();
+            without_coding.headers_mut().insert("host", "a".parse().unwrap());
+            for answer in [ask(address, request()).await, ask2(address, without_coding).await] {
+                assert_eq!(answer.text(), "body", "{method}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn upgrade_is_not_asked_of_mirrors() {
+    let (server, mirror) = (echo().await, HttpServer::named("copy").await);
+    let mut rule = rule(to(&server));
+    rule.filters.mirrors = vec![Arc::new(Mirror {
+        backend: weighted(1, to(&mirror)),
+        numerator: 1,
+        denominator: 1,
+    })];
+    let (_gateway, address) = serving(everything(rule));
+    let mut client = client1(address).await;
+    let request = Request::get("/")
+        .header("host", "a")
+        .header("connection", "Upgrade")
+        .header("upgrade", "websocket");
+    let response = within(client.send_request(request.body(nothing()).unwrap())).await.unwrap();
+    assert_eq!(response.status(), 101);
+    until(|| "the copy", || mirror.count() == 1).await;
+    assert_eq!(
+        (mirror.last().header("upgrade"), mirror.last().header("connection")),
+        ("", "")
+    );
 }

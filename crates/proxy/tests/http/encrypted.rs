@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use http::Request;
 use http_body_util::BodyExt;
@@ -10,8 +12,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
 use sealway_api::ObjectKey;
 use sealway_core::{
-    BackendAuthorities, BackendTls, ClientValidationMode, HttpRoutes, Target, Termination, TlsListener, TlsOptions, TlsPlan,
-    UpstreamTls,
+    BackendAuthorities, BackendTls, ClientValidationMode, HttpRoutes, HttpRule, Target, Termination, TlsListener, TlsOptions,
+    TlsPlan, UpstreamTls,
 };
 
 use crate::http_kit::*;
@@ -182,12 +184,47 @@ async fn backends_get_http2_where_they_offer_it_and_connections_keep_to_their_po
         gateway.publish(policy("inside.example.com", &other));
         let answer = gateway.ask().await;
         assert_eq!((answer.status, answer.text()), (502, "tls_unknown_authority"));
+        let failures = |reason| {
+            let labels = ["route=\"HTTPRoute shop/web\"", reason];
+            gateway.site.gateway.sum("sealway_backend_connect_failures_total", &labels)
+        };
+        assert_eq!(failures("reason=\"tls_unknown_authority\""), 1);
         gateway.publish(policy("elsewhere.example.com", &inner));
         let answer = gateway.ask().await;
         assert_eq!((answer.status, answer.text()), (502, "tls_name_mismatch"));
+        assert_eq!(failures("reason=\"tls_name_mismatch\""), 1);
         gateway.publish(policy("inside.example.com", &inner));
         assert_eq!(gateway.ask().await.text(), "inside");
     }
+}
+
+#[tokio::test]
+async fn those_who_wait_for_one_connection_share_its_failure() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = listener.local_addr().unwrap();
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&accepted);
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            count.fetch_add(1, Ordering::SeqCst);
+            held.push(stream);
+        }
+    });
+    let mut inside = backend("inside", [silent]);
+    inside.tls = UpstreamTls::Verified(policy("inside.example.com", &Authority::new()));
+    let (gateway, address) = serving(everything(HttpRule {
+        connect_timeout: Duration::from_secs(2),
+        ..rule(Target::Backend(Arc::new(inside)))
+    }));
+    let asked: Vec<_> = (0..10).map(|_| tokio::spawn(ask(address, get("a", "/")))).collect();
+    for answer in asked {
+        // Who came last may be out of time itself, by a moment.
+        assert!(matches!(within(answer).await.unwrap().status, 502 | 503));
+    }
+    assert_eq!(accepted.load(Ordering::SeqCst), 1);
+    let failures = gateway.sum("sealway_backend_connect_failures_total", &["reason=\"tls_"]);
+    assert_eq!(failures, 1);
 }
 
 #[tokio::test]
@@ -226,7 +263,7 @@ async fn verified_clients_are_named_and_a_change_of_policy_ends_their_connection
 
     publish(Some(&site), &Authority::new());
     until(|| "both connections end", || one.is_closed() && two.is_closed()).await;
-    assert_eq!(site.gateway.ended("drained"), 2);
+    site.gateway.wait_ended("drained", 2).await;
 }
 
 /// A whole body on a connection that is being drained arrives.

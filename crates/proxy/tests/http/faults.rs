@@ -146,6 +146,21 @@ async fn codes_of_the_rule_are_tried_again_with_the_same_body() {
 }
 
 #[tokio::test]
+async fn body_in_tiny_pieces_is_tried_again_whole() {
+    let server = recovering(1).await;
+    let (_gateway, address) = serving(everything(HttpRule {
+        retry: retry(&[503], 2),
+        ..rule(to(&server))
+    }));
+    let body: String = (0..5000).map(|piece| char::from(b'a' + (piece % 26) as u8)).collect();
+    let chunks: String = body.chars().map(|letter| format!("1\r\n{letter}\r\n")).collect();
+    let head = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
+    let answer = raw(address, format!("{head}{chunks}0\r\n\r\n").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with(&body), "{answer}");
+    assert_eq!(server.count(), 2);
+}
+
+#[tokio::test]
 async fn attempts_are_counted_and_other_codes_are_passed_on() {
     let server = recovering(9).await;
     let (_gateway, address) = serving(everything(HttpRule {

@@ -17,6 +17,7 @@ mod headers;
 mod http_kit;
 mod hygiene;
 mod lifetime;
+mod losses;
 mod pools;
 #[expect(dead_code, reason = "shared with the tests of ended TLS, which use the rest")]
 #[path = "../terminate/rig.rs"]

@@ -1,14 +1,19 @@
 //! Connections to backends are kept, shared, and never mixed up.
 
+use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::{Method, Response};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Frame;
 use sealway_core::{HttpRule, ProxyProtocol, RuleKind, Target};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::http_kit::*;
-use crate::kit::within;
+use crate::kit::{until, within};
 
 #[tokio::test]
 async fn one_connection_serves_many_requests_of_many_clients() {
@@ -111,4 +116,60 @@ async fn proxy_header_goes_before_each_request_on_a_connection_of_its_own() {
     for heard in within(heard).await.unwrap() {
         assert!(heard.starts_with("PROXY TCP4 127.0.0.1 127.0.0.1 "), "{heard}");
     }
+}
+
+/// A body without end, of which nobody reads much.
+fn endless() -> Body {
+    struct Zeros;
+    impl http_body::Body for Zeros {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            std::task::Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[0; 16 * 1024])))))
+        }
+    }
+    Zeros.boxed()
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_stall_nobody_else_on_a_shared_connection() {
+    let server = HttpServer::start(Version::Http2, |heard| {
+        Response::new(if heard.target.ends_with("/endless") {
+            endless()
+        } else {
+            text(vec![b'x'; 100_000])
+        })
+    })
+    .await;
+    let (_gateway, address) = serving(everything(rule(speaking(Version::Http2, &server))));
+    let mut client = client2(address).await;
+    let mut unread = Vec::new();
+    for _ in 0..40 {
+        let request = Request::get("http://a/endless").body(nothing()).unwrap();
+        unread.push(within(client.send_request(request)).await.unwrap());
+    }
+    for _ in 0..20 {
+        assert_eq!(ask(address, get("a", "/")).await.body.len(), 100_000);
+    }
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn shared_connection_that_is_full_gets_a_second_beside_it() {
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let counts = Arc::clone(&waiting);
+    let server = HttpServer::serve(Version::Http2, Arc::default(), move |_| {
+        counts.fetch_add(1, Ordering::SeqCst);
+        std::future::pending()
+    })
+    .await;
+    let (_gateway, address) = serving(everything(rule(speaking(Version::Http2, &server))));
+    let asked: Vec<_> = (0..100).map(|_| tokio::spawn(ask(address, get("a", "/")))).collect();
+    until(|| "all of them", || waiting.load(Ordering::SeqCst) == 100).await;
+    assert_eq!(server.connections(), 2);
+    asked.iter().for_each(tokio::task::JoinHandle::abort);
 }

@@ -1,4 +1,6 @@
 //! A request's body that can be sent again, as long as it is small.
+//!
+//! What passes is kept in one piece, so that what is kept is what it takes, however small the frames are.
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
@@ -7,7 +9,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
 
-use super::{BoxError, ClientBody};
+use super::{BoxError, ClientBody, FaultCell};
 use crate::http::limits::REPLAY_BYTES;
 use crate::scope::lock;
 
@@ -17,8 +19,8 @@ pub(in crate::http) struct Replay(Arc<Mutex<Source>>);
 
 struct Source {
     client: ClientBody,
-    kept: Vec<Kept>,
-    bytes: usize,
+    kept: Vec<u8>,
+    trailers: Option<HeaderMap>,
     ended: bool,
     /// More has passed than is kept.
     gone: bool,
@@ -26,16 +28,13 @@ struct Source {
     current: usize,
 }
 
-enum Kept {
-    Data(Bytes),
-    Trailers(HeaderMap),
-}
-
 /// The body of one try.
 pub(in crate::http) struct Attempt {
     source: Replay,
     number: usize,
-    position: usize,
+    /// Of `kept`, what it has had.
+    had: usize,
+    had_trailers: bool,
 }
 
 impl Replay {
@@ -43,7 +42,7 @@ impl Replay {
         Self(Arc::new(Mutex::new(Source {
             client,
             kept: Vec::new(),
-            bytes: 0,
+            trailers: None,
             ended: false,
             gone: false,
             current: 0,
@@ -60,23 +59,32 @@ impl Replay {
         Some(Attempt {
             source: self.clone(),
             number: source.current,
-            position: 0,
+            had: 0,
+            had_trailers: false,
         })
     }
 }
 
 impl Attempt {
+    pub(super) fn fault(&self) -> FaultCell {
+        lock(&self.source.0).client.fault.clone()
+    }
+
     pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut source = lock(&self.source.0);
         if source.current != self.number {
             return Poll::Ready(Some(Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted).into())));
         }
-        if let Some(kept) = source.kept.get(self.position) {
-            self.position += 1;
-            return Poll::Ready(Some(Ok(match kept {
-                Kept::Data(data) => Frame::data(data.clone()),
-                Kept::Trailers(trailers) => Frame::trailers(trailers.clone()),
-            })));
+        if let Some(kept) = source.kept.get(self.had..)
+            && !kept.is_empty()
+        {
+            self.had = source.kept.len();
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::copy_from_slice(kept)))));
+        }
+        if let Some(trailers) = &source.trailers
+            && !std::mem::replace(&mut self.had_trailers, true)
+        {
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers.clone()))));
         }
         if source.ended {
             return Poll::Ready(None);
@@ -84,8 +92,9 @@ impl Attempt {
         let frame = ready!(source.client.poll_frame(context));
         match &frame {
             Some(Ok(frame)) => {
-                self.position += 1;
                 source.keep(frame);
+                self.had = source.kept.len();
+                self.had_trailers = source.trailers.is_some();
             }
             Some(Err(_)) => source.gone = true,
             None => source.ended = true,
@@ -100,14 +109,14 @@ impl Source {
             return;
         }
         if let Some(data) = frame.data_ref() {
-            self.bytes = self.bytes.saturating_add(data.len());
-            self.kept.push(Kept::Data(data.clone()));
+            if self.kept.len().saturating_add(data.len()) > REPLAY_BYTES {
+                self.gone = true;
+                self.kept = Vec::new();
+                return;
+            }
+            self.kept.extend_from_slice(data);
         } else if let Some(trailers) = frame.trailers_ref() {
-            self.kept.push(Kept::Trailers(trailers.clone()));
-        }
-        if self.bytes > REPLAY_BYTES {
-            self.gone = true;
-            self.kept = Vec::new();
+            self.trailers = Some(trailers.clone());
         }
     }
 }

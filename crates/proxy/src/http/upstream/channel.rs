@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, RwLock};
 
-use http::{HeaderMap, Method, Request};
-use http_body::Body;
+use http::Request;
 use hyper::Response;
 use hyper::body::Incoming;
 use sealway_api::ObjectKey;
@@ -13,7 +12,8 @@ use sealway_core::{Backend, BackendProtocol, UpstreamTls};
 use tokio::time::Instant;
 
 use super::endpoint::{Endpoint, Sent};
-use super::{Failure, Lease, Passage, Speak};
+use super::loss::Loss;
+use super::{ConnectFailure, Failure, Lease, Passage, Speak};
 use crate::Shared;
 use crate::http::body::RequestBody;
 use crate::http::refusal::HttpReason;
@@ -92,7 +92,22 @@ fn offer(backend: &Backend, speak: Speak) -> Offer {
     }
 }
 
+impl Failure {
+    fn from_loss(loss: Loss, address: SocketAddr) -> Self {
+        Self {
+            reason: loss.reason,
+            detail: loss.detail,
+            endpoint: Some(address),
+            unprocessed: loss.unprocessed,
+        }
+    }
+}
+
 impl Channel {
+    pub(super) fn offers_tls(&self) -> bool {
+        self.tls != UpstreamTls::Plain
+    }
+
     /// Sends a request to one of the backend's endpoints: another one when there is no connection to the first, and again when a
     /// connection that was kept turns out to be dead.
     pub(in crate::http) async fn send(
@@ -100,7 +115,7 @@ impl Channel {
         shared: &Arc<Shared>,
         mut request: Request<RequestBody>,
         passage: &Passage<'_>,
-        mut on_failure: impl FnMut(SocketAddr, ConnectFault),
+        mut on_failure: impl FnMut(SocketAddr, &'static str),
     ) -> Result<(Response<Incoming>, Lease, SocketAddr), Failure> {
         let endpoints = &passage.backend.endpoints;
         let mut others = None;
@@ -112,9 +127,10 @@ impl Channel {
             reason: HttpReason::Backend(sealway_core::BackendFault::NoEndpoints),
             detail: String::new(),
             endpoint: None,
+            unprocessed: true,
         };
         let give_up = passage.now + passage.connect_timeout.saturating_mul(MOST_TIMEOUTS);
-        let mut again = MOST_STALE;
+        let mut again = MOST_AGAIN;
         while let Some(address) = next {
             let endpoint = self.endpoint(address);
             match endpoint.send(shared, self, request, passage, again > 0).await {
@@ -122,40 +138,40 @@ impl Channel {
                     self.judge(address, response.status(), passage.now);
                     return Ok((response, lease, address));
                 }
-                // A connection that was kept had died: it says nothing about the endpoint.
-                Sent::Stale(back) if again > 0 => {
+                // It says nothing about the endpoint, and there is one such connection less.
+                Sent::Unsent(back) => {
+                    request = back;
+                    continue;
+                }
+                Sent::Again(back, _) if again > 0 => {
                     again -= 1;
                     request = back;
                     continue;
                 }
-                Sent::Stale(back) => {
-                    failure.reason = HttpReason::BackendClosed;
-                    failure.endpoint = Some(address);
+                Sent::Again(back, loss) => {
+                    self.health.erred(address, Instant::now());
+                    failure = Failure::from_loss(loss, address);
                     request = back;
                 }
-                Sent::NotConnected(back, error) => {
-                    let reason = error.reason();
-                    if let HttpReason::Connect(fault) = reason {
-                        on_failure(address, fault);
+                Sent::NotConnected(back, not_connected) => {
+                    let error = not_connected.failure;
+                    if not_connected.own {
+                        self.not_connected(address, &error, &mut on_failure);
                     }
-                    // What we lack is no fault of the endpoint.
-                    if reason != HttpReason::Connect(ConnectFault::Exhausted) {
-                        self.health.failed(address, Instant::now());
-                    }
-                    failure.reason = reason;
+                    failure.reason = error.reason();
                     failure.detail = error.detail();
                     failure.endpoint = Some(address);
                     request = back;
                 }
-                Sent::Lost(reason, detail) => {
-                    if matches!(reason, HttpReason::BackendClosed | HttpReason::BackendInvalid) {
+                Sent::Lost(loss) => {
+                    if loss.is_of_endpoint() {
                         self.health.erred(address, Instant::now());
                     }
-                    return Err(Failure {
-                        reason,
-                        detail,
-                        endpoint: Some(address),
-                    });
+                    // TLS 1.3 lets a backend refuse our certificate when the connection is already in use.
+                    if let HttpReason::BackendTls(fault) = loss.reason {
+                        on_failure(address, fault.label());
+                    }
+                    return Err(Failure::from_loss(loss, address));
                 }
             }
             if Instant::now() >= give_up {
@@ -165,6 +181,16 @@ impl Channel {
             next = others.find(|other| *other != address);
         }
         Err(failure)
+    }
+
+    fn not_connected(&self, address: SocketAddr, error: &ConnectFailure, on_failure: &mut impl FnMut(SocketAddr, &'static str)) {
+        if let Some(label) = error.label() {
+            on_failure(address, label);
+        }
+        // What we lack is no fault of the endpoint.
+        if error.reason() != HttpReason::Connect(ConnectFault::Exhausted) {
+            self.health.failed(address, Instant::now());
+        }
     }
 
     pub(in crate::http) fn succeeded(&self, address: SocketAddr) {
@@ -205,20 +231,7 @@ impl Channel {
     }
 }
 
-/// Whether a request may be sent again although it may have reached the backend (RFC 9110 section 9.2.2).
-pub(super) fn may_repeat(request: &Request<RequestBody>) -> bool {
-    let idempotent = matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
-    );
-    idempotent && request.body().is_end_stream() && !is_upgrade(request.headers())
-}
-
-fn is_upgrade(headers: &HeaderMap) -> bool {
-    headers.contains_key(http::header::UPGRADE)
-}
-
 /// All tries to connect together may take so many times what one may.
 const MOST_TIMEOUTS: u32 = 3;
-/// So many kept connections in a row may turn out to be dead before a new one is made.
-const MOST_STALE: u32 = 2;
+/// How often a request may be sent again, apart from kept connections that were dead before anything of it went out.
+const MOST_AGAIN: u32 = 2;

@@ -15,29 +15,31 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 use super::channel::Channel;
-use super::endpoint::{Connection, Multiplexed};
+use super::endpoint::Opened;
+use super::multiplexed::Multiplexed;
 use super::{ConnectFailure, Passage};
 use crate::Shared;
 use crate::http::limits::{
     BACKEND_CONNECTION_WINDOW, BACKEND_STREAM_WINDOW, HTTP1_BUFFER, LOCAL_RESETS, PING_INTERVAL, PING_TIMEOUT, STREAM_SEND_BUFFER,
 };
-use crate::outcome::ConnectFault;
 use crate::tls::{Alpn, Offer};
-use crate::upstream;
+use crate::{socket, upstream};
 
 pub(super) async fn connect(
     shared: &Arc<Shared>,
     channel: &Channel,
     address: SocketAddr,
     passage: &Passage<'_>,
-) -> Result<Connection, ConnectFailure> {
-    let deadline = Instant::now() + passage.connect_timeout;
-    let tcp = |error: io::Error| ConnectFailure::Tcp(ConnectFault::of(&error), error);
-    let timed_out = |_| tcp(io::ErrorKind::TimedOut.into());
+    deadline: Instant,
+) -> Result<Opened, ConnectFailure> {
+    let tcp = |error: io::Error| ConnectFailure::tcp(&error);
+    let timed_out = |_| ConnectFailure::timed_out();
     let mut socket = timeout_at(deadline, upstream::connect(address))
         .await
         .map_err(timed_out)?
         .map_err(tcp)?;
+    // Of HTTP/1.1 nothing else finds out that a backend has vanished while a response is waited for.
+    socket::keep_alive(&socket);
     if let Some(header) = &passage.proxy_header {
         timeout_at(deadline, socket.write_all(header))
             .await
@@ -72,7 +74,7 @@ pub(super) async fn connect(
     }
 }
 
-async fn open<S>(http2: bool, stream: S, deadline: Instant) -> Result<Connection, ConnectFailure>
+async fn open<S>(http2: bool, stream: S, deadline: Instant) -> Result<Opened, ConnectFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -87,7 +89,7 @@ where
                 tracing::debug!(%error, "connection to a backend ended");
             }
         });
-        return Ok(Connection::Http1 { sender, reused: false });
+        return Ok(Opened::Http1(sender));
     }
     let opening = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
@@ -98,6 +100,7 @@ where
         .max_header_list_size(HTTP1_BUFFER as u32)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_while_idle(true)
         .handshake(io);
     let (sender, mut connection) = timeout_at(deadline, opening).await.map_err(timed_out)?.map_err(failed)?;
     let most = Arc::new(AtomicUsize::new(connection.current_max_send_streams()));
@@ -112,8 +115,7 @@ where
             tracing::debug!(%error, "connection to a backend ended");
         }
     });
-    let streams = Arc::default();
-    Ok(Connection::Http2(Multiplexed { sender, streams, most }))
+    Ok(Opened::Http2(Multiplexed::new(sender, most)))
 }
 
 /// A stream inside TLS that says so when the backend's first bytes come: only then it has taken the gateway's certificate.

@@ -1,23 +1,25 @@
 //! The connections to one endpoint.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http::header::HOST;
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Uri, Version};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderValue, Request, Version};
+use http_body::Body;
 use hyper::Response;
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use tokio::time::Instant;
+use hyper::client::conn::http1;
+use hyper::client::conn::http2;
+use tokio::time::{Instant, timeout_at};
 
-use super::channel::{Channel, may_repeat};
+use super::channel::Channel;
+use super::loss::{Loss, may_repeat};
+use super::multiplexed::{Multiplexed, StreamGuard, from_http2, to_http2};
 use super::{ConnectFailure, Passage, connect};
 use crate::Shared;
 use crate::http::HttpLimits;
-use crate::http::body::{BodyFault, RequestBody};
+use crate::http::body::{FaultCell, RequestBody};
 use crate::http::refusal::HttpReason;
 use crate::scope::lock;
 use crate::tls::Offer;
@@ -26,8 +28,8 @@ use crate::tls::Offer;
 pub(in crate::http) struct Endpoint {
     pub(super) address: SocketAddr,
     open: Mutex<Open>,
-    /// Held by who connects while others wait to share what comes.
-    connecting: tokio::sync::Mutex<()>,
+    /// Held by who connects while others wait to share what comes: the connection, or the failure, which has its time.
+    connecting: tokio::sync::Mutex<Option<(Instant, ConnectFailure)>>,
 }
 
 #[derive(Default)]
@@ -40,36 +42,46 @@ struct Open {
     prefers_http1: bool,
 }
 
-#[derive(Clone)]
-pub(super) struct Multiplexed {
-    pub(super) sender: http2::SendRequest<RequestBody>,
-    pub(super) streams: Arc<AtomicUsize>,
-    /// As many as the backend takes.
-    pub(super) most: Arc<AtomicUsize>,
-}
-
 struct Idle {
     sender: http1::SendRequest<RequestBody>,
     since: Instant,
 }
 
-/// A connection to send one request on.
-pub(super) enum Connection {
-    Http1 {
-        sender: http1::SendRequest<RequestBody>,
-        reused: bool,
-    },
+/// A connection that has come about.
+pub(super) enum Opened {
+    Http1(http1::SendRequest<RequestBody>),
     Http2(Multiplexed),
+}
+
+/// A connection to send one request on.
+struct Connection {
+    way: Way,
+    /// It was there before: the backend may have closed it by now.
+    kept: bool,
+}
+
+enum Way {
+    Http1(http1::SendRequest<RequestBody>),
+    Http2(http2::SendRequest<RequestBody>, StreamGuard),
 }
 
 /// What became of a request.
 pub(super) enum Sent {
     Answered(Response<Incoming>, Lease),
-    /// The connection had died, and the request may be sent on another.
-    Stale(Request<RequestBody>),
-    NotConnected(Request<RequestBody>, ConnectFailure),
-    /// It may have reached the backend.
-    Lost(HttpReason, String),
+    /// Nothing of it went out: a connection that was kept had died.
+    Unsent(Request<RequestBody>),
+    /// The connection had died, or the backend has done nothing with the request: it may be sent again.
+    Again(Request<RequestBody>, Loss),
+    NotConnected(Request<RequestBody>, NotConnected),
+    /// It may have reached the backend, or is no longer there.
+    Lost(Loss),
+}
+
+/// There is no connection.
+pub(super) struct NotConnected {
+    pub(super) failure: ConnectFailure,
+    /// Of an attempt of this request's own; one that others waited for counts once.
+    pub(super) own: bool,
 }
 
 /// What a response holds of the connection that it comes through.
@@ -84,22 +96,6 @@ pub(in crate::http) enum Lease {
     Alone(#[expect(dead_code, reason = "kept open until the response is whole")] http1::SendRequest<RequestBody>),
     /// A stream.
     Http2(#[expect(dead_code, reason = "counts until the response is whole")] StreamGuard),
-}
-
-/// One stream of a shared connection.
-pub(in crate::http) struct StreamGuard(Arc<AtomicUsize>);
-
-impl StreamGuard {
-    fn enter(streams: &Arc<AtomicUsize>) -> Self {
-        streams.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(streams))
-    }
-}
-
-impl Drop for StreamGuard {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Lease {
@@ -117,6 +113,18 @@ impl Lease {
             }
         }
     }
+}
+
+/// A request that is to be sent, and what is known of it when it is gone.
+struct Sending<'a> {
+    shared: &'a Arc<Shared>,
+    channel: &'a Channel,
+    passage: &'a Passage<'a>,
+    kept: bool,
+    /// To be sent if the request is lost. hyper takes the header and does not give back what it has begun to send, so this is a copy
+    /// of it that is mostly made in vain; but only by it the death of a kept connection costs no request.
+    again: Option<Box<Request<RequestBody>>>,
+    fault: Option<FaultCell>,
 }
 
 impl Endpoint {
@@ -139,99 +147,101 @@ impl Endpoint {
     ) -> Sent {
         let alone = passage.proxy_header.is_some();
         let kept = if reuse && !alone { self.take() } else { None };
-        let connection = match kept {
+        let Connection { way, kept } = match kept {
             Some(connection) => connection,
             // In a box: it happens seldom, and what it holds is large.
             None => match Box::pin(self.open(shared, channel, passage, alone)).await {
                 Ok(connection) => connection,
-                Err(error) => return Sent::NotConnected(request, error),
+                Err(not_connected) => return Sent::NotConnected(request, not_connected),
             },
         };
-        match connection {
-            Connection::Http1 { sender, reused } => self.send_http1(shared, passage, sender, reused, alone, request).await,
-            Connection::Http2(connection) => send_http2(shared, passage, channel, connection, request).await,
-        }
-    }
-
-    async fn send_http1(
-        self: &Arc<Self>,
-        shared: &Shared,
-        passage: &Passage<'_>,
-        mut sender: http1::SendRequest<RequestBody>,
-        reused: bool,
-        alone: bool,
-        mut request: Request<RequestBody>,
-    ) -> Sent {
-        *request.version_mut() = Version::HTTP_11;
-        // hyper does not give back what it has begun to send.
-        let again = if reused && may_repeat(&request) {
-            Some(copy(&request))
-        } else {
-            None
+        let sending = Sending {
+            shared,
+            channel,
+            passage,
+            kept,
+            again: None,
+            fault: request.body().fault(),
         };
-        match sender.try_send_request(request).await {
-            Ok(response) => {
-                let lease = if alone {
-                    Lease::Alone(sender)
-                } else {
-                    let most = shared.config.http.idle_backend_connections;
-                    let endpoint = Arc::clone(self);
-                    Lease::Http1 { endpoint, sender, most }
-                };
-                Sent::Answered(response, lease)
+        match way {
+            Way::Http1(sender) => {
+                let endpoint = (!alone).then_some(self);
+                sending.http1(sender, endpoint, request).await
             }
-            Err(mut error) => match error.take_message() {
-                Some(request) => Sent::Stale(request),
-                None => match again {
-                    Some(request) if is_gone(error.error()) => Sent::Stale(request),
-                    _ => lost(shared, passage, error.error()),
-                },
-            },
+            Way::Http2(sender, stream) => sending.http2(sender, stream, request).await,
         }
     }
 
     /// A connection that is open and has room.
     fn take(&self) -> Option<Connection> {
         let mut open = lock(&self.open);
-        open.shared.retain(|connection| connection.sender.is_ready());
-        let free = open.shared.iter().filter(|connection| connection.has_room());
-        if let Some(connection) = free.min_by_key(|connection| connection.streams.load(Ordering::Relaxed)) {
-            return Some(Connection::Http2(connection.clone()));
+        open.shared.retain(Multiplexed::is_open);
+        let free = open.shared.iter_mut().filter(|connection| connection.has_room());
+        if let Some(connection) = free.min_by_key(|connection| connection.streams()) {
+            let (sender, stream) = connection.enter(Instant::now());
+            let way = Way::Http2(sender, stream);
+            return Some(Connection { way, kept: true });
         }
         // One that is not ready is still being read to its end by its own task, or has died.
         open.idle.retain(|idle| !idle.sender.is_closed());
         let ready = open.idle.iter().rposition(|idle| idle.sender.is_ready())?;
-        let sender = open.idle.remove(ready).sender;
-        Some(Connection::Http1 { sender, reused: true })
+        let way = Way::Http1(open.idle.remove(ready).sender);
+        Some(Connection { way, kept: true })
     }
 
-    /// A new connection; of those that may be shared one at a time is made, and whoever waited shares it.
+    /// A new connection; of those that may be shared one at a time is made, and whoever waited shares what came of it.
     async fn open(
         &self,
         shared: &Arc<Shared>,
         channel: &Channel,
         passage: &Passage<'_>,
         alone: bool,
-    ) -> Result<Connection, ConnectFailure> {
-        let may_share = !alone && channel.offer != Offer::Http1 && !lock(&self.open).prefers_http1;
-        let _turn = if may_share {
-            let turn = self.connecting.lock().await;
+    ) -> Result<Connection, NotConnected> {
+        let begun = Instant::now();
+        let deadline = begun + passage.connect_timeout;
+        let others = |failure| NotConnected { failure, own: false };
+        let mut turn = None;
+        if !alone && channel.offer != Offer::Http1 && !self.prefers_http1() {
+            let waited = timeout_at(deadline, self.connecting.lock()).await;
+            let last = waited.map_err(|_| others(ConnectFailure::timed_out()))?;
             if let Some(connection) = self.take() {
                 return Ok(connection);
             }
-            Some(turn)
-        } else {
-            None
-        };
-        let connection = connect::connect(shared, channel, self.address, passage).await?;
+            if let Some((at, failure)) = &*last
+                && *at >= begun
+            {
+                return Err(others(failure.clone()));
+            }
+            // Those that cannot be shared are made side by side.
+            turn = Some(last).filter(|_| !self.prefers_http1());
+        }
+        let opened = connect::connect(shared, channel, self.address, passage, deadline).await;
+        let opened = opened.map_err(|failure| {
+            if let Some(turn) = &mut turn {
+                **turn = Some((Instant::now(), failure.clone()));
+            }
+            NotConnected { failure, own: true }
+        })?;
         channel.succeeded(self.address);
         let mut open = lock(&self.open);
-        match &connection {
-            Connection::Http2(connection) if !alone => open.shared.push(connection.clone()),
-            Connection::Http2(_) => {}
-            Connection::Http1 { .. } => open.prefers_http1 = true,
-        }
-        Ok(connection)
+        let way = match opened {
+            Opened::Http1(sender) => {
+                open.prefers_http1 = true;
+                Way::Http1(sender)
+            }
+            Opened::Http2(mut connection) => {
+                let (sender, stream) = connection.enter(Instant::now());
+                if !alone {
+                    open.shared.push(connection);
+                }
+                Way::Http2(sender, stream)
+            }
+        };
+        Ok(Connection { way, kept: false })
+    }
+
+    fn prefers_http1(&self) -> bool {
+        lock(&self.open).prefers_http1
     }
 
     /// Closes what was idle for too long; whether anything is left.
@@ -241,128 +251,100 @@ impl Endpoint {
         open.idle
             .retain(|idle| !idle.sender.is_closed() && now.saturating_duration_since(idle.since) < patience);
         open.shared
-            .retain(|connection| connection.sender.is_ready() && (used || connection.streams.load(Ordering::Relaxed) > 0));
+            .retain_mut(|connection| connection.is_open() && !connection.is_idle(now, patience));
         !open.idle.is_empty() || !open.shared.is_empty()
     }
 }
 
-impl Multiplexed {
-    /// Whether the backend takes one more stream.
-    fn has_room(&self) -> bool {
-        self.streams.load(Ordering::Relaxed) < self.most.load(Ordering::Relaxed).max(1)
-    }
-}
-
-async fn send_http2(
-    shared: &Shared,
-    passage: &Passage<'_>,
-    channel: &Channel,
-    mut connection: Multiplexed,
-    mut request: Request<RequestBody>,
-) -> Sent {
-    let stream = StreamGuard::enter(&connection.streams);
-    let again = may_repeat(&request).then(|| copy(&request));
-    if to_http2(&mut request, channel.offers_tls()).is_err() {
-        return Sent::Lost(HttpReason::InvalidHost, "the host cannot be said in HTTP/2".to_owned());
-    }
-    match connection.sender.try_send_request(request).await {
-        Ok(response) => Sent::Answered(response, Lease::Http2(stream)),
-        Err(mut error) => match error.take_message() {
-            Some(mut request) => {
-                from_http2(&mut request);
-                Sent::Stale(request)
+impl Sending<'_> {
+    /// `endpoint` gets the connection back.
+    async fn http1(
+        mut self,
+        mut sender: http1::SendRequest<RequestBody>,
+        endpoint: Option<&Arc<Endpoint>>,
+        mut request: Request<RequestBody>,
+    ) -> Sent {
+        *request.version_mut() = Version::HTTP_11;
+        frame(&mut request);
+        if self.kept && may_repeat(&request) {
+            self.again = copy(&request);
+        }
+        match sender.try_send_request(request).await {
+            Ok(response) => {
+                let lease = match endpoint {
+                    Some(endpoint) => Lease::Http1 {
+                        endpoint: Arc::clone(endpoint),
+                        sender,
+                        most: self.shared.config.http.idle_backend_connections,
+                    },
+                    None => Lease::Alone(sender),
+                };
+                Sent::Answered(response, lease)
             }
-            None => match again {
-                Some(request) if is_gone(error.error()) => Sent::Stale(request),
-                _ => lost(shared, passage, error.error()),
-            },
-        },
+            Err(mut error) => self.failed(error.take_message(), error.error()),
+        }
+    }
+
+    async fn http2(
+        mut self,
+        mut sender: http2::SendRequest<RequestBody>,
+        stream: StreamGuard,
+        mut request: Request<RequestBody>,
+    ) -> Sent {
+        self.again = copy(&request);
+        if to_http2(&mut request, self.channel.offers_tls()).is_err() {
+            return Sent::Lost(Loss {
+                reason: HttpReason::InvalidHost,
+                detail: "the host cannot be said in HTTP/2".to_owned(),
+                // And never can, so another try would be in vain.
+                unprocessed: false,
+                gone: false,
+            });
+        }
+        match sender.try_send_request(request).await {
+            Ok(response) => Sent::Answered(response, Lease::Http2(stream)),
+            Err(mut error) => {
+                let mut back = error.take_message();
+                back.iter_mut().for_each(from_http2);
+                self.failed(back, error.error())
+            }
+        }
+    }
+
+    /// `back`: nothing of it went out.
+    #[cold]
+    fn failed(self, back: Option<Request<RequestBody>>, error: &hyper::Error) -> Sent {
+        let mut loss = Loss::new(self.shared, self.passage.backend, error, self.fault.as_ref());
+        if let Some(request) = back {
+            loss.unprocessed = true;
+            return match self.kept {
+                true => Sent::Unsent(request),
+                false => Sent::Again(request, loss),
+            };
+        }
+        match self.again {
+            Some(request) if loss.unprocessed || self.kept && loss.gone && may_repeat(&request) => Sent::Again(*request, loss),
+            _ => Sent::Lost(loss),
+        }
     }
 }
 
-impl Channel {
-    fn offers_tls(&self) -> bool {
-        self.tls != sealway_core::UpstreamTls::Plain
+/// A body whose length nobody has said is chunked. hyper does that for most methods; of others it would drop the body without a word.
+fn frame(request: &mut Request<RequestBody>) {
+    let body = request.body();
+    if !body.is_end_stream() && body.size_hint().exact().is_none() && !request.headers().contains_key(CONTENT_LENGTH) {
+        request
+            .headers_mut()
+            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
 }
 
-/// The host goes from the header to the target (RFC 9113 section 8.3.1).
-fn to_http2(request: &mut Request<RequestBody>, tls: bool) -> Result<(), http::Error> {
-    let mut target = Uri::builder().scheme(if tls { Scheme::HTTPS } else { Scheme::HTTP });
-    let host = request.headers_mut().remove(HOST);
-    target = match &host {
-        Some(host) => target.authority(Authority::try_from(host.as_bytes())?),
-        // HTTP/1.0 without Host.
-        None => target.authority("localhost"),
-    };
-    let path = request.uri().path_and_query().cloned();
-    *request.uri_mut() = target
-        .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")))
-        .build()?;
-    *request.version_mut() = Version::HTTP_2;
-    Ok(())
-}
-
-fn from_http2(request: &mut Request<RequestBody>) {
-    let host = request
-        .uri()
-        .authority()
-        .and_then(|host| HeaderValue::from_str(host.as_str()).ok());
-    if let Some(host) = host {
-        request.headers_mut().insert(HOST, host);
-    }
-    let path = request.uri().path_and_query().cloned();
-    *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
-}
-
-fn copy(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::Empty);
+/// The same request again, if its body is there as a whole.
+fn copy(request: &Request<RequestBody>) -> Option<Box<Request<RequestBody>>> {
+    let mut copy = Request::new(request.body().again()?);
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
-    copy
-}
-
-/// The connection ended before anything of a response came, or the backend says that it did nothing (RFC 9113 section 8.7).
-fn is_gone(error: &hyper::Error) -> bool {
-    if let Some(error) = behind::<h2::Error>(error) {
-        return error.is_io() || error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM);
-    }
-    error.is_incomplete_message() || error.is_canceled() || error.is_closed() || behind::<std::io::Error>(error).is_some()
-}
-
-fn lost(shared: &Shared, passage: &Passage<'_>, error: &hyper::Error) -> Sent {
-    let detail = match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    };
-    let reason = match BodyFault::behind(error) {
-        Some(BodyFault::ClientSilent) => HttpReason::BodyTimeout,
-        Some(BodyFault::Deadline(reason)) => reason,
-        Some(BodyFault::CopyBehind) => HttpReason::ClientGone,
-        // What the client sends could not be read.
-        None if error.is_user() => HttpReason::ClientGone,
-        None if error.is_parse() => HttpReason::BackendInvalid,
-        None => {
-            let late = behind(error).and_then(|error| shared.client_configs.refused_late(passage.backend, error));
-            match late {
-                Some(failure) => return Sent::Lost(HttpReason::BackendTls(failure.fault), failure.detail),
-                None => HttpReason::BackendClosed,
-            }
-        }
-    };
-    Sent::Lost(reason, detail)
-}
-
-/// The first error of this kind behind one of hyper's.
-fn behind<E: std::error::Error + 'static>(error: &hyper::Error) -> Option<&E> {
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        if let Some(error) = error.downcast_ref() {
-            return Some(error);
-        }
-        source = error.source();
-    }
-    None
+    Some(Box::new(copy))
 }

@@ -1,0 +1,201 @@
+//! A request's body on its way to a backend.
+//!
+//! In: what the client sends, or what was read of it before. Out: frames, and in a [`FaultCell`] why they broke off.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::{Attempt, BodyFault, BoxError, Copies, CopyBody};
+
+/// Where a body says why it broke off, for who waits for the response: of an HTTP/2 stream that is only that it was reset.
+#[derive(Clone, Default)]
+pub(in crate::http) struct FaultCell(Arc<OnceLock<BodyFault>>);
+
+impl FaultCell {
+    pub(super) fn set(&self, fault: BodyFault) {
+        let _ = self.0.set(fault);
+    }
+
+    pub(in crate::http) fn get(&self) -> Option<BodyFault> {
+        self.0.get().copied()
+    }
+}
+
+/// A request's body, as a backend gets it.
+#[derive(Default)]
+pub(in crate::http) enum RequestBody {
+    /// There is none.
+    #[default]
+    Empty,
+    /// All of it.
+    Full(Whole),
+    /// As it comes from the client.
+    Client(ClientBody),
+    /// One of several tries.
+    Attempt(Attempt),
+    /// What a mirror gets.
+    Copy(CopyBody),
+}
+
+/// A body that was read to its end.
+#[derive(Clone, Default)]
+pub(in crate::http) struct Whole {
+    pub(in crate::http) data: Bytes,
+    pub(in crate::http) trailers: Option<Box<HeaderMap>>,
+}
+
+impl RequestBody {
+    /// All of a body without trailers.
+    pub(in crate::http) fn full(data: Bytes) -> Self {
+        Self::Full(Whole { data, trailers: None })
+    }
+
+    /// Where it will say why it broke off; `None`: it cannot.
+    pub(in crate::http) fn fault(&self) -> Option<FaultCell> {
+        match self {
+            Self::Empty | Self::Full(_) => None,
+            Self::Client(body) => Some(body.fault.clone()),
+            Self::Attempt(body) => Some(body.fault()),
+            Self::Copy(body) => Some(body.fault.clone()),
+        }
+    }
+
+    /// The same again, of what is there as a whole.
+    pub(in crate::http) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Empty => Some(Self::Empty),
+            Self::Full(whole) => Some(Self::Full(whole.clone())),
+            Self::Client(_) | Self::Attempt(_) | Self::Copy(_) => None,
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(whole) => Poll::Ready(whole.next_frame().map(Ok)),
+            Self::Client(body) => body.poll_frame(context),
+            Self::Attempt(body) => body.poll_frame(context),
+            Self::Copy(body) => body.poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(whole) => whole.data.is_empty() && whole.trailers.is_none(),
+            Self::Client(body) => body.is_end_stream(),
+            Self::Attempt(_) | Self::Copy(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(whole) => SizeHint::with_exact(whole.data.len() as u64),
+            Self::Client(body) => body.size_hint(),
+            // The length that the client announced, if any, is in the header.
+            Self::Attempt(_) | Self::Copy(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Whole {
+    fn next_frame(&mut self) -> Option<Frame<Bytes>> {
+        if !self.data.is_empty() {
+            return Some(Frame::data(std::mem::take(&mut self.data)));
+        }
+        self.trailers.take().map(|trailers| Frame::trailers(*trailers))
+    }
+}
+
+/// What a client sends.
+pub(in crate::http) struct ClientBody {
+    incoming: Incoming,
+    patience: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// Something came since the timer was set.
+    moved: bool,
+    copies: Option<Box<Copies>>,
+    pub(super) fault: FaultCell,
+}
+
+impl ClientBody {
+    pub(in crate::http) fn new(incoming: Incoming, patience: Duration) -> Self {
+        Self {
+            incoming,
+            patience,
+            timer: None,
+            moved: false,
+            copies: None,
+            fault: FaultCell::default(),
+        }
+    }
+
+    /// Mirrors get what comes from now on.
+    pub(in crate::http) fn copy_to(&mut self, copies: Copies) {
+        self.copies = Some(Box::new(copies));
+    }
+
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+
+    pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(context);
+        let Poll::Ready(frame) = polled else {
+            return self.wait(context);
+        };
+        self.moved = true;
+        if let Some(copies) = &mut self.copies {
+            match &frame {
+                Some(Ok(frame)) => copies.send(frame),
+                Some(Err(_)) => copies.give_up(),
+                None => copies.end(),
+            }
+            if self.incoming.is_end_stream() {
+                copies.end();
+            }
+        }
+        Poll::Ready(frame.map(|frame| {
+            frame.map_err(|error| {
+                tracing::debug!(%error, "a client's body broke off");
+                self.broken(BodyFault::ClientGone)
+            })
+        }))
+    }
+
+    /// The timer is set once for many waits: silence ends the body after its patience at the earliest, and twice that at the latest.
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let patience = self.patience;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(patience)));
+        while timer.as_mut().poll(context).is_ready() {
+            if !std::mem::take(&mut self.moved) {
+                return Poll::Ready(Some(Err(self.broken(BodyFault::ClientSilent))));
+            }
+            timer.as_mut().reset(Instant::now() + patience);
+        }
+        Poll::Pending
+    }
+
+    fn broken(&self, fault: BodyFault) -> BoxError {
+        self.fault.set(fault);
+        fault.into()
+    }
+}
