@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
@@ -29,10 +28,11 @@ pub(super) struct Relay {
 
 /// Finds out what protocol a request wants to turn to, and writes an extended CONNECT as HTTP/1.1 has it.
 #[cold]
-pub(super) fn wishes(request: &mut Request<Incoming>, wish: &mut Option<(OnUpgrade, HeaderValue)>, connect: &mut bool) {
+pub(crate) fn wishes<B>(request: &mut Request<B>, wish: &mut Option<(OnUpgrade, HeaderValue)>, connect: &mut bool) {
     if *request.method() == Method::CONNECT {
         let protocol = request.extensions().get::<hyper::ext::Protocol>();
-        let Some(protocol) = protocol.and_then(|protocol| HeaderValue::from_str(protocol.as_str()).ok()) else {
+        let protocol = protocol.and_then(|protocol| HeaderValue::from_str(protocol.as_str()).ok());
+        let Some(protocol) = protocol.filter(is_another_protocol) else {
             return;
         };
         *connect = true;
@@ -48,10 +48,21 @@ pub(super) fn wishes(request: &mut Request<Incoming>, wish: &mut Option<(OnUpgra
             .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     });
     let protocol = request.headers().get(UPGRADE).cloned();
-    // HTTP/2 in clear text begins with its preface (RFC 9113 section 3.1); the upgrade to it is obsolete, and would get past our rules.
-    if let Some(protocol) = protocol.filter(|protocol| asked && !protocol.as_bytes().eq_ignore_ascii_case(b"h2c")) {
+    if let Some(protocol) = protocol.filter(|protocol| asked && is_another_protocol(protocol)) {
         *wish = Some((hyper::upgrade::on(&mut *request), protocol));
     }
+}
+
+/// Whether no protocol of the list (RFC 9110 section 7.8) is HTTP. HTTP/2 in clear text begins with its preface (RFC 9113 section 3.1); the
+/// upgrade to it is obsolete, and would get past our rules.
+fn is_another_protocol(protocols: &HeaderValue) -> bool {
+    let is_http = |protocol: &[u8]| {
+        let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default().trim_ascii();
+        [b"h2c".as_slice(), b"h2", b"http"]
+            .iter()
+            .any(|http| name.eq_ignore_ascii_case(http))
+    };
+    !protocols.as_bytes().split(|byte| *byte == b',').any(is_http)
 }
 
 /// 16 bytes in base64; it proves to a client that the server speaks WebSocket, and here there is no client that asks.
@@ -130,3 +141,29 @@ impl Relay {
 
 /// WebSockets live long and say little; pings of either side keep them.
 const LONGEST_SILENCE: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_list_of_protocols_leads_to_http_behind_our_back() {
+        let wish = |method: Method, protocols: &'static str| {
+            let request = Request::builder().method(method).header(CONNECTION, "keep-alive, Upgrade");
+            let request = request.header(UPGRADE, protocols);
+            let mut request = request
+                .extension(hyper::ext::Protocol::from_static(protocols))
+                .body(())
+                .unwrap();
+            let (mut wish, mut connect) = (None, false);
+            wishes(&mut request, &mut wish, &mut connect);
+            wish.is_some()
+        };
+        for method in [Method::GET, Method::CONNECT] {
+            assert!(wish(method.clone(), "websocket"));
+            for protocols in ["h2c", "H2C", "websocket, h2c", "h2c,websocket", "HTTP/2.0"] {
+                assert!(!wish(method.clone(), protocols), "{method} {protocols}");
+            }
+        }
+    }
+}
