@@ -228,18 +228,7 @@ impl Session {
             self.stream.write_all(request.as_bytes()).await?;
             let mut response = Vec::new();
             (&mut self.stream).take(RESPONSE_MAX).read_to_end(&mut response).await?;
-            let body = response
-                .windows(4)
-                .position(|window| window == b"\r\n\r\n")
-                .map(|end| &response[end + 4..]);
-            let line = String::from_utf8_lossy(response.split(|byte| *byte == b'\r').next().unwrap_or_default());
-            let status = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
-            let body = match (status, body) {
-                (Some(200), Some(body)) => body,
-                (Some(status), Some(_)) => return Err(Failure::Status(status)),
-                _ => return Err(Failure::Unexpected(format!("HTTP answer `{line}`"))),
-            };
-            let answer = serde_json::from_slice(body).map_err(|error| Failure::Unexpected(error.to_string()))?;
+            let answer = answer_in(&response)?;
             Ok(Seen { peer: self.peer, answer })
         })
         .await
@@ -282,6 +271,21 @@ impl Session {
                 _ => {}
             }
         }
+    }
+}
+
+/// What a sample backend says in a whole HTTP response.
+pub(crate) fn answer_in(response: &[u8]) -> Result<Answer, Failure> {
+    let body = response
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .map(|end| &response[end + 4..]);
+    let line = String::from_utf8_lossy(response.split(|byte| *byte == b'\r').next().unwrap_or_default());
+    let status = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+    match (status, body) {
+        (Some(200), Some(body)) => serde_json::from_slice(body).map_err(|error| Failure::Unexpected(error.to_string())),
+        (Some(status), Some(_)) => Err(Failure::Status(status)),
+        _ => Err(Failure::Unexpected(format!("HTTP answer `{line}`"))),
     }
 }
 
