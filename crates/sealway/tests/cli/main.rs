@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod examples;
 mod process;
+mod requests;
 mod run;
 mod talk;
 mod yaml;
