@@ -213,7 +213,9 @@ impl<T> NameIndex<T> {
     /// Holders of every pattern that covers `name`, the most specific first.
     pub fn covering<'a, 'name>(&'a self, name: Option<&'name str>) -> impl Iterator<Item = &'a T> + use<'a, 'name, T> {
         let exact = name.and_then(|name| self.exact.get(name));
-        let suffixes = std::iter::successors(name, |name| name.split_once('.').map(|(_, suffix)| suffix)).skip(1);
+        // An empty first label is no label: as in `covers`.
+        let first = name.map_or(1, |name| 1 + usize::from(name.starts_with('.')));
+        let suffixes = std::iter::successors(name, |name| name.split_once('.').map(|(_, suffix)| suffix)).skip(first);
         exact
             .into_iter()
             .chain(suffixes.filter_map(|suffix| self.wildcard.get(suffix)))
@@ -309,6 +311,7 @@ mod tests {
         assert_eq!(index.find(Some("b.a.example.com")), Some(&"*.example.com"));
         assert_eq!(index.find(Some("example.com")), Some(&"*.com"));
         assert_eq!(index.find(Some("com")), Some(&""));
+        assert_eq!(index.find(Some(".example.com")), Some(&"*.com"));
         assert_eq!(index.find(None), Some(&""));
         assert_eq!(index.claim(&HostnamePattern::parse(Some("*.COM")), "late"), Err(&"*.com"));
     }

@@ -20,8 +20,8 @@ use tokio_rustls::server::TlsStream;
 
 use crate::certificates::{Authority, CertificateError, Facts, Identity};
 
-mod https;
-mod postgres;
+pub(crate) mod https;
+pub(crate) mod postgres;
 mod samples;
 
 pub use https::{Http, Https};

@@ -68,7 +68,11 @@ impl Certificates {
             )?,
             ledger: server(
                 "ledger-service",
-                &["ledger.internal.example.com", "ledger-service.payment.svc.cluster.local"],
+                &[
+                    "ledger.internal.example.com",
+                    "ledger-service.payment.svc.cluster.local",
+                    "ledger.example.com",
+                ],
             )?,
             vault: server(
                 "vault-service",

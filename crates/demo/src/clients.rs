@@ -228,18 +228,7 @@ impl Session {
             self.stream.write_all(request.as_bytes()).await?;
             let mut response = Vec::new();
             (&mut self.stream).take(RESPONSE_MAX).read_to_end(&mut response).await?;
-            let body = response
-                .windows(4)
-                .position(|window| window == b"\r\n\r\n")
-                .map(|end| &response[end + 4..]);
-            let line = String::from_utf8_lossy(response.split(|byte| *byte == b'\r').next().unwrap_or_default());
-            let status = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
-            let body = match (status, body) {
-                (Some(200), Some(body)) => body,
-                (Some(status), Some(_)) => return Err(Failure::Status(status)),
-                _ => return Err(Failure::Unexpected(format!("HTTP answer `{line}`"))),
-            };
-            let answer = serde_json::from_slice(body).map_err(|error| Failure::Unexpected(error.to_string()))?;
+            let answer = answer_in(&response)?;
             Ok(Seen { peer: self.peer, answer })
         })
         .await
@@ -285,14 +274,36 @@ impl Session {
     }
 }
 
+/// What a sample backend says in a whole HTTP response.
+pub(crate) fn answer_in(response: &[u8]) -> Result<Answer, Failure> {
+    let body = response
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .map(|end| &response[end + 4..]);
+    let line = String::from_utf8_lossy(response.split(|byte| *byte == b'\r').next().unwrap_or_default());
+    let status = line.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+    match (status, body) {
+        (Some(200), Some(body)) => serde_json::from_slice(body).map_err(|error| Failure::Unexpected(error.to_string())),
+        (Some(status), Some(_)) => Err(Failure::Status(status)),
+        _ => Err(Failure::Unexpected(format!("HTTP answer `{line}`"))),
+    }
+}
+
 /// An alert as RFC 8446 spells it, with its number.
 pub fn alert_name(alert: AlertDescription) -> String {
+    let spelled = format!("{alert:?}");
     let mut name = String::new();
-    for letter in format!("{alert:?}").chars() {
-        if letter.is_ascii_uppercase() && !name.is_empty() {
+    let (mut before, mut letters) = (None, spelled.chars().peekable());
+    while let Some(letter) = letters.next() {
+        // A word begins after a small letter, or where an abbreviation ends.
+        let is_end = |letter: char| letter.is_ascii_lowercase();
+        if letter.is_ascii_uppercase()
+            && (before.is_some_and(is_end) || (before.is_some() && letters.peek().copied().is_some_and(is_end)))
+        {
             name.push('_');
         }
         name.push(letter.to_ascii_lowercase());
+        before = Some(letter);
     }
     // The one name that the TLS library spells otherwise.
     format!("{} ({})", name.replace("unrecognised", "unrecognized"), u8::from(alert))
@@ -322,3 +333,20 @@ async fn within<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, 
 pub const DEADLINE: Duration = Duration::from_secs(10);
 
 const RESPONSE_MAX: u64 = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn alerts_are_spelled_as_in_the_rfc() {
+        for (alert, name) in [
+            (AlertDescription::CertificateRequired, "certificate_required (116)"),
+            (AlertDescription::UnknownCA, "unknown_ca (48)"),
+            (AlertDescription::UnknownPSKIdentity, "unknown_psk_identity (115)"),
+            (AlertDescription::UnrecognisedName, "unrecognized_name (112)"),
+        ] {
+            assert_eq!(alert_name(alert), name);
+        }
+    }
+}

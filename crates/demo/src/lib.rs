@@ -6,6 +6,8 @@
 pub mod backends;
 pub mod certificates;
 pub mod clients;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod manifests;
 pub mod output;
 pub mod rows;

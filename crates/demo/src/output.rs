@@ -1,7 +1,7 @@
 //! What the demo leaves on disk, so that ordinary tools and `sealway run` can use its certificates.
 //!
 //! Input: the certificates and a directory. Output: `ca.crt`, `client.crt`, `client.key` and `secrets.yaml` there, all of mode
-//! 0600, each replaced whole. `secrets.yaml` holds every Secret and the CA ConfigMaps that `examples/article` names.
+//! 0600, each replaced whole. `secrets.yaml` holds every Secret and CA ConfigMap that `examples/` name.
 
 use std::fmt::Write;
 use std::io;
@@ -34,8 +34,7 @@ pub fn write(certificates: &Certificates, directory: &Path) -> io::Result<()> {
 /// The Secrets and CA ConfigMaps as YAML. It holds private keys: for a file of mode 0600, or memory.
 pub fn secrets_manifest(certificates: &Certificates) -> String {
     let trust = certificates.authority.certificate_pem();
-    let mut manifest =
-        String::from("# Secrets and CA ConfigMaps for examples/article. Private keys: keep this file to yourself.\n");
+    let mut manifest = String::from("# Secrets and CA ConfigMaps for examples/. Private keys: keep this file to yourself.\n");
     for (namespace, name, identity) in secrets(certificates) {
         document(&mut manifest, "Secret", namespace, name);
         manifest.push_str("type: kubernetes.io/tls\nstringData:\n");
@@ -43,15 +42,16 @@ pub fn secrets_manifest(certificates: &Certificates) -> String {
         entry(&mut manifest, "tls.key", identity.key().expose_pem());
         entry(&mut manifest, "ca.crt", trust);
     }
-    for namespace in TRUSTING_NAMESPACES {
-        document(&mut manifest, "ConfigMap", namespace, "internal-ca-cert");
+    let trusting = TRUSTING_NAMESPACES.map(|namespace| (namespace, "internal-ca-cert"));
+    for (namespace, name) in trusting.into_iter().chain([("default", "partners-ca")]) {
+        document(&mut manifest, "ConfigMap", namespace, name);
         manifest.push_str("data:\n");
         entry(&mut manifest, "ca.crt", trust);
     }
     manifest
 }
 
-fn secrets(certificates: &Certificates) -> [(&'static str, &'static str, &Identity); 8] {
+fn secrets(certificates: &Certificates) -> [(&'static str, &'static str, &Identity); 10] {
     [
         ("cert-manager", "internal-ca-keypair", certificates.authority.identity()),
         ("gateway-system", "wildcard-cert", &certificates.wildcard),
@@ -61,6 +61,8 @@ fn secrets(certificates: &Certificates) -> [(&'static str, &'static str, &Identi
         ("vault", "vault-tls-secret", &certificates.vault),
         ("database", "database-tls-secret", &certificates.database),
         ("order", "order-client-tls", &certificates.order_client),
+        ("default", "wildcard-cert", &certificates.wildcard),
+        ("default", "partners-cert", &certificates.wildcard),
     ]
 }
 
@@ -109,8 +111,8 @@ mod tests {
     fn secrets_carry_each_identity_whole() {
         let certificates = Certificates::generate(SystemTime::now()).expect("certificates");
         let manifest = secrets_manifest(&certificates);
-        assert_eq!(manifest.matches("kind: Secret").count(), 8);
-        assert_eq!(manifest.matches("kind: ConfigMap").count(), 5);
+        assert_eq!(manifest.matches("kind: Secret").count(), 10);
+        assert_eq!(manifest.matches("kind: ConfigMap").count(), 6);
         for line in certificates.payment.key().expose_pem().lines() {
             assert!(manifest.contains(&format!("    {line}\n")));
         }

@@ -1,19 +1,21 @@
 //! Entry points for the fuzz targets in `fuzz/`: foreign bytes in, a panic if something that must hold does not.
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use bytes::Bytes;
+use ::http::{HeaderMap, HeaderValue, Method};
 use rustls_pki_types::CertificateDer;
-use sealway_core::{
-    AuthProtocol, BackendFault, ClientCertificateHeaders, Cors, CorsOrigin, ExternalAuth, PathMatcher, PathModifier, Redirect,
-    Target, WeightedBackend,
-};
+use sealway_core::{ClientCertificateHeaders, Cors, CorsOrigin, PathMatcher, PathModifier, Redirect};
 
-use crate::http::auth::{self, AuthVerdict};
 use crate::http::client_certificate::{ClientCertificateValues, LARGEST_VALUE};
 use crate::http::{cors, redirect};
 
+mod authorization;
+mod head;
+mod matching;
 #[cfg(test)]
 mod tests;
+
+pub use authorization::ext_authz;
+pub use head::http_head;
+pub use matching::http_match;
 
 /// A client's certificate, as DER: the headers that tell of it are bounded, and text of it opens no field.
 pub fn client_certificate(der: &[u8]) {
@@ -41,49 +43,6 @@ pub fn client_certificate(der: &[u8]) {
     for field in outside.split(';') {
         let name = field.split('=').next().unwrap_or_default();
         assert!(["Hash", "Cert", "Subject", "URI", "DNS"].contains(&name), "{field}");
-    }
-}
-
-/// An authorization server's answer over gRPC: the first byte says how the rest is used. What comes of it can be sent on.
-pub fn ext_authz(bytes: &[u8]) {
-    let Some((how, body)) = bytes.split_first() else { return };
-    let mut framed = Vec::new();
-    if how & 1 == 1 {
-        framed.push(0);
-        framed.extend(u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes());
-    }
-    framed.extend_from_slice(body);
-    let server = ExternalAuth {
-        backend: WeightedBackend {
-            name: String::new(),
-            weight: 1,
-            target: Target::Refuse(BackendFault::NotFound),
-        },
-        protocol: AuthProtocol::Grpc {
-            request_headers: Vec::new(),
-        },
-        body_limit: None,
-    };
-    let trailers: HeaderMap = [(HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"))]
-        .into_iter()
-        .collect();
-    match auth::verdict(&server, Response::new(Bytes::from(framed)), Some(&trailers)) {
-        AuthVerdict::Allow { request, response } => {
-            let mut headers = HeaderMap::new();
-            request.apply(&mut headers);
-            for name in [
-                "host",
-                "content-length",
-                "transfer-encoding",
-                "connection",
-                "x-forwarded-client-cert",
-            ] {
-                assert!(!headers.contains_key(name), "{name}");
-            }
-            response.apply(&mut headers);
-        }
-        AuthVerdict::Deny(response) => assert!(response.status() >= StatusCode::OK),
-        AuthVerdict::Failed(fault) => assert!(!fault.to_string().is_empty()),
     }
 }
 
@@ -143,4 +102,20 @@ pub fn request(bytes: &[u8]) {
         assert_eq!(location.port_u16(), Some(8443));
         assert!(location.path().starts_with('/'));
     }
+}
+
+/// Lines `name: value` as headers; what is no header is left out.
+fn headers<'a>(lines: impl Iterator<Item = &'a [u8]>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else {
+            continue;
+        };
+        let (name, value) = line.split_at(colon);
+        let value = value.strip_prefix(b":").unwrap_or_default().trim_ascii();
+        if let (Ok(name), Ok(value)) = (name.try_into(), HeaderValue::from_bytes(value)) {
+            headers.append::<::http::HeaderName>(name, value);
+        }
+    }
+    headers
 }

@@ -11,17 +11,17 @@ mod body;
 pub(crate) mod client_certificate;
 pub(crate) mod cors;
 mod forward;
-mod forwarded;
-mod hygiene;
+pub(crate) mod forwarded;
+pub(crate) mod hygiene;
 mod limits;
 mod mirror;
 mod record;
 pub(crate) mod redirect;
 mod refusal;
 mod respond;
-mod rewrite;
+pub(crate) mod rewrite;
 mod rule;
-mod upgrade;
+pub(crate) mod upgrade;
 mod upstream;
 
 use std::future::poll_fn;
@@ -198,7 +198,7 @@ impl Served {
 }
 
 /// Which HTTP a client begins with in plain text, and what was read to know it (RFC 9113 section 3.3).
-async fn opening<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(Alpn, Vec<u8>), CloseReason> {
+pub(crate) async fn opening<S: AsyncRead + Unpin>(stream: &mut S) -> Result<(Alpn, Vec<u8>), CloseReason> {
     let mut read = Vec::with_capacity(FIRST_READ);
     loop {
         match stream.read_buf(&mut read).await {

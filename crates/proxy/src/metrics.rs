@@ -235,6 +235,9 @@ mod tests {
             ..handshakes::HandshakeLabels::with_backend()
         };
         metrics.handshakes.observe(&labels, Duration::from_millis(2));
+        let route = metrics.http.route("HTTPRoute shop/cart");
+        route.count(502, Duration::from_millis(2));
+        route.count_refusal("tls_unknown_authority");
         metrics.config_reloaded(Reload::Failure);
         metrics.config_propagated(Duration::from_millis(3));
 
@@ -249,9 +252,14 @@ mod tests {
             "sealway_backend_connect_failures_total{route=\"TLSRoute shop/payment\",reason=\"refused\"} 1",
             "sealway_handshakes_total{gateway=\"\",listener=\"\",side=\"backend\",result=\"success\",reason=\"\",version=\"TLSv1_3\",group=\"X25519\"} 1",
             "sealway_handshake_seconds_count{side=\"backend\"} 1",
+            "sealway_http_requests_total{route=\"HTTPRoute shop/cart\",code=\"502\"} 1",
+            "sealway_http_request_seconds_count{route=\"HTTPRoute shop/cart\"} 1",
+            "sealway_http_request_seconds_bucket{le=\"0.0025\",route=\"HTTPRoute shop/cart\"} 1",
+            "sealway_http_refusals_total{route=\"HTTPRoute shop/cart\",reason=\"tls_unknown_authority\"} 1",
             "sealway_config_reloads_total{result=\"failure\"} 1",
             "sealway_config_propagation_seconds_count 1",
             "# UNIT sealway_bytes bytes",
+            "# UNIT sealway_http_request_seconds seconds",
             "# UNIT sealway_config_propagation_seconds seconds",
         ] {
             assert!(text.lines().any(|found| found == line), "no line {line:?} in\n{text}");

@@ -57,7 +57,7 @@ impl Http {
 }
 
 /// The subject in X-Forwarded-Client-Cert, as Envoy and Sealway write it: `…;Subject="CN=order-service";…`.
-fn named_client(head: &[u8]) -> Option<String> {
+pub(crate) fn named_client(head: &[u8]) -> Option<String> {
     let head = String::from_utf8_lossy(head);
     let is_meant = |line: &&str| line.to_ascii_lowercase().starts_with("x-forwarded-client-cert:");
     let (_, subject) = head.lines().find(is_meant)?.split_once("Subject=\"")?;
@@ -84,7 +84,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, answer: impl
 }
 
 /// The request's head, or nothing when it is too long or the client left before its end.
-async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
+pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
     let mut head = Vec::with_capacity(1024);
     while !head.windows(4).any(|window| window == b"\r\n\r\n") {
         if head.len() >= HEAD_MAX || stream.read_buf(&mut head).await? == 0 {
@@ -94,7 +94,7 @@ async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<V
     Ok(Some(head))
 }
 
-fn respond(head: &[u8], answer: &Answer) -> String {
+pub(crate) fn respond(head: &[u8], answer: &Answer) -> String {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let line = String::from_utf8_lossy(line);
     let mut words = line.split(' ');
@@ -126,7 +126,7 @@ fn refuse() -> String {
 }
 
 /// Longest request head that is read.
-const HEAD_MAX: usize = 8 * 1024;
+pub(crate) const HEAD_MAX: usize = 8 * 1024;
 
 /// How long a client may take for its request: long enough to type one into `openssl s_client`.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(60);

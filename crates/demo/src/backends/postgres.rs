@@ -113,7 +113,7 @@ async fn start_up(stream: &mut TlsStream<TcpStream>) -> io::Result<()> {
     stream.flush().await
 }
 
-fn reply(query: &str, answer: &Answer) -> Vec<u8> {
+pub(crate) fn reply(query: &str, answer: &Answer) -> Vec<u8> {
     let verb = query
         .trim_start()
         .split(|c: char| !c.is_ascii_alphabetic())

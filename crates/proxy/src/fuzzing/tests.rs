@@ -14,6 +14,8 @@ fn seeds_hold() {
     for (target, run) in [
         ("client_certificate", super::client_certificate as fn(&[u8])),
         ("ext_authz", super::ext_authz),
+        ("http_head", super::http_head),
+        ("http_match", super::http_match),
         ("http_request", super::request),
     ] {
         let seeds = seeds(target);

@@ -114,7 +114,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 ];
 
 /// Whether a field is one of those above.
-pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
+pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
     HOP_BY_HOP.contains(name)
 }
 

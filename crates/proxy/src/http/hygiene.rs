@@ -12,9 +12,9 @@ use super::refusal::HttpReason;
 
 /// Whom a request is for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(crate) struct Target {
     /// As the Host header of the request to the backend; `None`: HTTP/1.0 without one.
-    pub(super) authority: Option<HeaderValue>,
+    pub(crate) authority: Option<HeaderValue>,
     /// Lower case, without port and trailing dot. `None`: as `authority` has it, from its beginning.
     lower: Option<Box<str>>,
     /// Length of the host within `authority`.
@@ -23,7 +23,7 @@ pub(super) struct Target {
 
 impl Target {
     /// The host by which it is routed.
-    pub(super) fn host(&self) -> Option<&str> {
+    pub(crate) fn host(&self) -> Option<&str> {
         match &self.lower {
             Some(lower) => Some(lower),
             None => self
@@ -48,7 +48,7 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Checks the request, and says whom it is for.
-pub(super) fn check(parts: &Parts) -> Result<Target, HttpReason> {
+pub(crate) fn check(parts: &Parts) -> Result<Target, HttpReason> {
     if parts.method == Method::CONNECT || parts.uri.path() == "*" {
         return Err(HttpReason::Method);
     }

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -31,7 +30,7 @@ pub(super) struct Relay {
 
 /// Finds out what protocol a request wants to turn to, and writes an extended CONNECT as HTTP/1.1 has it.
 #[cold]
-pub(super) fn wishes(request: &mut Request<Incoming>, wish: &mut Option<(OnUpgrade, HeaderValue)>, connect: &mut bool) {
+pub(crate) fn wishes<B>(request: &mut Request<B>, wish: &mut Option<(OnUpgrade, HeaderValue)>, connect: &mut bool) {
     if *request.method() == Method::CONNECT {
         let protocol = request.extensions().get::<hyper::ext::Protocol>();
         let Some(protocol) = protocol.and_then(|protocol| passed_on(protocol.as_str().as_bytes())) else {
@@ -49,7 +48,7 @@ pub(super) fn wishes(request: &mut Request<Incoming>, wish: &mut Option<(OnUpgra
 }
 
 /// The protocol of an Upgrade: the first that is passed on.
-pub(super) fn asked(headers: &HeaderMap) -> Option<HeaderValue> {
+fn asked(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut options = tokens(headers, CONNECTION);
     options.any(|option| option.eq_ignore_ascii_case(b"upgrade")).then_some(())?;
     tokens(headers, UPGRADE).find_map(passed_on)

@@ -2,7 +2,9 @@
 
 mod check;
 mod demo;
+mod examples;
 mod process;
+mod requests;
 mod run;
 mod talk;
 mod yaml;
