@@ -69,6 +69,8 @@ pub struct GatewaySpec {
     pub allowed_listeners: Option<AllowedListeners>,
     /// Client and backend TLS of the whole gateway (GEP-91, GEP-3155).
     pub tls: Option<GatewayTls>,
+    /// For which routes it is a Gateway without being named (experimental, GEP-3793); absent or `None`: for none.
+    pub default_scope: Option<String>,
 }
 
 /// One address of a Gateway.
@@ -80,6 +82,9 @@ pub struct GatewayAddress {
     pub kind: AddressType,
     /// Empty: any address of that type.
     pub value: String,
+    /// From where it is to be reached (experimental); empty: as the implementation has it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub routability: String,
 }
 
 open_enum! {

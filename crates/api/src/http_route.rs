@@ -11,6 +11,8 @@ use crate::{BackendRef, ParentRef};
 pub struct HttpRouteSpec {
     /// Where the route wants to attach.
     pub parent_refs: Vec<ParentRef>,
+    /// Whether it wants the default Gateways too (experimental, GEP-3793); absent or `None`: no.
+    pub use_default_gateways: Option<String>,
     /// Host names; empty: every name of the listener.
     pub hostnames: Vec<String>,
     /// In order of writing.

@@ -121,6 +121,8 @@ fn version_only<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Str
 pub struct L4RouteSpec {
     /// Where the route wants to attach.
     pub parent_refs: Vec<ParentRef>,
+    /// Whether it wants the default Gateways too (experimental, GEP-3793); absent or `None`: no.
+    pub use_default_gateways: Option<String>,
     /// SNI names; empty (v1alpha2 only): every name of the listener.
     pub hostnames: Vec<String>,
     /// v1 has one, v1alpha2 up to sixteen.

@@ -124,7 +124,9 @@ fn add(list: &mut Vec<(usize, usize)>, entry: (usize, usize)) {
 
 /// The parent references that are ours, each once. Those that are nobody's are reported; those of another controller are not.
 fn parents<'a>(world: &mut World<'a>, route: &Route<'a>, index: &Index<'a>) -> Vec<Parent<'a>> {
-    if route.parents.is_empty() {
+    if route.wants_default {
+        world.report(&route.object, "spec.useDefaultGateways", Cause::DefaultGatewaysIgnored);
+    } else if route.parents.is_empty() {
         world.report(&route.object, "spec", Cause::NoParents);
     }
     let mut ours: Vec<Parent<'a>> = Vec::new();

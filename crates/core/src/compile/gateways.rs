@@ -104,6 +104,11 @@ fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> G
     for (position, address) in gateway.spec.addresses.iter().enumerate() {
         let field = format!("spec.addresses[{position}]");
         let (part, cause) = match &address.kind {
+            // What is bound may be reached from further away than was asked for.
+            _ if !address.routability.is_empty() => {
+                let value = address.routability.clone();
+                (".routability", Cause::AddressRoutabilityUnsupported { value })
+            }
             // Without a value: any address of that type (feature GatewayAddressEmpty).
             AddressType::IpAddress if address.value.is_empty() => {
                 any_address = true;
@@ -137,6 +142,9 @@ fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> G
         };
         world.report(&object, "spec.infrastructure.parametersRef", cause.clone());
         refused.get_or_insert(cause);
+    }
+    if is_scope(gateway.spec.default_scope.as_deref()) {
+        world.report(&object, "spec.defaultScope", Cause::DefaultGatewaysIgnored);
     }
     if any_address {
         addresses.extend(default_addresses(&world.settings.placement, &object.key));
@@ -176,6 +184,11 @@ fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> G
         listeners: Vec::new(),
         names: BTreeMap::new(),
     }
+}
+
+/// Whether a scope of default Gateways (GEP-3793) is more than none.
+pub(super) fn is_scope(scope: Option<&str>) -> bool {
+    !matches!(scope, None | Some("" | "None"))
 }
 
 fn default_addresses(placement: &Placement, gateway: &ObjectKey) -> Vec<IpAddr> {

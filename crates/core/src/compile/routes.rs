@@ -8,7 +8,7 @@ use sealway_api::{BackendRef, GrpcRouteRule, HttpRouteRule, Kind, L4RouteRule, O
 
 use super::http::{self, RouteRequests};
 use super::world::{Labels, World};
-use super::{backends, policies, values};
+use super::{backends, gateways, policies, values};
 use crate::hostname::HostnamePattern;
 use crate::problem::Cause;
 use crate::snapshot::Forward;
@@ -18,6 +18,8 @@ pub(super) struct Route<'a> {
     pub(super) object: ObjectRef,
     pub(super) metadata: &'a ObjectMeta,
     pub(super) parents: &'a [ParentRef],
+    /// Whether it wants the default Gateways too.
+    pub(super) wants_default: bool,
     pub(super) hostnames: &'a [String],
     /// The same, parsed.
     pub(super) patterns: Vec<HostnamePattern>,
@@ -97,6 +99,7 @@ pub(super) fn in_order<'a>(world: &World<'a>) -> Vec<Route<'a>> {
                     object: ObjectRef::of(Kind::$kind, key),
                     metadata: &object.metadata,
                     parents: &$spec.parent_refs,
+                    wants_default: gateways::is_scope($spec.use_default_gateways.as_deref()),
                     hostnames: $hostnames,
                     patterns: patterns($hostnames),
                     labels: world.labels(&key.namespace),

@@ -23,6 +23,7 @@ pub(super) fn gateway(work: &GatewayWork<'_>) -> GatewayStatus {
             .map(|address| GatewayAddress {
                 kind: AddressType::IpAddress,
                 value: address.to_string(),
+                ..Default::default()
             })
             .collect(),
         conditions: [

@@ -84,6 +84,9 @@ pub enum Cause {
     AddressTypeUnsupported {
         kind: String,
     },
+    AddressRoutabilityUnsupported {
+        value: String,
+    },
     AddressInvalid {
         value: String,
     },
@@ -95,6 +98,9 @@ pub enum Cause {
         value: String,
         expected: &'static str,
     },
+
+    /// At a Gateway that would be one, or a route that would have one.
+    DefaultGatewaysIgnored,
 
     // Listeners.
     ProtocolUnsupported {
@@ -321,6 +327,7 @@ pub enum Cause {
         value: String,
         expected: &'static str,
     },
+    ConnectNotServed,
     RegexInvalid {
         expression: String,
         detail: String,

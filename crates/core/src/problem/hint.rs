@@ -33,8 +33,10 @@ impl Cause {
             Self::ClassParametersIgnored { .. } | Self::ParametersNotSupported { .. } => "remove `parametersRef`".to_owned(),
             Self::ClassNotFound { class } => format!("add a GatewayClass `{class}`, or correct `gatewayClassName`"),
             Self::AddressTypeUnsupported { .. } => "use `type: IPAddress`".to_owned(),
+            Self::AddressRoutabilityUnsupported { .. } => "remove `routability`, and limit who can reach the address".to_owned(),
             Self::AddressInvalid { .. } => "write an IPv4 or IPv6 address without port".to_owned(),
             Self::AddressNotUsable { .. } => "use an address of this machine, or remove `addresses` and pass --bind".to_owned(),
+            Self::DefaultGatewaysIgnored => "name the Gateway in the route's `parentRefs`".to_owned(),
             Self::ProtocolUnsupported { .. } => "use HTTP, HTTPS or TLS".to_owned(),
             Self::TlsModeUnsupported { mode, protocol } if mode == "Passthrough" && protocol == "HTTPS" => {
                 "use `protocol: TLS` with a TLSRoute, or `mode: Terminate`".to_owned()
@@ -167,6 +169,7 @@ impl Cause {
             }
             Self::BackendNameUnresolved { name, .. } if name.is_empty() => "add `externalName`".to_owned(),
             Self::BackendNameUnresolved { name, .. } => format!("check that `{name}` resolves on this machine"),
+            Self::ConnectNotServed => "remove the match".to_owned(),
             Self::TimeoutsContradict { .. } => "make `backendRequest` the shorter one".to_owned(),
             Self::HeaderTwice { .. } => "keep one action for the header; several values stand in one, with commas".to_owned(),
             Self::FilterIncomplete { .. } => "fill in the field of that type".to_owned(),

@@ -27,6 +27,8 @@ impl Cause {
             | Self::MatchShadowed { .. }
             | Self::RedirectToItself
             | Self::SessionPersistenceIgnored
+            | Self::DefaultGatewaysIgnored
+            | Self::ConnectNotServed
             | Self::CertificateNameMissing { .. }
             | Self::TlsOptionUnknown { .. }
             | Self::FrontendPortUnused { .. }
@@ -99,9 +101,11 @@ impl Cause {
             Self::ParametersNotSupported { .. } => "parameters-not-supported",
             Self::ClassNotFound { .. } => "class-not-found",
             Self::AddressTypeUnsupported { .. } => "address-type-unsupported",
+            Self::AddressRoutabilityUnsupported { .. } => "address-routability-unsupported",
             Self::AddressInvalid { .. } => "address-invalid",
             Self::AddressNotUsable { .. } => "address-not-usable",
             Self::AnnotationInvalid { .. } => "annotation-invalid",
+            Self::DefaultGatewaysIgnored => "default-gateways-ignored",
             Self::ProtocolUnsupported { .. } => "protocol-unsupported",
             Self::TlsModeUnsupported { .. } => "tls-mode-unsupported",
             Self::ListenerFiltersUnsupported { .. } => "listener-filters-unsupported",
@@ -157,6 +161,7 @@ impl Cause {
             Self::BackendNameUnresolved { .. } => "backend-name-unresolved",
             Self::EndpointInvalid { .. } => "endpoint-invalid",
             Self::ValueUnsupported { .. } => "value-unsupported",
+            Self::ConnectNotServed => "connect-not-served",
             Self::RegexInvalid { .. } => "regex-invalid",
             Self::TimeoutsContradict { .. } => "timeouts-contradict",
             Self::HeaderTwice { .. } => "header-twice",

@@ -36,10 +36,16 @@ impl Cause {
             Self::ParametersNotSupported { kind } => format!("parameters of kind {kind} mean nothing to Sealway"),
             Self::ClassNotFound { class } => format!("there is no GatewayClass `{class}`"),
             Self::AddressTypeUnsupported { kind } => format!("addresses of type {kind} are not supported"),
+            Self::AddressRoutabilityUnsupported { value } => {
+                format!("routability `{value}` is not supported: who can reach the machine can reach the address")
+            }
             Self::AddressInvalid { value } => format!("`{value}` is not an IP address"),
             Self::AddressNotUsable { value } => format!("this machine cannot bind address {value}"),
             Self::AnnotationInvalid { key, value, expected } => {
                 format!("annotation {key}: `{value}` is not {expected}; the annotation is ignored")
+            }
+            Self::DefaultGatewaysIgnored => {
+                "default Gateways are not served yet: a route attaches only where its `parentRefs` say".to_owned()
             }
             Self::ProtocolUnsupported { protocol } => format!("protocol {protocol} is not supported"),
             Self::TlsModeUnsupported { mode, protocol } => {
@@ -247,6 +253,7 @@ impl Cause {
             }
             Self::EndpointInvalid { value } => format!("`{value}` is no address of the slice's type; the endpoint is left out"),
             Self::ValueUnsupported { value, expected } => format!("`{value}` is not {expected}"),
+            Self::ConnectNotServed => "the gateway opens no tunnels: it answers CONNECT with 501, whatever rules say".to_owned(),
             Self::RegexInvalid { expression, detail } => format!("`{expression}` is not a regular expression of RE2: {detail}"),
             Self::TimeoutsContradict {
                 request,

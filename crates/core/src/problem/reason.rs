@@ -10,7 +10,7 @@ impl Cause {
     pub fn reason(&self) -> Reason {
         match self {
             Self::ClassParametersIgnored { .. } | Self::ParametersNotSupported { .. } => Reason::InvalidParameters,
-            Self::AddressTypeUnsupported { .. } => Reason::UnsupportedAddress,
+            Self::AddressTypeUnsupported { .. } | Self::AddressRoutabilityUnsupported { .. } => Reason::UnsupportedAddress,
             Self::AddressNotUsable { .. } => Reason::AddressNotUsable,
             Self::ProtocolUnsupported { .. } | Self::BackendProtocolUnsupported { .. } => Reason::UnsupportedProtocol,
             Self::TlsModeUnsupported { .. }

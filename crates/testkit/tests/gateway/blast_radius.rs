@@ -1,7 +1,7 @@
 //! One broken object beside 20 healthy neighbours on the same port: it costs its own name, and nobody else notices anything.
 //!
-//! Each site has everything of its own: listener, Secret, HTTPRoute, Service, EndpointSlice, BackendTLSPolicy, CA ConfigMap, ReferenceGrant.
-//! A break changes one object of the first site. The neighbours are asked through connections that were open before, and through new
+//! Each site has everything of its own: listener, Secret, HTTPRoute, Service, EndpointSlice, BackendTLSPolicy, CA ConfigMap, ReferenceGrant;
+//! and in a Namespace of its own a TLSRoute to the same Service and a GRPCRoute, each on a listener that selects that Namespace. A break changes one object of the first site. The neighbours are asked through connections that were open before, and through new
 //! ones.
 
 use std::net::SocketAddr;
@@ -13,6 +13,8 @@ use sealway_testkit::certificates::{Authority, Identity, Request};
 use sealway_testkit::clients::{Client, Failure, Seen, Session};
 use sealway_testkit::gateway::TestGateway;
 
+use crate::calls::{self, Calls};
+
 const NEIGHBOURS: usize = 20;
 const PORT: u16 = 8443;
 
@@ -20,6 +22,13 @@ const PORT: u16 = 8443;
 #[derive(Clone)]
 struct Site {
     listener: String,
+    /// Listeners of the TLSRoute and the GRPCRoute.
+    listeners: String,
+    namespace: String,
+    tls_route: String,
+    grpc_route: String,
+    /// Service and EndpointSlice of the GRPCRoute.
+    calls: String,
     secret: String,
     route: String,
     service: String,
@@ -30,7 +39,7 @@ struct Site {
 }
 
 impl Site {
-    fn new(number: usize, identity: &Identity, authority: &Authority, backend: SocketAddr) -> Self {
+    fn new(number: usize, identity: &Identity, authority: &Authority, backend: SocketAddr, calls: SocketAddr) -> Self {
         let object = |version: &str, kind: &str, namespace: &str, rest: &str| {
             format!("---\napiVersion: {version}\nkind: {kind}\nmetadata: {{name: site-{number}, namespace: {namespace}}}\n{rest}")
         };
@@ -38,9 +47,39 @@ impl Site {
         let secret = [("tls.crt", identity.chain_pem()), ("tls.key", identity.key().expose_pem())];
         let secret: String = secret.into_iter().map(|(key, pem)| block(key, pem)).collect();
         let (name, port) = (host(number), backend.port());
+        let listener = |suffix: &str, protocol: &str, host: &str, from: &str| {
+            format!(
+                "    - {{name: site-{number}{suffix}, port: {PORT}, protocol: {protocol}, hostname: {host}, allowedRoutes: {{namespaces: {{{from}}}}},\n       tls: {{certificateRefs: [{{name: site-{number}}}]}}}}\n"
+            )
+        };
+        let own = format!("from: Selector, selector: {{matchLabels: {{site: site-{number}}}}}");
         Self {
-            listener: format!(
-                "    - {{name: site-{number}, port: {PORT}, protocol: HTTPS, hostname: {name}, allowedRoutes: {{namespaces: {{from: All}}}},\n       tls: {{certificateRefs: [{{name: site-{number}}}]}}}}\n"
+            listener: listener("", "HTTPS", &name, "from: All"),
+            listeners: listener("-tls", "TLS", &tls_host(number), &own) + &listener("-calls", "HTTPS", &grpc_host(number), &own),
+            namespace: format!(
+                "---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: site-{number}, labels: {{site: site-{number}}}}}\n"
+            ),
+            tls_route: object(
+                group,
+                "TLSRoute",
+                &format!("site-{number}"),
+                &format!(
+                    "spec:\n  parentRefs: [{{name: gateway, namespace: default, sectionName: site-{number}-tls}}]\n  hostnames: [{}]\n  rules:\n    - backendRefs: [{{name: site-{number}, namespace: services, port: 443}}]\n",
+                    tls_host(number)
+                ),
+            ),
+            grpc_route: object(
+                group,
+                "GRPCRoute",
+                &format!("site-{number}"),
+                &format!(
+                    "spec:\n  parentRefs: [{{name: gateway, namespace: default, sectionName: site-{number}-calls}}]\n  hostnames: [{}]\n  rules:\n    - backendRefs: [{{name: calls, port: 80}}]\n",
+                    grpc_host(number)
+                ),
+            ),
+            calls: format!(
+                "---\napiVersion: v1\nkind: Service\nmetadata: {{name: calls, namespace: site-{number}}}\nspec: {{ports: [{{port: 80, appProtocol: kubernetes.io/h2c}}]}}\n---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: calls, namespace: site-{number}, labels: {{kubernetes.io/service-name: calls}}}}\naddressType: IPv4\nports: [{{name: \"\", port: {}}}]\nendpoints: [{{addresses: [127.0.0.1], conditions: {{ready: true}}}}]\n",
+                calls.port()
             ),
             secret: object(
                 "v1",
@@ -79,7 +118,7 @@ impl Site {
                 "ReferenceGrant",
                 "services",
                 &format!(
-                    "spec:\n  from: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: routes}}]\n  to: [{{group: \"\", kind: Service, name: site-{number}}}]\n"
+                    "spec:\n  from: [{{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: routes}}, {{group: gateway.networking.k8s.io, kind: TLSRoute, namespace: site-{number}}}]\n  to: [{{group: \"\", kind: Service, name: site-{number}}}]\n"
                 ),
             ),
         }
@@ -88,6 +127,14 @@ impl Site {
 
 fn host(number: usize) -> String {
     format!("site-{number}.example.com")
+}
+
+fn tls_host(number: usize) -> String {
+    format!("tls-{number}.example.com")
+}
+
+fn grpc_host(number: usize) -> String {
+    format!("grpc-{number}.example.com")
 }
 
 fn block(key: &str, pem: &str) -> String {
@@ -111,6 +158,7 @@ spec:
     .to_owned();
     for site in sites {
         yaml.push_str(&site.listener);
+        yaml.push_str(&site.listeners);
     }
     for site in sites {
         for object in [
@@ -121,6 +169,10 @@ spec:
             &site.policy,
             &site.config_map,
             &site.grant,
+            &site.namespace,
+            &site.tls_route,
+            &site.grpc_route,
+            &site.calls,
         ] {
             yaml.push_str(object);
         }
@@ -131,6 +183,7 @@ spec:
 /// What is broken, and how.
 type Break = (&'static str, fn(&mut Site));
 
+/// What costs the site its HTTPRoute's name, at least.
 const BREAKS: &[Break] = &[
     ("Secret missing", |site| site.secret.clear()),
     ("Secret not PEM", |site| site.secret = site.secret.replace("BEGIN", "BEGUN")),
@@ -201,6 +254,36 @@ const BREAKS: &[Break] = &[
     }),
 ];
 
+/// What costs the names of the TLSRoute and the GRPCRoute, or of one of them.
+const BREAKS_BESIDE: &[(Break, [bool; 2])] = &[
+    (("TLSRoute missing", |site| site.tls_route.clear()), [true, false]),
+    (
+        ("TLSRoute to another Service", |site| {
+            site.tls_route = site
+                .tls_route
+                .replace("backendRefs: [{name: site-0", "backendRefs: [{name: none")
+        }),
+        [true, false],
+    ),
+    (("GRPCRoute missing", |site| site.grpc_route.clear()), [false, true]),
+    (
+        ("GRPCRoute with an unknown filter", |site| {
+            site.grpc_route = site.grpc_route.replace(
+                "- backendRefs",
+                "- filters: [{type: ExtensionRef, extensionRef: {group: example.com, kind: Nothing, name: x}}]\n      backendRefs",
+            )
+        }),
+        [false, true],
+    ),
+    (
+        ("Namespace with another label", |site| {
+            site.namespace = site.namespace.replace("{site: site-0}", "{site: none}")
+        }),
+        [true, true],
+    ),
+    (("Namespace missing", |site| site.namespace.clear()), [true, true]),
+];
+
 /// The whole of a site works: its own certificate, its own backend.
 async fn ask(session: Session, number: usize) -> Result<Seen, Failure> {
     let seen = session.request(&host(number), "/").await?;
@@ -208,22 +291,62 @@ async fn ask(session: Session, number: usize) -> Result<Seen, Failure> {
     Ok(seen)
 }
 
+/// Connections to the three names of a site.
+struct Open {
+    number: usize,
+    http: Session,
+    tls: Session,
+    calls: Calls,
+}
+
+impl Open {
+    async fn new(client: &Client, address: SocketAddr, number: usize) -> Result<Self, Failure> {
+        Ok(Self {
+            number,
+            http: client.connect(address, &host(number)).await?,
+            tls: client.connect(address, &tls_host(number)).await?,
+            calls: Calls::connect(client, address, grpc_host(number)).await?,
+        })
+    }
+
+    async fn ask(self) -> Result<Seen, Failure> {
+        self.calls.call().await?;
+        ask(self.tls, self.number).await?;
+        ask(self.http, self.number).await
+    }
+}
+
+/// Whether new connections to the names of the victim's TLSRoute and GRPCRoute fail.
+async fn is_lost(client: &Client, address: SocketAddr) -> [bool; 2] {
+    let tls = match client.connect(address, &tls_host(0)).await {
+        Ok(session) => ask(session, 0).await.is_err(),
+        Err(_) => true,
+    };
+    let calls = match Calls::connect(client, address, grpc_host(0)).await {
+        Ok(calls) => calls.call().await.is_err(),
+        Err(_) => true,
+    };
+    [tls, calls]
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_broken_object_costs_its_own_name_only() {
     let now = SystemTime::now();
     let authority = Authority::generate("test", now).expect("authority");
-    let issue = |name: &str| authority.issue(&Request::server(name, &[name], now)).expect("identity");
-    let backend_identity = issue(BACKEND);
+    let issue = |names: &[&str]| authority.issue(&Request::server(names[0], names, now)).expect("identity");
+    let backend_identity = issue(&[BACKEND]);
     let backend = Https {
         name: "site",
         identity: &backend_identity,
         clients: ClientCertificates::Ignored,
     };
     let backend = backend.start(LOOPBACK).await.expect("backend");
-    let identities: Vec<Identity> = (0..=NEIGHBOURS).map(|number| issue(&host(number))).collect();
+    let calls = calls::backend().await.expect("backend");
+    let identities = (0..=NEIGHBOURS).map(|number| issue(&[&host(number), &tls_host(number), &grpc_host(number)]));
+    let identities: Vec<Identity> = identities.collect();
     let sites: Vec<Site> = (0..)
         .zip(&identities)
-        .map(|(number, identity)| Site::new(number, identity, &authority, backend.address()))
+        .map(|(number, identity)| Site::new(number, identity, &authority, backend.address(), calls.address()))
         .collect();
     let sound = manifests(&sites);
     let client = Client::trusting(&authority).expect("client");
@@ -231,12 +354,14 @@ async fn one_broken_object_costs_its_own_name_only() {
     let address = gateway.address(PORT);
     let connect = async |number: usize| client.connect(address, &host(number)).await;
 
-    for (what, break_it) in BREAKS {
-        let victim = ask(connect(0).await.expect("victim before"), 0).await;
+    let breaks = BREAKS.iter().map(|each| (each, None));
+    let beside = BREAKS_BESIDE.iter().map(|(each, lost)| (each, Some(*lost)));
+    for ((what, break_it), beside) in breaks.chain(beside) {
+        let victim = Open::new(&client, address, 0).await.expect("victim before").ask().await;
         assert!(victim.is_ok(), "before `{what}`: {victim:?}");
         let mut open = Vec::new();
         for number in 1..=NEIGHBOURS {
-            open.push((number, connect(number).await.expect("neighbour before")));
+            open.push(Open::new(&client, address, number).await.expect("neighbour before"));
         }
         let mut broken = sites.clone();
         break_it(&mut broken[0]);
@@ -248,13 +373,15 @@ async fn one_broken_object_costs_its_own_name_only() {
             Ok(session) => ask(session, 0).await,
             Err(failure) => Err(failure),
         };
-        assert!(
-            victim.is_err() || is_kept(what),
-            "`{what}` did not break the victim: {victim:?}"
-        );
-        for (number, session) in open {
-            let seen = ask(session, number).await;
-            assert!(seen.is_ok(), "`{what}`: open connection of neighbour {number}: {seen:?}");
+        let is_lost = match beside {
+            Some(lost) => victim.is_ok() && is_lost(&client, address).await == lost,
+            None => victim.is_err() || is_kept(what),
+        };
+        assert!(is_lost, "`{what}` did not cost the victim what it should: {victim:?}");
+        for open in open {
+            let number = open.number;
+            let seen = open.ask().await;
+            assert!(seen.is_ok(), "`{what}`: open connections of neighbour {number}: {seen:?}");
             let session = connect(number).await;
             let session = session.unwrap_or_else(|failure| panic!("`{what}`: neighbour {number}: {failure}"));
             assert_eq!(
@@ -264,6 +391,12 @@ async fn one_broken_object_costs_its_own_name_only() {
             );
             let seen = ask(session, number).await;
             assert!(seen.is_ok(), "`{what}`: neighbour {number}: {seen:?}");
+            if beside.is_some() {
+                let again = Open::new(&client, address, number).await.map(Open::ask);
+                let again = again.unwrap_or_else(|failure| panic!("`{what}`: neighbour {number}: {failure}"));
+                let seen = again.await;
+                assert!(seen.is_ok(), "`{what}`: neighbour {number}: {seen:?}");
+            }
         }
         gateway.apply(&sound).await;
     }

@@ -2,6 +2,7 @@
 
 mod article;
 mod blast_radius;
+mod calls;
 mod changes;
 mod endpoints;
 mod manifests;

@@ -16,6 +16,7 @@ use sealway_api::{
 };
 
 use super::{Context, values};
+use crate::problem::Cause;
 use crate::snapshot::{HeaderMatcher, HttpMatch, HttpRule, PathMatcher, QueryMatcher, ValueMatcher};
 
 /// The matches of a rule as they are written.
@@ -107,6 +108,9 @@ impl Context<'_, '_> {
         let method = match &written.method {
             Some(method) => {
                 let parsed = values::method(method);
+                if parsed == Ok(Method::CONNECT) {
+                    self.report(format_args!("{field}.method"), Cause::ConnectNotServed);
+                }
                 Some(self.check(format_args!("{field}.method"), parsed))
             }
             None => None,
