@@ -12,18 +12,27 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sealway_core::{BackendName, HostnamePattern};
 use webpki::EndEntityCert;
 
-use super::trust::{Purpose, Trust, certificate_error};
+use super::trust::{Purpose, Trust};
+use super::unfit::certificate_error;
 
 /// Judges the backends of one policy.
 #[derive(Debug)]
 pub(super) struct Backends {
     pub(super) trust: Arc<Trust>,
     /// Empty: the server name that was asked for.
-    pub(super) names: Vec<BackendName>,
-    pub(super) algorithms: WebPkiSupportedAlgorithms,
+    names: Vec<BackendName>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Backends {
+    pub(super) fn new(trust: Arc<Trust>, names: Vec<BackendName>, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self {
+            trust,
+            names,
+            algorithms,
+        }
+    }
+
     pub(super) fn verify(
         &self,
         leaf: &CertificateDer<'_>,
