@@ -12,6 +12,7 @@ mod faults;
 mod provider;
 mod server;
 mod system;
+mod tickets;
 mod trust;
 mod unfit;
 mod verifier;

@@ -40,7 +40,12 @@ impl Clients {
         let Some((leaf, intermediates)) = chain.and_then(<[_]>::split_first) else {
             return Ok(None);
         };
-        let path = self.trust.verify(leaf, intermediates, Purpose::Client, UnixTime::now());
+        // The handshake has verified it, or the ticket was opened for it: what there is to learn is which intermediates were of use.
+        let path = if self.must_be_good() && intermediates.is_empty() {
+            Ok(Vec::new())
+        } else {
+            self.trust.verify(leaf, intermediates, Purpose::Client, UnixTime::now())
+        };
         let path = match path {
             Ok(path) => path,
             Err(error) if self.must_be_good() => return Err(error),
@@ -50,6 +55,18 @@ impl Clients {
             .chain(&path)
             .map(|certificate| certificate.clone().into_owned());
         Ok(Some(Arc::new(VerifiedClient { chain: chain.collect() })))
+    }
+
+    /// Whether a session with this client goes on. Where anybody may come in, a client whose certificate is good no more is asked as
+    /// well: it may have a new one.
+    pub(super) fn may_resume(&self, chain: &[CertificateDer<'_>]) -> bool {
+        match chain.split_first() {
+            Some((leaf, intermediates)) => {
+                let verdict = self.trust.verify(leaf, intermediates, Purpose::Client, UnixTime::now());
+                verdict.is_ok()
+            }
+            None => !self.must_be_good(),
+        }
     }
 
     fn must_be_good(&self) -> bool {

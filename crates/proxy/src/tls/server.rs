@@ -21,6 +21,7 @@ use super::certificates::{Certificates, SigningKeys};
 use super::clients::Clients;
 use super::fault::HandshakeFault;
 use super::provider::{provider, versions};
+use super::tickets::ClientTickets;
 use super::trust::Trusts;
 use super::unfit::text;
 use super::{Alpn, ClientIdentity, ClientStream, Handshake, Offer, Wire};
@@ -70,9 +71,15 @@ impl ServerTls {
         config.ignore_client_order = true;
         config.alpn_protocols = offer.names();
         config.send_tls13_tickets = 1;
-        if let Some(tickets) = tickets {
-            config.ticketer = tickets;
-        }
+        config.ticketer = match (tickets, &clients) {
+            (Some(sealer), Some(clients)) => Arc::new(ClientTickets {
+                sealer,
+                clients: Arc::clone(clients),
+            }),
+            (Some(tickets), None) => tickets,
+            // Nothing is resumed.
+            (None, _) => config.ticketer,
+        };
         // Nothing is resumed but by ticket.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Self {
