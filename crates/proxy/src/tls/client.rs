@@ -1,8 +1,8 @@
 //! TLS to backends: one configuration for each policy, own certificate and offer.
 //!
 //! In: a connected socket and the [`BackendTls`] of its backend. Out: a stream that is verified, or the fault; either is remembered for
-//! the policy's status and counted. Invariant: sessions are resumed within one configuration, and what a resumed session rests on is
-//! verified again.
+//! the policy's status and counted. Invariant: sessions are resumed within one configuration, and none for longer than the certificates
+//! are good that it rests on.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use rustls::client::ResolvesClientCert;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, HandshakeKind, SignatureScheme};
+use rustls::{ClientConfig, SignatureScheme};
 use rustls_pki_types::{ServerName, UnixTime};
 use sealway_api::ObjectKey;
 use sealway_core::{Backend, BackendAuthorities, BackendTls, BackendTlsFault, ContentHash};
@@ -184,12 +184,10 @@ impl ClientConfigs {
         let prepared = self.prepared(tls, system, identity, offer)?;
         let connector = TlsConnector::from(Arc::clone(&prepared.config));
         let connected = connector.connect(prepared.server_name.clone(), Wire::new(socket)).await;
-        let stream = connected.map_err(|error| {
+        connected.map_err(|error| {
             let (fault, detail) = backend_failure(&error);
             TlsFailure { fault, detail }
-        })?;
-        prepared.verify_resumed(&stream)?;
-        Ok(stream)
+        })
     }
 
     fn prepared(
@@ -204,9 +202,11 @@ impl ClientConfigs {
             identity: identity.map(|identity| identity.content),
             offer,
         };
-        let is_current = |known: &Known| match &system {
-            Some(system) => Arc::ptr_eq(&known.prepared.backends.trust, system),
-            None => true,
+        let now = UnixTime::now();
+        let is_current = |known: &Known| {
+            let backends = &known.prepared.backends;
+            let of_system = system.as_ref().is_none_or(|system| Arc::ptr_eq(&backends.trust, system));
+            of_system && backends.sessions_are_good(now)
         };
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.get(&key).filter(|known| is_current(known)) {
@@ -280,26 +280,6 @@ impl Prepared {
             config: Arc::new(config),
             backends,
             server_name: server_name.map_err(|error| failure(BackendTlsFault::NameMismatch, &error))?,
-        })
-    }
-
-    /// A certificate that was good when the session began may have expired since.
-    fn verify_resumed(&self, stream: &BackendStream) -> Result<(), TlsFailure> {
-        let (_, connection) = stream.get_ref();
-        if connection.handshake_kind() != Some(HandshakeKind::Resumed) {
-            return Ok(());
-        }
-        let chain = connection.peer_certificates().and_then(<[_]>::split_first);
-        let verdict = match chain {
-            Some((leaf, intermediates)) => self.backends.verify(leaf, intermediates, &self.server_name, UnixTime::now()),
-            None => Err(rustls::CertificateError::UnknownIssuer),
-        };
-        verdict.map_err(|error| {
-            let error = io::Error::other(rustls::Error::InvalidCertificate(error));
-            TlsFailure {
-                fault: backend_fault(&error),
-                detail: error.to_string(),
-            }
         })
     }
 }
