@@ -108,6 +108,8 @@ impl HandshakeFault {
             Error::NoApplicationProtocol => Self::NoSharedProtocol,
             Error::NoCertificatesPresented => Self::ClientCertificateMissing,
             Error::InvalidCertificate(error) => Self::of_certificate(error),
+            // Such as no certificate to show: our side, whatever it is.
+            Error::General(_) => Self::CertificateUnavailable,
             Error::PeerIncompatible(what) => match what {
                 PeerIncompatible::NoCipherSuitesInCommon => Self::NoSharedSuite,
                 PeerIncompatible::NoKxGroupsInCommon

@@ -205,6 +205,12 @@ async fn client_is_somebody_only_when_proved_and_a_resumed_session_changes_nothi
     }
 }
 
+#[test]
+fn no_certificate_to_show_is_our_side() {
+    let error = rustls::Error::General("no server certificate chain resolved".into());
+    assert_eq!(HandshakeFault::of_tls(&error), HandshakeFault::CertificateUnavailable);
+}
+
 /// Shows one certificate after the other, as a client does that renews its own.
 #[derive(Debug)]
 struct Renewing(Mutex<Arc<CertifiedKey>>);
