@@ -88,7 +88,10 @@ impl Proxy {
     /// A data plane without listeners. Its sockets and connections live in `runtime`, whoever calls.
     pub fn new(config: Config, metrics: Metrics, runtime: Handle) -> Self {
         let shared = Arc::new(Shared::new(config, metrics));
-        let state = Arc::new(Mutex::new(State::default()));
+        let state = Arc::new(Mutex::new(State {
+            servers: ServerConfigs::new(shared.client_configs.trusts()),
+            ..State::default()
+        }));
         let ports = watch::Sender::default();
         let mut tasks = JoinSet::new();
         tasks.spawn_on(

@@ -12,7 +12,9 @@ mod faults;
 mod provider;
 mod server;
 mod system;
+mod tickets;
 mod trust;
+mod unfit;
 mod verifier;
 mod wire;
 
@@ -31,7 +33,8 @@ pub(crate) use wire::Wire;
 /// A connection whose TLS the gateway ends.
 pub(crate) type ClientStream = tokio_rustls::server::TlsStream<Wire>;
 
-/// A client that proved itself: its chain, leaf first, as verified. One that did not, where that is allowed, is nobody.
+/// A client that proved itself: its certificate and those by which it leads to an authority, in order and without the authority's; what
+/// else it sent is not here. One that did not, where that is allowed, is nobody.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct VerifiedClient {
     pub(crate) chain: Vec<CertificateDer<'static>>,

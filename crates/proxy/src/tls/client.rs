@@ -1,8 +1,8 @@
 //! TLS to backends: one configuration for each policy, own certificate and offer.
 //!
 //! In: a connected socket and the [`BackendTls`] of its backend. Out: a stream that is verified, or the fault; either is remembered for
-//! the policy's status and counted. Invariant: sessions are resumed within one configuration, and what a resumed session rests on is
-//! verified again.
+//! the policy's status and counted. Invariant: sessions are resumed within one configuration, and none for longer than the certificates
+//! are good that it rests on.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use rustls::client::ResolvesClientCert;
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, HandshakeKind, SignatureScheme};
+use rustls::{ClientConfig, SignatureScheme};
 use rustls_pki_types::{ServerName, UnixTime};
 use sealway_api::ObjectKey;
 use sealway_core::{Backend, BackendAuthorities, BackendTls, BackendTlsFault, ContentHash};
@@ -20,11 +20,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
-use super::fault::backend_fault;
+use super::fault::{backend_failure, backend_fault};
 use super::faults::{BackendFaults, Faults};
 use super::provider::{provider, versions};
 use super::system::System;
-use super::trust::Trust;
+use super::trust::{Trust, Trusts};
 use super::verifier::Backends;
 use super::{Alpn, ClientIdentity, Offer, Wire};
 use crate::metrics::Metrics;
@@ -44,6 +44,7 @@ pub(crate) struct TlsFailure {
 pub(crate) struct ClientConfigs {
     known: RwLock<HashMap<ConfigKey, Known>>,
     system: System,
+    trusts: Arc<Trusts>,
     faults: Faults,
     metrics: Metrics,
 }
@@ -74,9 +75,15 @@ impl ClientConfigs {
         Self {
             known: RwLock::default(),
             system: System::default(),
+            trusts: Arc::default(),
             faults: Faults::default(),
             metrics,
         }
+    }
+
+    /// Authorities that others may share.
+    pub(crate) fn trusts(&self) -> Arc<Trusts> {
+        Arc::clone(&self.trusts)
     }
 
     /// TLS over a connected socket, verified as the policy says. Records how it went. The caller sets the deadline, and says
@@ -171,21 +178,16 @@ impl ClientConfigs {
         offer: Offer,
     ) -> Result<BackendStream, TlsFailure> {
         let system = match &tls.authorities {
-            BackendAuthorities::System => Some(self.system.trust().await.ok_or_else(|| TlsFailure {
-                fault: BackendTlsFault::UnknownAuthority,
-                detail: "the machine has no certificates of authorities".to_owned(),
-            })?),
+            BackendAuthorities::System => Some(self.system.trust().await.ok_or_else(no_authorities)?),
             BackendAuthorities::Bundle(_) => None,
         };
         let prepared = self.prepared(tls, system, identity, offer)?;
         let connector = TlsConnector::from(Arc::clone(&prepared.config));
         let connected = connector.connect(prepared.server_name.clone(), Wire::new(socket)).await;
-        let stream = connected.map_err(|error| TlsFailure {
-            fault: backend_fault(&error),
-            detail: error.to_string(),
-        })?;
-        prepared.verify_resumed(&stream)?;
-        Ok(stream)
+        connected.map_err(|error| {
+            let (fault, detail) = backend_failure(&error);
+            TlsFailure { fault, detail }
+        })
     }
 
     fn prepared(
@@ -200,9 +202,11 @@ impl ClientConfigs {
             identity: identity.map(|identity| identity.content),
             offer,
         };
-        let is_current = |known: &Known| match &system {
-            Some(system) => Arc::ptr_eq(&known.prepared.backends.trust, system),
-            None => true,
+        let now = UnixTime::now();
+        let is_current = |known: &Known| {
+            let backends = &known.prepared.backends;
+            let of_system = system.as_ref().is_none_or(|system| Arc::ptr_eq(&backends.trust, system));
+            of_system && backends.sessions_are_good(now)
         };
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.get(&key).filter(|known| is_current(known)) {
@@ -218,7 +222,14 @@ impl ClientConfigs {
         drop(known);
         let prepared = match same {
             Some(prepared) => prepared,
-            None => Arc::new(Prepared::new(tls, system, identity, offer)?),
+            None => {
+                let trust = match (&tls.authorities, system) {
+                    (BackendAuthorities::System, Some(system)) => system,
+                    (BackendAuthorities::Bundle(bundle), _) => self.trusts.of(bundle),
+                    (BackendAuthorities::System, None) => return Err(no_authorities()),
+                };
+                Arc::new(Prepared::new(tls, trust, identity, offer)?)
+            }
         };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, known| known.is_used());
@@ -243,7 +254,7 @@ impl Known {
 impl Prepared {
     fn new(
         tls: &BackendTls,
-        system: Option<Arc<Trust>>,
+        trust: Arc<Trust>,
         identity: Option<&Arc<ClientIdentity>>,
         offer: Offer,
     ) -> Result<Self, TlsFailure> {
@@ -253,15 +264,7 @@ impl Prepared {
             fault,
             detail: detail.to_string(),
         };
-        let trust = match (&tls.authorities, system) {
-            (BackendAuthorities::Bundle(bundle), _) => Trust::of(bundle, algorithms).map(Arc::new),
-            (BackendAuthorities::System, system) => system.ok_or(super::trust::TrustError::NoAuthority),
-        };
-        let backends = Arc::new(Backends {
-            trust: trust.map_err(|error| failure(BackendTlsFault::UnknownAuthority, &error))?,
-            names: tls.names.clone(),
-            algorithms,
-        });
+        let backends = Arc::new(Backends::new(trust, tls.names.clone(), algorithms));
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions(&tls.options))
             .map_err(|error| failure(BackendTlsFault::HandshakeRefused, &error))?
@@ -279,25 +282,12 @@ impl Prepared {
             server_name: server_name.map_err(|error| failure(BackendTlsFault::NameMismatch, &error))?,
         })
     }
+}
 
-    /// A certificate that was good when the session began may have expired since.
-    fn verify_resumed(&self, stream: &BackendStream) -> Result<(), TlsFailure> {
-        let (_, connection) = stream.get_ref();
-        if connection.handshake_kind() != Some(HandshakeKind::Resumed) {
-            return Ok(());
-        }
-        let chain = connection.peer_certificates().and_then(<[_]>::split_first);
-        let verdict = match chain {
-            Some((leaf, intermediates)) => self.backends.verify(leaf, intermediates, &self.server_name, UnixTime::now()),
-            None => Err(rustls::CertificateError::UnknownIssuer),
-        };
-        verdict.map_err(|error| {
-            let error = io::Error::other(rustls::Error::InvalidCertificate(error));
-            TlsFailure {
-                fault: backend_fault(&error),
-                detail: error.to_string(),
-            }
-        })
+fn no_authorities() -> TlsFailure {
+    TlsFailure {
+        fault: BackendTlsFault::UnknownAuthority,
+        detail: "the machine has no certificates of authorities".to_owned(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! Client certificates: asked for, and judged.
 //!
 //! Who must be good is judged within the handshake and gets the alert that says why. Where anybody may come in, the handshake only
-//! proves that the key is the certificate's, and the chain is judged afterwards. Resumed sessions are judged afterwards too: time has
-//! passed since the chain was last looked at.
+//! proves that the key is the certificate's, and the chain is judged afterwards. Sessions are judged before they go on: time has passed
+//! since the chain was last looked at.
 
 use std::sync::Arc;
 
@@ -11,57 +11,79 @@ use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_t
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use rustls_pki_types::{CertificateDer, UnixTime};
-use sealway_core::{ClientValidation, ClientValidationMode};
+use sealway_core::ClientValidationMode;
+use webpki::EndEntityCert;
 
 use super::VerifiedClient;
-use super::trust::{Purpose, Trust, TrustError};
+use super::trust::{Purpose, Trust};
 
 /// Judges the clients of one listener.
 #[derive(Debug)]
 pub(super) struct Clients {
     mode: ClientValidationMode,
-    trust: Trust,
+    trust: Arc<Trust>,
     subjects: Vec<DistinguishedName>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl Clients {
-    pub(super) fn new(validation: &ClientValidation, algorithms: WebPkiSupportedAlgorithms) -> Result<Self, TrustError> {
-        let trust = Trust::of(&validation.authorities, algorithms)?;
-        Ok(Self {
-            mode: validation.mode,
+    pub(super) fn new(mode: ClientValidationMode, trust: Arc<Trust>, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self {
+            mode,
             subjects: trust.subjects(),
             trust,
             algorithms,
-        })
+        }
     }
 
     /// What a finished handshake proved. An error only where clients must be good.
-    pub(super) fn judge(
-        &self,
-        chain: Option<&[CertificateDer<'static>]>,
-        resumed: bool,
-    ) -> Result<Option<Arc<VerifiedClient>>, CertificateError> {
+    pub(super) fn judge(&self, chain: Option<&[CertificateDer<'_>]>) -> Result<Option<Arc<VerifiedClient>>, CertificateError> {
         let Some((leaf, intermediates)) = chain.and_then(<[_]>::split_first) else {
             return Ok(None);
         };
-        let must = self.mode == ClientValidationMode::AllowValidOnly;
-        if resumed || !must {
-            let verdict = self.trust.verify(leaf, intermediates, Purpose::Client, UnixTime::now());
-            match verdict {
-                Ok(()) => {}
-                Err(error) if must => return Err(error),
-                Err(_) => return Ok(None),
+        // The handshake has verified it, or the ticket was opened for it: what there is to learn is which intermediates were of use.
+        let path = if self.must_be_good() && intermediates.is_empty() {
+            Ok(Vec::new())
+        } else {
+            self.trust.verify(leaf, intermediates, Purpose::Client, UnixTime::now())
+        };
+        let path = match path {
+            Ok(path) => path,
+            Err(error) if self.must_be_good() => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let chain = std::iter::once(leaf)
+            .chain(&path)
+            .map(|certificate| certificate.clone().into_owned());
+        Ok(Some(Arc::new(VerifiedClient { chain: chain.collect() })))
+    }
+
+    /// Whether a session with this client goes on. Where anybody may come in, a client whose certificate is good no more is asked as
+    /// well: it may have a new one.
+    pub(super) fn may_resume(&self, chain: &[CertificateDer<'_>]) -> bool {
+        match chain.split_first() {
+            Some((leaf, intermediates)) => {
+                let verdict = self.trust.verify(leaf, intermediates, Purpose::Client, UnixTime::now());
+                verdict.is_ok()
             }
+            None => !self.must_be_good(),
         }
-        let chain = chain.unwrap_or_default().to_vec();
-        Ok(Some(Arc::new(VerifiedClient { chain })))
+    }
+
+    fn must_be_good(&self) -> bool {
+        self.mode == ClientValidationMode::AllowValidOnly
+    }
+
+    /// Whether to let a client in whose certificate the library cannot read, so that its key cannot be read either: where anybody may
+    /// come in. It is nobody, because nothing that cannot be read is good.
+    fn is_let_in_unread(&self, leaf: &CertificateDer<'_>) -> bool {
+        !self.must_be_good() && EndEntityCert::try_from(leaf).is_err()
     }
 }
 
 impl ClientCertVerifier for Clients {
     fn client_auth_mandatory(&self) -> bool {
-        self.mode == ClientValidationMode::AllowValidOnly
+        self.must_be_good()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -74,7 +96,7 @@ impl ClientCertVerifier for Clients {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if self.mode == ClientValidationMode::AllowValidOnly {
+        if self.must_be_good() {
             self.trust.verify(leaf, intermediates, Purpose::Client, now)?;
         }
         Ok(ClientCertVerified::assertion())
@@ -86,6 +108,9 @@ impl ClientCertVerifier for Clients {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        if self.is_let_in_unread(leaf) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         verify_tls12_signature(message, leaf, signature, &self.algorithms)
     }
 
@@ -95,6 +120,9 @@ impl ClientCertVerifier for Clients {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        if self.is_let_in_unread(leaf) {
+            return Ok(HandshakeSignatureValid::assertion());
+        }
         verify_tls13_signature(message, leaf, signature, &self.algorithms)
     }
 

@@ -5,6 +5,8 @@ use std::io;
 use rustls::{AlertDescription, CertificateError, Error, HandshakeType, InvalidMessage, PeerIncompatible};
 use sealway_core::BackendTlsFault;
 
+use super::unfit::text;
+
 /// Why a handshake with a client failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HandshakeFault {
@@ -94,7 +96,7 @@ impl HandshakeFault {
     /// Of a failed handshake, with the text to it.
     pub(super) fn of(error: &io::Error) -> (Self, String) {
         match tls_error(error) {
-            Some(error) => (Self::of_tls(error), error.to_string()),
+            Some(error) => (Self::of_tls(error), text(error)),
             None => (Self::Gone, error.to_string()),
         }
     }
@@ -106,6 +108,8 @@ impl HandshakeFault {
             Error::NoApplicationProtocol => Self::NoSharedProtocol,
             Error::NoCertificatesPresented => Self::ClientCertificateMissing,
             Error::InvalidCertificate(error) => Self::of_certificate(error),
+            // Such as no certificate to show: our side, whatever it is.
+            Error::General(_) => Self::CertificateUnavailable,
             Error::PeerIncompatible(what) => match what {
                 PeerIncompatible::NoCipherSuitesInCommon => Self::NoSharedSuite,
                 PeerIncompatible::NoKxGroupsInCommon
@@ -187,6 +191,11 @@ pub(super) fn backend_fault(error: &io::Error) -> BackendTlsFault {
         Some(Error::NoCertificatesPresented) => BackendTlsFault::BadCertificate,
         Some(_) | None => BackendTlsFault::Broken,
     }
+}
+
+/// Of a failed handshake with a backend, with the text to it.
+pub(super) fn backend_failure(error: &io::Error) -> (BackendTlsFault, String) {
+    (backend_fault(error), tls_error(error).map_or_else(|| error.to_string(), text))
 }
 
 fn tls_error(error: &io::Error) -> Option<&Error> {

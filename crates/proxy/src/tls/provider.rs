@@ -84,3 +84,33 @@ const GROUPS: [KeyExchangeGroup; 4] = [
     KeyExchangeGroup::Secp256r1,
     KeyExchangeGroup::Secp384r1,
 ];
+
+#[cfg(test)]
+mod tests {
+    use rustls::ServerConfig;
+
+    use super::*;
+
+    /// One that cannot be built would be a listener that does not come up and of which no status tells.
+    #[test]
+    fn options_that_the_compiler_lets_through_can_be_built() {
+        let suites = CipherSuite::ALL.iter().map(|suite| vec![*suite]).chain([Vec::new()]);
+        for cipher_suites in suites {
+            let only_12 = cipher_suites.iter().all(|one| suite(*one).tls13().is_none()) && !cipher_suites.is_empty();
+            for groups in KeyExchangeGroup::ALL.iter().map(|group| vec![*group]).chain([Vec::new()]) {
+                for minimum_version in [None, Some(TlsVersion::Tls12), Some(TlsVersion::Tls13)] {
+                    // The one case of these that rustls refuses; the compiler refuses it too.
+                    let is_refused = only_12 && minimum_version == Some(TlsVersion::Tls13);
+                    let options = TlsOptions {
+                        minimum_version,
+                        cipher_suites: cipher_suites.clone(),
+                        groups: groups.clone(),
+                    };
+                    let built =
+                        ServerConfig::builder_with_provider(provider(&options)).with_protocol_versions(versions(&options));
+                    assert_eq!(built.is_err(), is_refused, "{options:?}");
+                }
+            }
+        }
+    }
+}

@@ -21,6 +21,9 @@ use super::certificates::{Certificates, SigningKeys};
 use super::clients::Clients;
 use super::fault::HandshakeFault;
 use super::provider::{provider, versions};
+use super::tickets::ClientTickets;
+use super::trust::Trusts;
+use super::unfit::text;
 use super::{Alpn, ClientIdentity, ClientStream, Handshake, Offer, Wire};
 
 /// How one listener ends TLS, ready to use.
@@ -45,19 +48,20 @@ impl ServerTls {
         termination: &Arc<Termination>,
         offer: Offer,
         certificates: Certificates,
-        tickets: Arc<dyn ProducesTickets>,
-    ) -> Result<Self, String> {
+        tickets: Option<Arc<dyn ProducesTickets>>,
+        trusts: &Trusts,
+    ) -> Result<Self, rustls::Error> {
         let provider = provider(&termination.options);
-        let clients = match &termination.client_validation {
-            Some(validation) => {
-                let clients = Clients::new(validation, provider.signature_verification_algorithms);
-                Some(Arc::new(clients.map_err(|error| error.to_string())?))
-            }
-            None => None,
-        };
-        let builder = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(versions(&termination.options))
-            .map_err(|error| error.to_string())?;
+        let clients = termination.client_validation.as_ref().map(|validation| {
+            let trust = trusts.of(&validation.authorities);
+            Arc::new(Clients::new(
+                validation.mode,
+                trust,
+                provider.signature_verification_algorithms,
+            ))
+        });
+        // The compiler sees to it that options leave something to speak.
+        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions(&termination.options))?;
         let builder = match &clients {
             Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients) as _),
             None => builder.with_no_client_auth(),
@@ -67,7 +71,15 @@ impl ServerTls {
         config.ignore_client_order = true;
         config.alpn_protocols = offer.names();
         config.send_tls13_tickets = 1;
-        config.ticketer = tickets;
+        config.ticketer = match (tickets, &clients) {
+            (Some(sealer), Some(clients)) => Arc::new(ClientTickets {
+                sealer,
+                clients: Arc::clone(clients),
+            }),
+            (Some(tickets), None) => tickets,
+            // Nothing is resumed.
+            (None, _) => config.ticketer,
+        };
         // Nothing is resumed but by ticket.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Self {
@@ -134,15 +146,16 @@ impl ServerTls {
         let (_, connection) = stream.get_ref();
         let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
         let client = match &self.clients {
-            Some(clients) => clients.judge(connection.peer_certificates(), resumed),
+            Some(clients) => clients.judge(connection.peer_certificates()),
             None => Ok(None),
         };
         let client = match client {
             Ok(client) => client,
+            // It was good within the handshake: a moment ago.
             Err(error) => {
                 return Err(HandshakeFailure {
                     fault: HandshakeFault::of_certificate(&error),
-                    detail: format!("a resumed session: {error}"),
+                    detail: text(&error.into()),
                     socket: stream.into_inner().0.into_socket(),
                     words: Vec::new(),
                 });
@@ -189,6 +202,7 @@ pub(crate) struct ServerConfigs {
     listeners: BTreeMap<ListenerKey, Known>,
     identities: BTreeMap<ObjectKey, Arc<ClientIdentity>>,
     signing: SigningKeys,
+    trusts: Arc<Trusts>,
 }
 
 /// Gateway, port and name of a listener.
@@ -205,6 +219,13 @@ struct Known {
 }
 
 impl ServerConfigs {
+    pub(crate) fn new(trusts: Arc<Trusts>) -> Self {
+        Self {
+            trusts,
+            ..Self::default()
+        }
+    }
+
     /// Makes what the snapshots ask for. What is equal to before is kept.
     pub(crate) fn follow(&mut self, snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>, keys: &BTreeMap<ObjectRef, Keys>) {
         let none = Keys::default();
@@ -287,13 +308,9 @@ impl ServerConfigs {
         let tickets = tickets.or_else(|| rustls::crypto::aws_lc_rs::Ticketer::new().ok());
         let certificates = Certificates::new(Arc::clone(termination), keys, &mut self.signing);
         let complete = certificates.are_complete();
-        let made = match &tickets {
-            Some(tickets) => ServerTls::new(termination, offer, certificates, Arc::clone(tickets)),
-            None => Err("no random numbers to be had".to_owned()),
-        };
-        let server = made
+        let server = ServerTls::new(termination, offer, certificates, tickets.clone(), &self.trusts)
             .inspect_err(
-                |error| tracing::error!(gateway = %key.0, port = %key.1, listener = key.2, error, "listener cannot end TLS"),
+                |error| tracing::error!(gateway = %key.0, port = %key.1, listener = key.2, %error, "listener cannot end TLS"),
             )
             .ok();
         Known {

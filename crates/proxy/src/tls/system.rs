@@ -5,7 +5,6 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use rustls::crypto::aws_lc_rs::default_provider;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
@@ -77,13 +76,12 @@ fn read() -> Option<Trust> {
     for error in &found.errors {
         tracing::warn!(%error, "an authority of the machine cannot be read");
     }
-    let algorithms = default_provider().signature_verification_algorithms;
-    let trust = Trust::of_certificates(&found.certs, algorithms);
-    trust
-        .inspect_err(
-            |error| tracing::error!(%error, "the machine has no certificates of authorities (SSL_CERT_FILE, /etc/ssl/certs)"),
-        )
-        .ok()
+    let trust = Trust::of_certificates(found.certs);
+    if !trust.has_authorities() {
+        tracing::error!("the machine has no certificates of authorities (SSL_CERT_FILE, /etc/ssl/certs)");
+        return None;
+    }
+    Some(trust)
 }
 
 const READ_AGAIN: Duration = Duration::from_secs(600);

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use sealway_api::{Kind, ObjectKey, ObjectRef, TlsMode};
 use sealway_core::{
@@ -111,19 +115,23 @@ fn server(authority: &Authority, mode: ClientValidationMode) -> Arc<ServerTls> {
     configs.servers(&gateway, port, &plan)[0].clone().unwrap()
 }
 
+fn roots(authority: &Authority) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.der().clone()).unwrap();
+    roots
+}
+
 fn client(
     authority: &Authority,
     identity: Option<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
     tls13: bool,
 ) -> TlsConnector {
-    let mut roots = RootCertStore::empty();
-    roots.add(authority.der().clone()).unwrap();
     let version = if tls13 {
         &rustls::version::TLS13
     } else {
         &rustls::version::TLS12
     };
-    let builder = ClientConfig::builder_with_protocol_versions(&[version]).with_root_certificates(roots);
+    let builder = ClientConfig::builder_with_protocol_versions(&[version]).with_root_certificates(roots(authority));
     let mut config = match identity {
         Some((certificate, key)) => builder.with_client_auth_cert(vec![certificate], key).unwrap(),
         None => builder.with_no_client_auth(),
@@ -171,16 +179,17 @@ async fn client_is_somebody_only_when_proved_and_a_resumed_session_changes_nothi
     for tls13 in [true, false] {
         let server = server(&ours, ClientValidationMode::AllowInsecureFallback);
         let cases = [
-            (None, None),
-            (Some(issue(&strangers, "mallory", |_| ())), None),
-            (Some(issue(&ours, "old", expired)), None),
-            (Some(issue(&ours, "order-service", |_| ())), Some("CN=order-service")),
+            (None, None, true),
+            (Some(issue(&strangers, "mallory", |_| ())), None, false),
+            (Some(issue(&ours, "old", expired)), None, false),
+            (Some(issue(&ours, "order-service", |_| ())), Some("CN=order-service"), true),
         ];
-        for (identity, subject) in cases {
+        // Who shows what is not good is asked again: it may have something better by now.
+        for (identity, subject, resumes) in cases {
             let connector = client(&ours, identity, tls13);
-            for resumed in [false, true] {
+            for again in [false, true] {
                 let handshake = met(&server, &connector).await.unwrap();
-                assert_eq!(handshake.resumed, resumed);
+                assert_eq!(handshake.resumed, again && resumes);
                 assert_eq!(handshake.alpn, Some(Alpn::Http2));
                 assert_eq!(handshake.server_name.as_deref(), Some("a.example.com"));
                 let known = handshake.client.map(|client| client.subject());
@@ -196,19 +205,82 @@ async fn client_is_somebody_only_when_proved_and_a_resumed_session_changes_nothi
     }
 }
 
-#[tokio::test]
-async fn session_whose_certificate_has_expired_since_does_not_go_on() {
-    let ours = authority();
-    let server = server(&ours, ClientValidationMode::AllowValidOnly);
-    let end = std::time::SystemTime::now() + std::time::Duration::from_secs(3);
-    let identity = issue(&ours, "brief", |params| params.not_after = end.into());
-    let connector = client(&ours, Some(identity), true);
-    assert!(met(&server, &connector).await.unwrap().client.is_some());
-    while std::time::SystemTime::now() < end + std::time::Duration::from_secs(1) {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+#[test]
+fn no_certificate_to_show_is_our_side() {
+    let error = rustls::Error::General("no server certificate chain resolved".into());
+    assert_eq!(HandshakeFault::of_tls(&error), HandshakeFault::CertificateUnavailable);
+}
+
+/// Shows one certificate after the other, as a client does that renews its own.
+#[derive(Debug)]
+struct Renewing(Mutex<Arc<CertifiedKey>>);
+
+impl Renewing {
+    fn new(identity: (CertificateDer<'static>, PrivateKeyDer<'static>)) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Self::key(identity))))
     }
-    assert_eq!(
-        met(&server, &connector).await.unwrap_err(),
-        HandshakeFault::ClientCertificateExpired
-    );
+
+    fn renew(&self, identity: (CertificateDer<'static>, PrivateKeyDer<'static>)) {
+        *self.0.lock().unwrap() = Self::key(identity);
+    }
+
+    fn key((certificate, key): (CertificateDer<'static>, PrivateKeyDer<'static>)) -> Arc<CertifiedKey> {
+        Arc::new(CertifiedKey::from_der(vec![certificate], key, &default_provider()).unwrap())
+    }
+}
+
+impl ResolvesClientCert for Renewing {
+    fn resolve(&self, _authorities: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.lock().unwrap()))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn session_ends_with_its_certificate_and_who_has_a_new_one_comes_in_with_that() {
+    let ours = authority();
+    let end = SystemTime::now() + Duration::from_secs(3);
+    let brief = || issue(&ours, "brief", |params| params.not_after = end.into());
+    let mut clients = Vec::new();
+    for mode in [
+        ClientValidationMode::AllowValidOnly,
+        ClientValidationMode::AllowInsecureFallback,
+    ] {
+        for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+            let server = server(&ours, mode);
+            let identity = Renewing::new(brief());
+            let builder = ClientConfig::builder_with_protocol_versions(&[version]).with_root_certificates(roots(&ours));
+            let connector = TlsConnector::from(Arc::new(builder.with_client_cert_resolver(Arc::clone(&identity) as _)));
+            for resumed in [false, true] {
+                let handshake = met(&server, &connector).await.unwrap();
+                assert_eq!((handshake.resumed, handshake.client.is_some()), (resumed, true));
+            }
+            clients.push((mode, server, identity, connector));
+        }
+    }
+    while SystemTime::now() < end + Duration::from_secs(1) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for (mode, server, identity, connector) in clients {
+        match met(&server, &connector).await {
+            Ok(handshake) => assert_eq!(
+                (mode, handshake.resumed, handshake.client),
+                (ClientValidationMode::AllowInsecureFallback, false, None)
+            ),
+            Err(fault) => assert_eq!(
+                (mode, fault),
+                (ClientValidationMode::AllowValidOnly, HandshakeFault::ClientCertificateExpired)
+            ),
+        }
+        identity.renew(issue(&ours, "renewed", |_| ()));
+        for resumed in [false, true] {
+            let handshake = met(&server, &connector).await.unwrap();
+            let subject = handshake.client.map(|client| client.subject()).unwrap_or_default();
+            assert!(subject.contains("renewed"), "{subject}");
+            assert_eq!(handshake.resumed, resumed);
+        }
+    }
 }

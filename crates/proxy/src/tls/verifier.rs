@@ -1,9 +1,11 @@
 //! Whether a backend is who the policy says (BackendTLSPolicy, GEP-1897).
 //!
 //! The chain is judged first, then the names: with `subjectAltNames` one of them must be in the certificate and the hostname is only the
-//! SNI; without, it must be valid for the hostname.
+//! SNI; without, it must be valid for the hostname. A session rests on what was judged when it began; so it is remembered when the first
+//! certificate ends that any session rests on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
@@ -12,26 +14,45 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sealway_core::{BackendName, HostnamePattern};
 use webpki::EndEntityCert;
 
-use super::trust::{Purpose, Trust, certificate_error};
+use super::trust::{Purpose, Trust};
+use super::unfit::certificate_error;
 
 /// Judges the backends of one policy.
 #[derive(Debug)]
 pub(super) struct Backends {
     pub(super) trust: Arc<Trust>,
     /// Empty: the server name that was asked for.
-    pub(super) names: Vec<BackendName>,
-    pub(super) algorithms: WebPkiSupportedAlgorithms,
+    names: Vec<BackendName>,
+    algorithms: WebPkiSupportedAlgorithms,
+    /// Seconds of UNIX time.
+    first_end: AtomicU64,
 }
 
 impl Backends {
-    pub(super) fn verify(
+    pub(super) fn new(trust: Arc<Trust>, names: Vec<BackendName>, algorithms: WebPkiSupportedAlgorithms) -> Self {
+        Self {
+            trust,
+            names,
+            algorithms,
+            first_end: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Whether sessions may go on: all that they rest on is good still, and for long enough that a handshake ends before it does.
+    pub(super) fn sessions_are_good(&self, now: UnixTime) -> bool {
+        now.as_secs().saturating_add(LONGEST_HANDSHAKE) < self.first_end.load(Ordering::Relaxed)
+    }
+
+    fn verify(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
         now: UnixTime,
     ) -> Result<(), CertificateError> {
-        self.trust.verify(leaf, intermediates, Purpose::Server, now)?;
+        let path = self.trust.verify(leaf, intermediates, Purpose::Server, now)?;
+        let end = path.iter().map(end).min().unwrap_or(u64::MAX).min(end(leaf));
+        self.first_end.fetch_min(end, Ordering::Relaxed);
         let certificate = EndEntityCert::try_from(leaf).map_err(certificate_error)?;
         let (is_named, wanted) = if self.names.is_empty() {
             let valid = certificate.verify_is_valid_for_subject_name(server_name).is_ok();
@@ -50,6 +71,13 @@ impl Backends {
             presented: presented.take(MOST_NAMES).map(str::to_owned).collect(),
         })
     }
+}
+
+/// When a certificate ends; at once if it cannot be read.
+fn end(certificate: &CertificateDer<'_>) -> u64 {
+    let certificate = x509_parser::parse_x509_certificate(certificate).ok();
+    let end = certificate.map(|(_, certificate)| certificate.validity().not_after.timestamp());
+    end.and_then(|end| u64::try_from(end).ok()).unwrap_or(0)
 }
 
 /// Whether a certificate has this very name; a wildcard of the certificate covers one label (RFC 9525 section 6.3).
@@ -110,6 +138,9 @@ impl ServerCertVerifier for Backends {
         self.algorithms.supported_schemes()
     }
 }
+
+/// Seconds; a handshake that takes longer has not the patience of any client behind it.
+const LONGEST_HANDSHAKE: u64 = 60;
 
 /// Of a certificate's names, so many are told.
 const MOST_NAMES: usize = 8;

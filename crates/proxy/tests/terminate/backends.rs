@@ -1,10 +1,17 @@
 //! Backends that do not prove themselves, and every reason for it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, SerialNumber, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, SerialNumber, date_time_ymd,
+};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, ServerConfig};
 use sealway_api::ObjectKey;
 use sealway_core::{
@@ -142,6 +149,104 @@ async fn certificate_that_is_not_good_is_refused_for_what_it_is() {
 }
 
 #[tokio::test]
+async fn self_signed_certificate_is_believed_where_it_is_the_bundle() {
+    let mut params = CertificateParams::new(vec![INSIDE.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let own = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let authority = Authority::new();
+    let key = PrivatePkcs8KeyDer::from(own.key().serialize_der()).into();
+    let server = authority.server_with((own.der().clone(), key), false, rustls::ALL_VERSIONS);
+    let backend = EchoBackend::with("inside", server, Before::Nothing).await;
+    let mut trusted = (*bundle(&authority, Vec::new())).clone();
+    trusted.certificates = vec![own.der().clone()];
+    let trusted = Arc::new(trusted);
+    let strict = Strict::start(authority, backend.address, policy(INSIDE, Arc::clone(&trusted)), None);
+    strict.reaches().await;
+    // Its name still counts.
+    strict.publish(backend.address, policy("other.example.com", trusted), None);
+    strict.refuses(BackendTlsFault::NameMismatch).await;
+}
+
+/// Shows one certificate after the other.
+#[derive(Debug)]
+struct Renewing(Mutex<Arc<CertifiedKey>>);
+
+impl Renewing {
+    fn renew(&self, authority: &Authority, change: impl FnOnce(&mut CertificateParams)) {
+        *self.0.lock().unwrap() = Self::key(authority, change);
+    }
+
+    fn key(authority: &Authority, change: impl FnOnce(&mut CertificateParams)) -> Arc<CertifiedKey> {
+        let mut params = CertificateParams::new(vec![INSIDE.to_owned()]).unwrap();
+        change(&mut params);
+        let (certificate, key) = authority.sign(params, &KeyPair::generate().unwrap());
+        Arc::new(CertifiedKey::from_der(vec![certificate], key, &aws_lc_rs::default_provider()).unwrap())
+    }
+}
+
+impl ResolvesServerCert for Renewing {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.lock().unwrap()))
+    }
+}
+
+/// Counts the sessions that go on.
+#[derive(Debug)]
+struct Tickets(Arc<dyn ProducesTickets>, AtomicUsize);
+
+impl ProducesTickets for Tickets {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.0.lifetime()
+    }
+
+    fn encrypt(&self, session: &[u8]) -> Option<Vec<u8>> {
+        self.0.encrypt(session)
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.decrypt(ticket)
+    }
+}
+
+#[tokio::test]
+async fn session_ends_with_the_certificate_of_the_backend_and_a_renewed_one_is_taken() {
+    let end = SystemTime::now() + Duration::from_secs(3);
+    let mut sites = Vec::new();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let authority = Authority::new();
+        let shown = Renewing::key(&authority, |params| params.not_after = end.into());
+        let shown = Arc::new(Renewing(Mutex::new(shown)));
+        let builder = ServerConfig::builder_with_protocol_versions(&[version]).with_no_client_auth();
+        let mut server = builder.with_cert_resolver(Arc::clone(&shown) as _);
+        let tickets = Arc::new(Tickets(aws_lc_rs::Ticketer::new().unwrap(), AtomicUsize::new(0)));
+        server.ticketer = Arc::clone(&tickets) as _;
+        let backend = EchoBackend::with("inside", Arc::new(server), Before::Nothing).await;
+        let trusted = bundle(&authority, Vec::new());
+        let strict = Strict::start(authority, backend.address, policy(INSIDE, trusted), None);
+        strict.reaches().await;
+        sites.push((strict, backend, shown, tickets));
+    }
+    until(|| "the end", || SystemTime::now() > end + Duration::from_secs(1)).await;
+    for (strict, _backend, shown, tickets) in sites {
+        shown.renew(&strict.authority, |_| ());
+        for _ in 0..3 {
+            strict.reaches().await;
+        }
+        assert_eq!(strict.fault(), None);
+        assert_eq!(
+            tickets.1.load(Ordering::SeqCst),
+            2,
+            "only the sessions with the new certificate go on"
+        );
+    }
+}
+
+#[tokio::test]
 async fn change_of_authorities_counts_at_once() {
     let (authority, next) = (Authority::new(), Authority::new());
     let backend = EchoBackend::with("inside", server(&next, |_| ()), Before::Nothing).await;
@@ -162,6 +267,44 @@ async fn authorities_of_the_machine_do_not_know_ours() {
     policy.authorities = BackendAuthorities::System;
     let strict = Strict::start(authority, backend.address, policy, None);
     strict.refuses(BackendTlsFault::UnknownAuthority).await;
+}
+
+/// Run by the test below in a process of its own, whose authorities stand in a file.
+#[tokio::test]
+#[ignore = "a process of its own runs it"]
+async fn authorities_of_the_machine_are_believed_inside() {
+    let authority = Authority::new();
+    let file = std::env::var_os("SSL_CERT_FILE").unwrap();
+    std::fs::write(file, pem(&authority.certificate())).unwrap();
+    let backend = EchoBackend::with("inside", server(&authority, |_| ()), Before::Nothing).await;
+    let mut policy = policy(INSIDE, bundle(&authority, Vec::new()));
+    policy.authorities = BackendAuthorities::System;
+    let strict = Strict::start(authority, backend.address, policy, None);
+    strict.reaches().await;
+}
+
+#[tokio::test]
+async fn authorities_of_the_machine_are_believed() {
+    let file = std::env::temp_dir().join(format!("sealway-authorities-{}.pem", std::process::id()));
+    let test = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "--ignored",
+            "backends::authorities_of_the_machine_are_believed_inside",
+        ])
+        .env("SSL_CERT_FILE", &file)
+        .env_remove("SSL_CERT_DIR")
+        .output();
+    let output = within(test).await.unwrap();
+    std::fs::remove_file(file).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+fn pem(certificate: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(certificate);
+    format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
 /// A backend that says this to everybody and hangs up.

@@ -2,13 +2,17 @@
 
 use std::sync::{Arc, Mutex};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, Error, NamedGroup, ProtocolVersion, SignatureScheme};
+use rustls::{
+    AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, Error, NamedGroup, ProtocolVersion, SignatureScheme,
+};
 use sealway_api::ObjectKey;
 use sealway_core::{CertificateSlot, CipherSuite, HostnamePattern, KeyExchangeGroup, TlsOptions, TlsVersion};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::kit::*;
 use crate::rig::*;
@@ -52,6 +56,53 @@ async fn exact_name_then_wildcard_then_the_first_of_the_list() {
     let error = tls(site.address, "b.c.example.com", client).await.unwrap_err().to_string();
     assert!(error.contains("elsewhere.example.net"), "{error}");
     site.gateway.wait_ended("certificate_rejected", 1).await;
+}
+
+#[tokio::test]
+async fn name_with_a_trailing_dot_is_the_same_name() {
+    let authority = Authority::new();
+    let echo = EchoBackend::plain("echo").await;
+    let [first, named] = [&["first.example.com"], &["named.example.com"]].map(|names| Pair::new(&authority, names));
+    let slots = vec![first.slot(), named.slot()];
+    let site = Site::echoing(termination(slots), &keys([&first, &named]), &echo);
+    let mut client = authority.client_with(None, &[&rustls::version::TLS12]);
+    client.resumption = Resumption::disabled();
+    let name = ServerName::try_from("named.example.com").unwrap();
+    let mut connection = ClientConnection::new(Arc::new(client), name).unwrap();
+    let mut hello = Vec::new();
+    connection.write_tls(&mut hello).unwrap();
+    let mut stream = TcpStream::connect(site.address).await.unwrap();
+    stream.write_all(&dotted(&hello, b"named.example.com")).await.unwrap();
+    // TLS 1.2 shows certificates in clear text.
+    let (mut answer, leaf) = (Vec::new(), named.leaf());
+    while !answer.windows(leaf.len()).any(|part| part == &**leaf) {
+        assert!(
+            within(stream.read_buf(&mut answer)).await.unwrap() > 0,
+            "the other certificate"
+        );
+        assert!(!answer.windows(first.leaf().len()).any(|part| part == &**first.leaf()));
+    }
+}
+
+/// A hello with a dot behind its server name, and every length one more that counts it.
+fn dotted(hello: &[u8], name: &[u8]) -> Vec<u8> {
+    let at = hello.windows(name.len()).position(|part| part == name).unwrap();
+    let mut dotted = hello.to_vec();
+    dotted.insert(at + name.len(), b'.');
+    let extensions = {
+        // After header of record and handshake, version and random: session, suites, compression.
+        let session = 5 + 4 + 2 + 32;
+        let suites = session + 1 + usize::from(hello[session]);
+        let compression = suites + 2 + usize::from(u16::from_be_bytes([hello[suites], hello[suites + 1]]));
+        compression + 1 + usize::from(hello[compression])
+    };
+    // Record, handshake, all extensions, this one, the list of names, the name; each of two bytes at least, of which the last stands here.
+    for low in [4, 8, extensions + 1, at - 6, at - 4, at - 1] {
+        let (high, carry) = (low - 1, dotted[low] == 0xff);
+        dotted[low] = dotted[low].wrapping_add(1);
+        dotted[high] += u8::from(carry);
+    }
+    dotted
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! Handshakes that come to nothing by the client's doing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::AlertDescription;
 use sealway_proxy::Config;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -48,6 +50,23 @@ async fn client_that_goes_away_is_silent_or_sends_nonsense_is_told_apart() {
     // user_canceled is a warning that nobody minds; handshake_failure ends it.
     giving_up.write_all(&alert(40)).await.unwrap();
     site.gateway.wait_ended("client_alert", 1).await;
+}
+
+#[tokio::test]
+async fn client_without_a_common_protocol_is_told_so() {
+    let authority = Authority::new();
+    let pair = Pair::new(&authority, &[NAME]);
+    let site = Site::start(
+        plan_of(vec![https("https", "", termination(vec![pair.slot()]))]),
+        &keys([&pair]),
+    );
+    let mut client = authority.client_with(None, rustls::ALL_VERSIONS);
+    client.alpn_protocols = vec![b"smtp".to_vec()];
+    assert_eq!(
+        alert_of(site.address, NAME, Arc::new(client)).await,
+        AlertDescription::NoApplicationProtocol
+    );
+    site.gateway.wait_ended("no_shared_protocol", 1).await;
 }
 
 #[tokio::test]

@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rustls::{ClientConfig, HandshakeKind};
+use rustls::client::{ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, HandshakeKind, NamedGroup};
 use sealway_core::ClientValidationMode;
 
 use crate::kit::*;
@@ -35,6 +38,51 @@ async fn session_goes_on_at_its_listener_even_when_the_certificate_changes() {
         let pair = Pair::new(&authority, &[NAME]);
         site.publish(echo_plan(termination(vec![pair.slot()]), &echo), &keys([&pair]));
         assert!(is_resumed(kind(site.address, &client).await));
+    }
+}
+
+/// Counts the tickets of TLS 1.3, and keeps nothing.
+#[derive(Debug, Default)]
+struct Tickets(AtomicUsize);
+
+impl ClientSessionStore for Tickets {
+    fn set_kx_hint(&self, _name: ServerName<'static>, _group: NamedGroup) {}
+
+    fn kx_hint(&self, _name: &ServerName<'_>) -> Option<NamedGroup> {
+        None
+    }
+
+    fn set_tls12_session(&self, _name: ServerName<'static>, _session: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, _name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _name: &ServerName<'static>) {}
+
+    fn insert_tls13_ticket(&self, _name: ServerName<'static>, _session: Tls13ClientSessionValue) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn take_tls13_ticket(&self, _name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn one_ticket_a_handshake() {
+    let authority = Authority::new();
+    let echo = EchoBackend::plain("echo").await;
+    let pair = Pair::new(&authority, &[NAME]);
+    let site = Site::echoing(termination(vec![pair.slot()]), &keys([&pair]), &echo);
+    let tickets = Arc::new(Tickets::default());
+    let mut client = authority.client_with(None, &[&rustls::version::TLS13]);
+    client.resumption = Resumption::store(Arc::clone(&tickets) as _);
+    let client = Arc::new(client);
+    for handshakes in 1..=3 {
+        // To the backend and back: what was sent with the handshake has come by then.
+        kind(site.address, &client).await;
+        assert_eq!(tickets.0.load(Ordering::SeqCst), handshakes);
     }
 }
 
