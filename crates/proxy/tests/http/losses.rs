@@ -142,6 +142,19 @@ async fn endpoint_that_refuses_everything_is_set_aside() {
     assert_eq!(bad.requests(), 5 * 3, "five requests, each sent three times");
 }
 
+/// Time passes by itself while nothing else happens.
+#[tokio::test(start_paused = true)]
+async fn connection_whose_pings_are_not_answered_costs_no_request_that_may_be_repeated() {
+    let server = Scripted::start(|number, stream| if number == 1 { Vec::new() } else { no_content(stream) }).await;
+    let (_gateway, address) = serving(everything(rule(server.target())));
+    let mut client = client1(address).await;
+    for _ in 0..2 {
+        client.ready().await.unwrap();
+        assert_eq!(client.send_request(get("a", "/")).await.unwrap().status(), 204);
+    }
+    assert_eq!(server.requests(), 3);
+}
+
 #[tokio::test]
 async fn silent_or_aborted_upload_is_the_clients_fault() {
     for version in [Version::Http1, Version::Http2] {

@@ -153,7 +153,10 @@ impl Channel {
                     request = back;
                     continue;
                 }
-                Sent::Again(back, _) if again > 0 => {
+                Sent::Again(back, loss) if again > 0 => {
+                    if loss.silent {
+                        self.health.erred(address, Instant::now());
+                    }
                     again -= 1;
                     request = back;
                     continue;

@@ -307,6 +307,7 @@ impl Sending<'_> {
                 // And never can, so another try would be in vain.
                 unprocessed: false,
                 gone: false,
+                silent: false,
             });
         }
         match sender.try_send_request(request).await {
