@@ -42,7 +42,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 pub use limits::HttpLimits;
 pub use refusal::HttpReason;
-pub(crate) use rule::HttpShared;
+pub(crate) use rule::{HttpShared, RuleKey};
 
 use crate::Shared;
 use crate::listeners::{Binding, BindingChange};

@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::scope::{Life, PortScope, lock};
 use crate::tls::{ClientConfigs, ServerConfigs};
 use crate::upstream::Upstreams;
+pub(crate) use used::Used;
 
 /// The data plane. Dropping it closes the listening sockets; connections go on in the runtime until that ends.
 pub struct Proxy {
@@ -122,9 +123,9 @@ impl Proxy {
         self.report(&state.listeners);
         let until = Instant::now() + self.shared.config.drain_timeout;
         let drained = state.follow(snapshots, until);
+        let used = Used::by(snapshots, |gateway| state.servers.identity_of(gateway));
         drop(state);
-        self.forget_backends(snapshots);
-        self.shared.http.forget_rules();
+        self.forget(&used);
         let mut tasks = lock(&self.tasks);
         while tasks.try_join_next().is_some() {}
         if !drained.is_empty() {
@@ -189,11 +190,11 @@ impl Proxy {
         report(&self.ports, listeners);
     }
 
-    fn forget_backends(&self, snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>) {
-        let used = used::backends(snapshots);
-        let is_used = |service: &ObjectKey, port| used.contains(&(service, port));
+    fn forget(&self, used: &Used<'_>) {
+        let is_used = |service: &ObjectKey, port| used.backends.contains_key(&(service, port));
         self.shared.upstreams.retain(is_used);
         self.shared.client_configs.retain(is_used);
+        self.shared.http.follow(used);
     }
 }
 

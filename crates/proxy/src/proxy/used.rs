@@ -1,55 +1,84 @@
-//! Which backends the snapshots name: what was learnt about any other may be forgotten.
+//! What the snapshots name: what was learnt about anything else may be forgotten.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sealway_api::{ObjectKey, ObjectRef};
-use sealway_core::{Filters, HttpRoutes, PortPlan, Snapshot, Target, WeightedBackend};
+use sealway_core::{Filters, HttpRoutes, HttpRule, PortPlan, Snapshot, Target, WeightedBackend};
 
-/// By Service and port.
-pub(super) fn backends(snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>) -> HashSet<(&ObjectKey, u16)> {
-    let mut used = HashSet::new();
-    for plan in snapshots.values().flat_map(|snapshot| snapshot.ports.values()) {
-        match plan.as_ref() {
+use crate::http::RuleKey;
+use crate::tls::ClientIdentity;
+
+#[derive(Default)]
+pub(crate) struct Used<'a> {
+    /// By Service and port, their endpoints.
+    pub(crate) backends: HashMap<(&'a ObjectKey, u16), HashSet<SocketAddr>>,
+    /// With the certificate that backends see of the rule's Gateway.
+    pub(crate) rules: HashSet<RuleKey>,
+}
+
+impl<'a> Used<'a> {
+    /// `identity_of` a Gateway is what it shows to backends.
+    pub(super) fn by(
+        snapshots: &'a BTreeMap<ObjectRef, Arc<Snapshot>>,
+        identity_of: impl Fn(&ObjectKey) -> Option<Arc<ClientIdentity>>,
+    ) -> Self {
+        let mut used = Self::default();
+        for snapshot in snapshots.values() {
+            let identity = identity_of(&snapshot.gateway);
+            for plan in snapshot.ports.values() {
+                used.enter_plan(plan, identity.as_ref());
+            }
+        }
+        used
+    }
+
+    fn enter_plan(&mut self, plan: &'a PortPlan, identity: Option<&Arc<ClientIdentity>>) {
+        match plan {
             PortPlan::Tls(plan) => {
                 for listener in &plan.listeners {
                     let forwards = listener.routes.iter().flat_map(|(_, forward)| &forward.backends);
-                    forwards.for_each(|backend| enter(&mut used, backend));
-                    listener.requests.iter().for_each(|routes| of_requests(&mut used, routes));
+                    forwards.for_each(|backend| self.enter(backend));
+                    listener
+                        .requests
+                        .iter()
+                        .for_each(|routes| self.enter_routes(routes, identity));
                 }
             }
             PortPlan::Http(plan) => plan
                 .listeners
                 .iter()
-                .for_each(|listener| of_requests(&mut used, &listener.requests)),
+                .for_each(|listener| self.enter_routes(&listener.requests, identity)),
         }
     }
-    used
-}
 
-type Used<'a> = HashSet<(&'a ObjectKey, u16)>;
-
-fn of_requests<'a>(used: &mut Used<'a>, routes: &'a HttpRoutes) {
-    let mut rules = HashSet::new();
-    for found in routes.hosts.iter().flat_map(|(_, host)| host.matches()) {
-        // The matches of a rule share it.
-        if rules.insert(Arc::as_ptr(&found.rule)) {
-            of_filters(used, &found.rule.filters);
-            for backend in &found.rule.backends {
-                enter(used, &backend.backend);
-                of_filters(used, &backend.filters);
+    fn enter_routes(&mut self, routes: &'a HttpRoutes, identity: Option<&Arc<ClientIdentity>>) {
+        for found in routes.hosts.iter().flat_map(|(_, host)| host.matches()) {
+            // The matches of a rule share it.
+            if self.rules.insert(RuleKey::new(&found.rule, identity)) {
+                self.enter_rule(&found.rule);
             }
         }
     }
-}
 
-fn of_filters<'a>(used: &mut Used<'a>, filters: &'a Filters) {
-    filters.mirrors.iter().for_each(|mirror| enter(used, &mirror.backend));
-    filters.external_auth.iter().for_each(|auth| enter(used, &auth.backend));
-}
+    fn enter_rule(&mut self, rule: &'a HttpRule) {
+        self.enter_filters(&rule.filters);
+        for backend in &rule.backends {
+            self.enter(&backend.backend);
+            self.enter_filters(&backend.filters);
+        }
+    }
 
-fn enter<'a>(used: &mut Used<'a>, backend: &'a WeightedBackend) {
-    if let Target::Backend(backend) = &backend.target {
-        used.insert((&backend.service, backend.port));
+    fn enter_filters(&mut self, filters: &'a Filters) {
+        filters.mirrors.iter().for_each(|mirror| self.enter(&mirror.backend));
+        filters.external_auth.iter().for_each(|auth| self.enter(&auth.backend));
+    }
+
+    fn enter(&mut self, backend: &'a WeightedBackend) {
+        if let Target::Backend(backend) = &backend.target {
+            let endpoints = self.backends.entry((&backend.service, backend.port)).or_default();
+            endpoints.extend(&backend.endpoints);
+        }
     }
 }

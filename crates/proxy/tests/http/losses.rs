@@ -12,7 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::flood::{END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame};
 use crate::http_kit::*;
-use crate::kit::{config, until, within};
+use crate::kit::{Authority, Gateway, config, free_port, until, within};
+use crate::rig::{Pair, keys};
 
 /// A backend that answers each request with these bytes: of the connection's number, the request's among all, and the stream.
 struct Scripted {
@@ -141,6 +142,19 @@ async fn endpoint_that_refuses_everything_is_set_aside() {
     assert_eq!(bad.requests(), 5 * 3, "five requests, each sent three times");
 }
 
+/// Time passes by itself while nothing else happens.
+#[tokio::test(start_paused = true)]
+async fn connection_whose_pings_are_not_answered_costs_no_request_that_may_be_repeated() {
+    let server = Scripted::start(|number, stream| if number == 1 { Vec::new() } else { no_content(stream) }).await;
+    let (_gateway, address) = serving(everything(rule(server.target())));
+    let mut client = client1(address).await;
+    for _ in 0..2 {
+        client.ready().await.unwrap();
+        assert_eq!(client.send_request(get("a", "/")).await.unwrap().status(), 204);
+    }
+    assert_eq!(server.requests(), 3);
+}
+
 #[tokio::test]
 async fn silent_or_aborted_upload_is_the_clients_fault() {
     for version in [Version::Http1, Version::Http2] {
@@ -190,4 +204,43 @@ async fn shared_connection_that_is_idle_for_long_is_closed() {
     assert_eq!(ask(address, get("a", "/")).await.status, 204);
     until(|| "it is closed", || server.open() == 0).await;
     assert_eq!(within(ask(address, get("a", "/"))).await.status, 204);
+}
+
+#[tokio::test]
+async fn connections_to_endpoints_that_are_gone_are_closed() {
+    let (before, after) = (
+        Scripted::start(|_, stream| no_content(stream)).await,
+        Scripted::start(|_, stream| no_content(stream)).await,
+    );
+    let (gateway, address) = serving(everything(rule(h2c("moves", vec![before.address]))));
+    assert_eq!(ask(address, get("a", "/")).await.status, 204);
+    assert_eq!(before.open(), 1);
+    let moved = everything(rule(h2c("moves", vec![after.address])));
+    gateway.publish([http_snapshot(address.port(), moved)]);
+    until(|| "it is closed", || before.open() == 0).await;
+    assert_eq!(ask(address, get("a", "/")).await.status, 204);
+    assert_eq!((before.requests(), after.requests()), (1, 1));
+}
+
+#[tokio::test]
+async fn connections_with_a_certificate_that_was_replaced_are_closed() {
+    let server = Scripted::start(|_, stream| no_content(stream)).await;
+    let plan = Arc::new(everything(rule(server.target())));
+    let authority = Authority::new();
+    let (old, new) = (Pair::new(&authority, &["old"]), Pair::new(&authority, &["new"]));
+    let gateway = Gateway::start(config());
+    let port = free_port();
+    let publish = |pair: &Pair| {
+        let mut snapshot = http_snapshot(port, everything(rule(server.target())));
+        snapshot.ports.values_mut().for_each(|kept| *kept = Arc::clone(&plan));
+        snapshot.client_certificate = Some(Arc::clone(&pair.served));
+        gateway.publish_with([snapshot], &keys([&old, &new]));
+    };
+    publish(&old);
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    assert_eq!(ask(address, get("a", "/")).await.status, 204);
+    assert_eq!(server.open(), 1);
+    publish(&new);
+    until(|| "it is closed", || server.open() == 0).await;
+    assert_eq!(ask(address, get("a", "/")).await.status, 204);
 }

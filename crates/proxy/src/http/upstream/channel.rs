@@ -1,7 +1,8 @@
 //! A way to a backend: its endpoints, each with its connections, for one TLS identity and protocol.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, RwLock};
 
 use http::Request;
@@ -18,6 +19,7 @@ use crate::Shared;
 use crate::http::body::RequestBody;
 use crate::http::refusal::HttpReason;
 use crate::outcome::ConnectFault;
+use crate::proxy::Used;
 use crate::scope::lock;
 use crate::tls::{ClientIdentity, Offer};
 use crate::upstream::Pool;
@@ -65,6 +67,14 @@ impl Channels {
         });
         channels.push(Arc::clone(&channel));
         channel
+    }
+
+    /// Endpoints that are no longer listed lose their connections as soon as these are idle.
+    pub(crate) fn follow(&self, used: &Used<'_>) {
+        for ((service, port), channels) in &*lock(&self.0) {
+            let listed = used.backends.get(&(service, *port));
+            channels.iter().for_each(|channel| channel.follow(listed));
+        }
     }
 
     /// Closes what was idle for too long, and forgets what nobody refers to. Called now and then.
@@ -143,7 +153,10 @@ impl Channel {
                     request = back;
                     continue;
                 }
-                Sent::Again(back, _) if again > 0 => {
+                Sent::Again(back, loss) if again > 0 => {
+                    if loss.silent {
+                        self.health.erred(address, Instant::now());
+                    }
                     again -= 1;
                     request = back;
                     continue;
@@ -216,6 +229,13 @@ impl Channel {
                 endpoint
             })
         })
+    }
+
+    fn follow(&self, listed: Option<&HashSet<SocketAddr>>) {
+        for endpoint in &*self.endpoints.read().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            let is_listed = listed.is_some_and(|listed| listed.contains(&endpoint.address));
+            endpoint.listed.store(is_listed, Ordering::Relaxed);
+        }
     }
 
     fn is_empty(&self) -> bool {

@@ -1,6 +1,7 @@
 //! The connections to one endpoint.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ use crate::tls::Offer;
 /// One address, and what is open to it.
 pub(in crate::http) struct Endpoint {
     pub(super) address: SocketAddr,
+    /// The configuration in force has it.
+    pub(super) listed: AtomicBool,
     open: Mutex<Open>,
     /// Held by who connects while others wait to share what comes: the connection, or the failure, which has its time.
     connecting: tokio::sync::Mutex<Option<(Instant, ConnectFailure)>>,
@@ -131,6 +134,7 @@ impl Endpoint {
     pub(super) fn new(address: SocketAddr) -> Self {
         Self {
             address,
+            listed: true.into(),
             open: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
         }
@@ -247,7 +251,11 @@ impl Endpoint {
     /// Closes what was idle for too long; whether anything is left.
     pub(super) fn sweep(&self, now: Instant, limits: &HttpLimits, used: bool) -> bool {
         let mut open = lock(&self.open);
-        let patience = if used { limits.backend_idle_timeout } else { Duration::ZERO };
+        let patience = if used && self.listed.load(Ordering::Relaxed) {
+            limits.backend_idle_timeout
+        } else {
+            Duration::ZERO
+        };
         open.idle
             .retain(|idle| !idle.sender.is_closed() && now.saturating_duration_since(idle.since) < patience);
         open.shared
@@ -299,6 +307,7 @@ impl Sending<'_> {
                 // And never can, so another try would be in vain.
                 unprocessed: false,
                 gone: false,
+                silent: false,
             });
         }
         match sender.try_send_request(request).await {

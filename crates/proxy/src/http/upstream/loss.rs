@@ -22,13 +22,16 @@ pub(super) struct Loss {
     pub(super) unprocessed: bool,
     /// The connection ended before anything of a response came.
     pub(super) gone: bool,
+    /// The endpoint no longer answers pings.
+    pub(super) silent: bool,
 }
 
 impl Loss {
     pub(super) fn new(shared: &Shared, backend: &Backend, error: &hyper::Error, fault: Option<&FaultCell>) -> Self {
         let h2 = behind::<h2::Error>(error);
         let unprocessed = h2.is_some_and(is_unprocessed);
-        let gone = unprocessed || is_gone(error, h2);
+        let silent = error.is_timeout();
+        let gone = unprocessed || silent || is_gone(error, h2);
         let (reason, detail) = match fault.and_then(FaultCell::get) {
             Some(fault) => (fault.reason(), fault.to_string()),
             None => reason(shared, backend, error, h2),
@@ -38,6 +41,7 @@ impl Loss {
             detail,
             unprocessed,
             gone,
+            silent,
         }
     }
 
@@ -87,10 +91,6 @@ fn is_unprocessed(error: &h2::Error) -> bool {
 }
 
 fn is_gone(error: &hyper::Error, h2: Option<&h2::Error>) -> bool {
-    // A ping without an answer.
-    if error.is_timeout() {
-        return true;
-    }
     match h2 {
         Some(error) => error.is_io(),
         None => {
