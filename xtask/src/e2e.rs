@@ -99,6 +99,12 @@ async fn scenarios(arguments: &[&str]) -> anyhow::Result<ExitCode> {
         .record("100 rotations, no handshake fails", rotation::hundred_times(at))
         .await;
     report
+        .record("rotation of the clients' authority", rotation::client_authority(at))
+        .await;
+    report
+        .record("rotation of the backend's authority", rotation::backend_authority(at))
+        .await;
+    report
         .record("slow senders do not delay a good client", live::slow_senders(at))
         .await;
     report

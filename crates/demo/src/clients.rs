@@ -156,6 +156,12 @@ impl Client {
         self
     }
 
+    /// The same client without memory: a session that is resumed shows the certificate that it began with.
+    pub fn without_resumption(mut self) -> Self {
+        self.config.resumption = rustls::client::Resumption::disabled();
+        self
+    }
+
     /// The same client with these ALPN protocols.
     pub fn offering(mut self, alpn: &[&str]) -> Self {
         self.config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
