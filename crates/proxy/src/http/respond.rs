@@ -175,7 +175,8 @@ impl Served {
         let mut body = if http_body::Body::is_end_stream(&body) {
             RequestBody::Empty
         } else {
-            RequestBody::Client(ClientBody::new(body, self.shared.config.http.body_timeout))
+            let patience = self.shared.config.http.body_timeout;
+            RequestBody::Client(ClientBody::new(body, self.activity.has_streams(), patience))
         };
 
         // 2. Who may refuse.

@@ -124,6 +124,8 @@ impl Whole {
 /// What a client sends.
 pub(in crate::http) struct ClientBody {
     incoming: Incoming,
+    /// It comes in a stream, whose end is said.
+    streams: bool,
     patience: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     /// Something came since the timer was set.
@@ -133,9 +135,10 @@ pub(in crate::http) struct ClientBody {
 }
 
 impl ClientBody {
-    pub(in crate::http) fn new(incoming: Incoming, patience: Duration) -> Self {
+    pub(in crate::http) fn new(incoming: Incoming, streams: bool, patience: Duration) -> Self {
         Self {
             incoming,
+            streams,
             patience,
             timer: None,
             moved: false,
@@ -163,6 +166,16 @@ impl ClientBody {
             return self.wait(context);
         };
         self.moved = true;
+        let frame = match frame {
+            // RST_STREAM with NO_ERROR comes as an end; what there is of the body must not pass for all of it.
+            None if self.streams && !self.incoming.is_end_stream() => Some(Err(self.broken(BodyFault::ClientGone))),
+            None => None,
+            Some(Ok(frame)) => Some(Ok(frame)),
+            Some(Err(error)) => {
+                tracing::debug!(%error, "a client's body broke off");
+                Some(Err(self.broken(BodyFault::ClientGone)))
+            }
+        };
         if let Some(copies) = &mut self.copies {
             match &frame {
                 Some(Ok(frame)) => copies.send(frame),
@@ -173,12 +186,7 @@ impl ClientBody {
                 copies.end();
             }
         }
-        Poll::Ready(frame.map(|frame| {
-            frame.map_err(|error| {
-                tracing::debug!(%error, "a client's body broke off");
-                self.broken(BodyFault::ClientGone)
-            })
-        }))
+        Poll::Ready(frame)
     }
 
     /// The timer is set once for many waits: silence ends the body after its patience at the earliest, and twice that at the latest.
@@ -197,5 +205,46 @@ impl ClientBody {
     fn broken(&self, fault: BodyFault) -> BoxError {
         self.fault.set(fault);
         fault.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response};
+    use hyper::service::service_fn;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::http::body::collect;
+
+    /// RST_STREAM with NO_ERROR says that nothing went wrong, but not that the body was whole.
+    #[tokio::test]
+    async fn upload_that_was_cut_without_an_error_is_not_whole() {
+        for (ends, is_whole) in [(true, true), (false, false)] {
+            let (near, far) = tokio::io::duplex(64 * 1024);
+            let (sender, mut bodies) = mpsc::unbounded_channel();
+            let service = service_fn(move |request: Request<Incoming>| {
+                sender.send(request.into_body()).unwrap();
+                std::future::pending::<Result<Response<RequestBody>, Infallible>>()
+            });
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(server.serve_connection(TokioIo::new(far), service));
+            let (client, connection) = h2::client::handshake(near).await.unwrap();
+            tokio::spawn(connection);
+            let mut client = client.ready().await.unwrap();
+            let (_response, mut body) = client
+                .send_request(Request::post("http://a/").body(()).unwrap(), false)
+                .unwrap();
+            body.send_data("half".into(), ends).unwrap();
+            let incoming = bodies.recv().await.unwrap();
+            if !ends {
+                body.send_reset(h2::Reason::NO_ERROR);
+            }
+            let body = RequestBody::Client(ClientBody::new(incoming, true, Duration::from_secs(60)));
+            assert_eq!(collect(body, 1024).await.is_ok(), is_whole);
+        }
     }
 }
