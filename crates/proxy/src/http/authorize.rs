@@ -89,7 +89,7 @@ pub(super) async fn ask(
     };
     let exchange = async {
         let sent = channel
-            .send(&served.shared, request.map(RequestBody::full), &passage, |_, _| {})
+            .send(&served.shared, Box::new(request.map(RequestBody::full)), &passage, |_, _| {})
             .await;
         let (response, lease, _) = sent.map_err(|failure| failure.detail)?;
         let (head, incoming) = response.into_parts();

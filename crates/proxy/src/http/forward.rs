@@ -15,7 +15,7 @@ use super::record::Record;
 use super::refusal::HttpReason;
 use super::respond::{Served, deadline};
 use super::rule::RuleState;
-use super::upstream::{Channel, Failure, Passage};
+use super::upstream::{Channel, Failure, Outgoing, Passage};
 use crate::draw;
 use crate::proxy_protocol::{self, Addresses, Facts};
 
@@ -35,7 +35,7 @@ pub(super) struct Outbound<'a> {
 /// The backend's response, and which endpoint it came from.
 pub(super) async fn forward(
     outbound: Outbound<'_>,
-    request: Request<RequestBody>,
+    request: Outgoing,
     record: &mut Record,
 ) -> Result<(Response<ResponseBody>, SocketAddr), HttpReason> {
     let rule = &outbound.state.rule;
@@ -60,7 +60,7 @@ pub(super) async fn forward(
 async fn tried(
     outbound: Outbound<'_>,
     channel: &Channel,
-    request: Request<RequestBody>,
+    request: Outgoing,
     until: Option<Instant>,
 ) -> Result<(Response<ResponseBody>, SocketAddr), Failure> {
     let Outbound {
@@ -136,7 +136,7 @@ fn earlier(one: Option<(Instant, HttpReason)>, two: Option<(Instant, HttpReason)
 async fn retried(
     outbound: Outbound<'_>,
     channel: &Channel,
-    request: Request<RequestBody>,
+    request: Outgoing,
     retry: &Retry,
     until: Option<Instant>,
 ) -> Result<(Response<ResponseBody>, SocketAddr), Failure> {
@@ -154,7 +154,7 @@ async fn retried(
     loop {
         // The first try always has its body.
         let body = next.take().unwrap_or_default();
-        let answered = tried(outbound, channel, Request::from_parts(head.clone(), body), until).await;
+        let answered = tried(outbound, channel, Box::new(Request::from_parts(head.clone(), body)), until).await;
         let again = match &answered {
             Ok((response, _)) => retry.codes.binary_search(&response.status().as_u16()).is_ok(),
             Err(failure) => failure.unprocessed || is_worth_another(failure.reason, idempotent, retry),

@@ -99,7 +99,7 @@ async fn deliver(served: &Arc<Served>, state: &RuleState, backend: &Arc<Backend>
         now: Instant::now(),
         proxy_header: proxy_header(served, backend),
     };
-    let Ok((response, lease, _)) = channel.send(&served.shared, copy, &passage, |_, _| {}).await else {
+    let Ok((response, lease, _)) = channel.send(&served.shared, Box::new(copy), &passage, |_, _| {}).await else {
         return;
     };
     let mut body = super::body::ResponseBody::backend(response.into_body(), lease, None);

@@ -13,15 +13,20 @@ mod multiplexed;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::Request;
 use sealway_core::{AuthProtocol, Backend, RuleKind};
 use tokio::time::Instant;
 
 pub(super) use channel::{Channel, Channels};
 pub(super) use endpoint::Lease;
 
+use super::body::RequestBody;
 use super::refusal::HttpReason;
 use crate::outcome::ConnectFault;
 use crate::tls::TlsFailure;
+
+/// A request on its way. In a box: it is handed down through many futures, each of which would have room for it.
+pub(super) type Outgoing = Box<Request<RequestBody>>;
 
 /// What a connection must speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, RwLock};
 
-use http::Request;
 use hyper::Response;
 use hyper::body::Incoming;
 use sealway_api::ObjectKey;
@@ -14,9 +13,8 @@ use tokio::time::Instant;
 
 use super::endpoint::{Endpoint, Sent};
 use super::loss::Loss;
-use super::{ConnectFailure, Failure, Lease, Passage, Speak};
+use super::{ConnectFailure, Failure, Lease, Outgoing, Passage, Speak};
 use crate::Shared;
-use crate::http::body::RequestBody;
 use crate::http::refusal::HttpReason;
 use crate::outcome::ConnectFault;
 use crate::proxy::Used;
@@ -123,7 +121,7 @@ impl Channel {
     pub(in crate::http) async fn send(
         &self,
         shared: &Arc<Shared>,
-        mut request: Request<RequestBody>,
+        mut request: Outgoing,
         passage: &Passage<'_>,
         mut on_failure: impl FnMut(SocketAddr, &'static str),
     ) -> Result<(Response<Incoming>, Lease, SocketAddr), Failure> {

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::channel::Channel;
 use super::loss::{Loss, may_repeat};
 use super::multiplexed::{Multiplexed, StreamGuard, from_http2, to_http2};
-use super::{ConnectFailure, Passage, connect};
+use super::{ConnectFailure, Outgoing, Passage, connect};
 use crate::Shared;
 use crate::http::HttpLimits;
 use crate::http::body::{FaultCell, RequestBody};
@@ -72,10 +72,10 @@ enum Way {
 pub(super) enum Sent {
     Answered(Response<Incoming>, Lease),
     /// Nothing of it went out: a connection that was kept had died.
-    Unsent(Request<RequestBody>),
+    Unsent(Outgoing),
     /// The connection had died, or the backend has done nothing with the request: it may be sent again.
-    Again(Request<RequestBody>, Loss),
-    NotConnected(Request<RequestBody>, NotConnected),
+    Again(Outgoing, Loss),
+    NotConnected(Outgoing, NotConnected),
     /// It may have reached the backend, or is no longer there.
     Lost(Loss),
 }
@@ -126,7 +126,7 @@ struct Sending<'a> {
     kept: bool,
     /// To be sent if the request is lost. hyper takes the header and does not give back what it has begun to send, so this is a copy
     /// of it that is mostly made in vain; but only by it the death of a kept connection costs no request.
-    again: Option<Box<Request<RequestBody>>>,
+    again: Option<Outgoing>,
     fault: Option<FaultCell>,
 }
 
@@ -145,7 +145,7 @@ impl Endpoint {
         self: &Arc<Self>,
         shared: &Arc<Shared>,
         channel: &Channel,
-        request: Request<RequestBody>,
+        request: Outgoing,
         passage: &Passage<'_>,
         reuse: bool,
     ) -> Sent {
@@ -270,14 +270,14 @@ impl Sending<'_> {
         mut self,
         mut sender: http1::SendRequest<RequestBody>,
         endpoint: Option<&Arc<Endpoint>>,
-        mut request: Request<RequestBody>,
+        mut request: Outgoing,
     ) -> Sent {
         *request.version_mut() = Version::HTTP_11;
         frame(&mut request);
         if self.kept && may_repeat(&request) {
             self.again = copy(&request);
         }
-        match sender.try_send_request(request).await {
+        match sender.try_send_request(*request).await {
             Ok(response) => {
                 let lease = match endpoint {
                     Some(endpoint) => Lease::Http1 {
@@ -293,12 +293,7 @@ impl Sending<'_> {
         }
     }
 
-    async fn http2(
-        mut self,
-        mut sender: http2::SendRequest<RequestBody>,
-        stream: StreamGuard,
-        mut request: Request<RequestBody>,
-    ) -> Sent {
+    async fn http2(mut self, mut sender: http2::SendRequest<RequestBody>, stream: StreamGuard, mut request: Outgoing) -> Sent {
         self.again = copy(&request);
         if to_http2(&mut request, self.channel.offers_tls()).is_err() {
             return Sent::Lost(Loss {
@@ -310,7 +305,7 @@ impl Sending<'_> {
                 silent: false,
             });
         }
-        match sender.try_send_request(request).await {
+        match sender.try_send_request(*request).await {
             Ok(response) => Sent::Answered(response, Lease::Http2(stream)),
             Err(mut error) => {
                 let mut back = error.take_message();
@@ -327,12 +322,12 @@ impl Sending<'_> {
         if let Some(request) = back {
             loss.unprocessed = true;
             return match self.kept {
-                true => Sent::Unsent(request),
-                false => Sent::Again(request, loss),
+                true => Sent::Unsent(Box::new(request)),
+                false => Sent::Again(Box::new(request), loss),
             };
         }
         match self.again {
-            Some(request) if loss.unprocessed || self.kept && loss.gone && may_repeat(&request) => Sent::Again(*request, loss),
+            Some(request) if loss.unprocessed || self.kept && loss.gone && may_repeat(&request) => Sent::Again(request, loss),
             _ => Sent::Lost(loss),
         }
     }
@@ -349,7 +344,7 @@ fn frame(request: &mut Request<RequestBody>) {
 }
 
 /// The same request again, if its body is there as a whole.
-fn copy(request: &Request<RequestBody>) -> Option<Box<Request<RequestBody>>> {
+fn copy(request: &Request<RequestBody>) -> Option<Outgoing> {
     let mut copy = Request::new(request.body().again()?);
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
