@@ -189,6 +189,27 @@ mod tests {
     }
 
     #[test]
+    fn endpoint_that_errs_is_set_aside_and_comes_back_for_good_when_it_answers() {
+        let (pool, endpoints, start) = (Pool::default(), endpoints(2), Instant::now());
+        let bad = endpoints[0];
+        let is_used = |now| (0..2).any(|_| pool.order(&endpoints, now)[0] == bad);
+        (1..ERRORS).for_each(|_| pool.erred(bad, start));
+        pool.answered(bad);
+        (1..ERRORS).for_each(|_| pool.erred(bad, start));
+        assert!(is_used(start), "errors count one after the other only");
+        pool.erred(bad, start);
+        assert!(!is_used(start));
+        pool.succeeded(bad);
+        assert!(!is_used(start), "that it takes connections does not clear it");
+        let later = start + SHORTEST_ASIDE;
+        assert!(is_used(later));
+        pool.answered(bad);
+        assert!(is_used(start) && pool.troubled.load(Ordering::Relaxed) == 0);
+        pool.erred(bad, later);
+        assert!(is_used(later), "it begins anew");
+    }
+
+    #[test]
     fn endpoint_that_is_set_aside_is_the_last_resort() {
         let (pool, endpoints, now) = (Pool::default(), endpoints(3), Instant::now());
         (0..FAILURES).for_each(|_| pool.failed(endpoints[1], now));

@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use sealway_core::Mirror;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use crate::http_kit::*;
 use crate::kit::{until, within};
@@ -66,14 +67,84 @@ async fn slow_reader_holds_up_the_backend() {
     let mut client = client2(address).await;
     let request = Request::get("http://a/").body(nothing()).unwrap();
     let response = within(client.send_request(request)).await.unwrap();
-    // What is taken stops growing although nobody reads: all buffers on the way are full.
+    let held = settled(&taken).await;
+    assert!(held < 32 * 1024 * 1024, "{held}");
+    drop(response);
+}
+
+/// Waits until what was taken grows no more although there is more: all buffers on the way are full.
+async fn settled(taken: &AtomicUsize) -> usize {
     let mut before = usize::MAX;
-    while before != taken.load(Ordering::SeqCst) {
+    while before != taken.load(Ordering::SeqCst) || before == 0 {
         before = taken.load(Ordering::SeqCst);
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
-    assert!(before < 32 * 1024 * 1024, "{before}");
-    drop(response);
+    before
+}
+
+/// Takes a request, and nothing of its body until it is told to.
+async fn slow_backend(version: Version) -> (HttpServer, Arc<Notify>) {
+    let gate = Arc::new(Notify::new());
+    let opens = Arc::clone(&gate);
+    let server = HttpServer::serve(version, Arc::default(), move |request: Request<hyper::body::Incoming>| {
+        let gate = Arc::clone(&gate);
+        async move {
+            gate.notified().await;
+            let mut body = request.into_body();
+            while let Some(Ok(_)) = body.frame().await {}
+            Response::new(nothing())
+        }
+    })
+    .await;
+    (server, opens)
+}
+
+#[tokio::test]
+async fn slow_backend_holds_up_the_client() {
+    for backend in [Version::Http1, Version::Http2] {
+        for client in [Version::Http1, Version::Http2] {
+            let (server, gate) = slow_backend(backend).await;
+            let (_gateway, address) = serving(everything(rule(speaking(backend, &server))));
+            let taken = Arc::new(AtomicUsize::new(0));
+            let request = Request::post("http://a/").header("host", "a").body(endless(&taken)).unwrap();
+            let _answer = match client {
+                Version::Http1 => {
+                    let mut client = client1(address).await;
+                    tokio::spawn(async move { client.send_request(request).await.map(drop) })
+                }
+                Version::Http2 => {
+                    let mut client = client2(address).await;
+                    tokio::spawn(async move { client.send_request(request).await.map(drop) })
+                }
+            };
+            // Mostly what the kernel holds for four sockets.
+            let held = settled(&taken).await;
+            assert!(held < 32 * 1024 * 1024, "{held}");
+            // It was the backend that held it up: when it reads, more comes.
+            gate.notify_one();
+            until(|| "more is taken", || taken.load(Ordering::SeqCst) > 2 * held).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn slow_reader_of_http1_holds_up_the_backend() {
+    for backend in [Version::Http1, Version::Http2] {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let gives = Arc::clone(&taken);
+        let server = HttpServer::start(backend, move |_| Response::new(endless(&gives))).await;
+        let (_gateway, address) = serving(everything(rule(speaking(backend, &server))));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let held = settled(&taken).await;
+        assert!(held < 32 * 1024 * 1024, "{held}");
+        let mut buffer = vec![0; 64 * 1024];
+        let mut read = 0;
+        while read < 2 * held {
+            read += within(stream.read(&mut buffer)).await.unwrap();
+        }
+        assert!(taken.load(Ordering::SeqCst) > held);
+    }
 }
 
 #[tokio::test]

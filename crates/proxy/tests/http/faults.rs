@@ -1,7 +1,7 @@
 //! What clients get when a backend does not answer, and when it is asked again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
@@ -294,6 +294,46 @@ async fn endpoint_that_keeps_erring_is_set_aside() {
         whole(within(client.send_request(get("a", "/"))).await.unwrap()).await;
     }
     assert!((5..=6).contains(&bad.count()), "{}", bad.count());
+}
+
+#[tokio::test]
+async fn endpoint_that_erred_gets_its_turn_again_when_it_is_well() {
+    let is_well = Arc::new(AtomicBool::new(false));
+    let answers = Arc::clone(&is_well);
+    let recovers = HttpServer::start(Version::Http1, move |_| {
+        let mut response = Response::new(text("recovered"));
+        if !answers.load(Ordering::SeqCst) {
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        }
+        response
+    })
+    .await;
+    let good = HttpServer::named("good").await;
+    let target = Target::Backend(Arc::new(backend("two", [recovers.address, good.address])));
+    let (_gateway, address) = serving(everything(rule(target)));
+    let mut client = client1(address).await;
+    let mut ask = async || {
+        client.ready().await.unwrap();
+        whole(within(client.send_request(get("a", "/"))).await.unwrap()).await
+    };
+    for _ in 0..20 {
+        ask().await;
+    }
+    let before = recovers.count();
+    assert!((5..=6).contains(&before), "{before}");
+    is_well.store(true, Ordering::SeqCst);
+    // Its time aside is over within a second or two; then every other request is its own again.
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while recovers.count() == before {
+        assert!(tokio::time::Instant::now() < deadline, "never tried again");
+        ask().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (recovered, others) = (recovers.count(), good.count());
+    for _ in 0..20 {
+        assert_eq!(ask().await.status, 200);
+    }
+    assert_eq!((recovers.count() - recovered, good.count() - others), (10, 10));
 }
 
 #[tokio::test]

@@ -83,6 +83,33 @@ async fn redirect_answers_instead_of_a_backend() {
 }
 
 #[tokio::test]
+async fn every_code_of_a_redirect_is_answered() {
+    for status in [301, 302, 303, 307, 308] {
+        let mut rule = rule_of(vec![]);
+        rule.filters.redirect = Some(Arc::new(Redirect {
+            scheme: None,
+            hostname: Some("new.example.com".into()),
+            port: None,
+            path: None,
+            status,
+        }));
+        let (gateway, address) = serving(everything(rule));
+        let port = address.port();
+        let request = || Request::post("/x?y").header("host", format!("old.example.com:{port}"));
+        for answer in [
+            ask(address, request().body(text("body")).unwrap()).await,
+            ask2(address, request().body(text("body")).unwrap()).await,
+        ] {
+            let location = format!("http://new.example.com:{port}/x?y");
+            assert_eq!((answer.status, answer.header("location")), (status, location.as_str()));
+            assert!(answer.body.is_empty());
+        }
+        let counted = gateway.sum("sealway_http_requests_total", &[&format!("code=\"{status}\"")]);
+        assert_eq!(counted, 2);
+    }
+}
+
+#[tokio::test]
 async fn rewrite_changes_host_and_path() {
     let server = HttpServer::named("one").await;
     let mut rule = rule(to(&server));
@@ -130,6 +157,32 @@ async fn mirrors_get_copies_and_never_hold_up_the_request() {
         ("/p", "a", body.len())
     );
     assert_eq!(never.count(), 0);
+}
+
+#[tokio::test]
+async fn mirror_gets_its_fraction() {
+    let (server, mirror) = (HttpServer::named("one").await, HttpServer::named("copy").await);
+    let all = HttpServer::named("all").await;
+    let mut rule = rule(to(&server));
+    let part = |server, numerator, denominator| {
+        Arc::new(Mirror {
+            backend: weighted(1, to(server)),
+            numerator,
+            denominator,
+        })
+    };
+    rule.filters.mirrors = vec![part(&mirror, 1, 2), part(&all, 100, 100)];
+    let (_gateway, address) = serving(everything(rule));
+    let mut client = client1(address).await;
+    for _ in 0..200 {
+        client.ready().await.unwrap();
+        assert_eq!(whole(client.send_request(get("a", "/")).await.unwrap()).await.text(), "one");
+    }
+    // The copies of a request go out together: when one mirror has all of its own, the other's are at least on their way.
+    until(|| "all copies", || all.count() == 200).await;
+    // Fewer than 57 or more than 143 of 200 come by chance once in 10^9.
+    until(|| "half of the copies", || mirror.count() >= 57).await;
+    assert!(mirror.count() <= 143, "{}", mirror.count());
 }
 
 #[tokio::test]
