@@ -76,7 +76,10 @@ fn has_one_host_and_one_framing(parts: &Parts) {
         "{authority:?}"
     );
     // A backend that reads Host as we do reads the same.
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let path = match parts.uri.query() {
+        Some(query) => format!("{}?{query}", parts.uri.path()),
+        None => parts.uri.path().to_owned(),
+    };
     let onward = Request::builder().uri(path).header(HOST, authority).body(());
     let onward = onward.map(|request| request.into_parts().0);
     let again = onward.map(|onward| hygiene::check(&onward).map(|again| again.host().map(str::to_owned)));
