@@ -138,6 +138,9 @@ fn target(parts: &Parts) -> Result<Target, HttpReason> {
     let text = authority.to_str().map_err(|_| HttpReason::InvalidHost)?;
     let host = host_of(text).ok_or(HttpReason::InvalidHost)?;
     let bare = host.strip_suffix('.').unwrap_or(host);
+    if bare.ends_with('.') {
+        return Err(HttpReason::InvalidHost);
+    }
     let (lower, length) = if bare.bytes().any(|byte| byte.is_ascii_uppercase()) {
         (Some(bare.to_ascii_lowercase().into_boxed_str()), 0)
     } else {

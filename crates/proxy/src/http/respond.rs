@@ -15,7 +15,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use sealway_core::{
-    Backend, Filters, HttpAction, HttpMatch, ListenerId, NoTrace, PathMatcher, PortPlan, RequestHead, Rewrite, RuleKind, Target,
+    Backend, Filters, HttpAction, HttpMatch, ListenerId, NoTrace, PathMatcher, PortPlan, RequestHead, RuleKind, Target,
 };
 use tokio::time::Instant;
 
@@ -297,7 +297,9 @@ impl Served {
         let target = rewrites
             .into_iter()
             .flatten()
-            .find_map(|rewrite| rewritten(rewrite, &matched.path, parts));
+            .find_map(|rewrite| rewrite::path_and_query(rewrite, &matched.path, path, query))
+            .transpose()
+            .map_err(|_| HttpReason::InvalidPath)?;
         let redirect = rule.filters.redirect.as_ref();
         let redirect = redirect.map(|redirect| redirected(redirect, &matched.path, host, self, parts));
         Ok(Way {
@@ -385,10 +387,6 @@ fn pick(state: &RuleState) -> Option<usize> {
         left = left.saturating_sub(weight);
         chosen
     })
-}
-
-fn rewritten(rewrite: &Rewrite, matched: &PathMatcher, parts: &Parts) -> Option<PathAndQuery> {
-    rewrite::path_and_query(rewrite, matched, parts.uri.path(), parts.uri.query())
 }
 
 #[cold]

@@ -5,21 +5,27 @@
 //! stay byte by byte towards backends, which may have signed them.
 
 use bytes::Bytes;
-use http::uri::PathAndQuery;
+use http::uri::{InvalidUri, PathAndQuery};
 use sealway_core::{PathMatcher, PathModifier, Rewrite};
 
 #[cfg(test)]
 mod tests;
 
-/// The request target towards the backend; `None`: unchanged. The host is for the caller to set.
-pub(crate) fn path_and_query(rewrite: &Rewrite, matched: &PathMatcher, path: &str, query: Option<&str>) -> Option<PathAndQuery> {
+/// The request target towards the backend; `None`: unchanged. An error: it is too long, and the request must not go on as it came. The host
+/// is for the caller to set.
+pub(crate) fn path_and_query(
+    rewrite: &Rewrite,
+    matched: &PathMatcher,
+    path: &str,
+    query: Option<&str>,
+) -> Option<Result<PathAndQuery, InvalidUri>> {
     let (mut target, rest) = modified_path(rewrite.path.as_ref()?, matched, path)?;
     target.push_str(rest);
     if let Some(query) = query {
         target.push('?');
         target.push_str(query);
     }
-    PathAndQuery::from_maybe_shared(Bytes::from(target)).ok()
+    Some(PathAndQuery::from_maybe_shared(Bytes::from(target)))
 }
 
 /// The path that a modifier makes: its beginning, and what stays of the request's path. `None`: unchanged.

@@ -1,9 +1,18 @@
 //! `sealway demo`.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use crate::process::{finish, sealway};
+
+/// Demos beside each other may want the same ports in the same moment; the later one says so on its way to the next offset.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[test]
 fn every_row_passes_and_files_are_left() {
+    let _alone = alone();
     let directory = tempfile::tempdir().expect("temporary directory");
     let out = directory.path().join("out");
     let mut command = sealway(["demo", "--once", "-o", "json", "--out"]);
@@ -24,6 +33,7 @@ fn every_row_passes_and_files_are_left() {
 
 #[test]
 fn state_goes_where_the_environment_says() {
+    let _alone = alone();
     let directory = tempfile::tempdir().expect("temporary directory");
     let mut command = sealway(["demo", "--once", "-q"]);
     command.env("XDG_STATE_HOME", directory.path());

@@ -41,6 +41,7 @@ fn host_is_lower_case_without_port_and_dot() {
 fn what_is_no_host_is_refused() {
     for written in [
         "a b",
+        "a..",
         "a/b",
         "a@b",
         "user:pw@a",

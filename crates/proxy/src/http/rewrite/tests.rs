@@ -13,7 +13,7 @@ fn rewritten(modifier: PathModifier, matched: &PathMatcher, path: &str, query: O
         hostname: None,
         path: Some(modifier),
     };
-    path_and_query(&rewrite, matched, path, query).map(|target| target.to_string())
+    path_and_query(&rewrite, matched, path, query).map(|target| target.unwrap().to_string())
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn without_a_prefix_that_matched_nothing_is_replaced() {
         hostname: Some("other.example.com".parse().unwrap()),
         path: None,
     };
-    assert_eq!(path_and_query(&host_only, &prefix("/foo"), "/foo", None), None);
+    assert!(path_and_query(&host_only, &prefix("/foo"), "/foo", None).is_none());
 }
 
 #[test]
@@ -114,4 +114,14 @@ proptest! {
         let rest = asked.path().strip_prefix("/foo").filter(|_| !full);
         prop_assert!(rest.is_none_or(|rest| target.path().ends_with(rest)));
     }
+}
+
+#[test]
+fn what_is_too_long_after_the_change_is_an_error_and_not_unchanged() {
+    let longer = Rewrite {
+        hostname: None,
+        path: Some(PathModifier::Prefix("/a-longer-beginning".to_owned())),
+    };
+    let path = format!("/a/{}", "x".repeat(65_520));
+    assert!(path_and_query(&longer, &prefix("/a"), &path, None).unwrap().is_err());
 }
