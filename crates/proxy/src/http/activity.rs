@@ -315,4 +315,5 @@ impl<S: End> AsyncWrite for Observed<S> {
 }
 
 const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 256 * 1024;
+/// What a fast client may be on its way with when it is told that its upload is not wanted.
+const LINGER_BYTES: usize = 16 * 1024 * 1024;

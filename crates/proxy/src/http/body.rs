@@ -4,6 +4,7 @@
 //! for its peer holds one timer at most, made when it first waits.
 
 mod copy;
+mod held;
 mod replay;
 mod request;
 
@@ -17,6 +18,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 pub(super) use copy::{Copies, CopyBody, copy_channel};
+pub(super) use held::{Held, Refusing, hold};
 pub(super) use replay::{Attempt, Replay};
 pub(super) use request::{ClientBody, FaultCell, RequestBody, Whole};
 
@@ -119,6 +121,11 @@ impl ResponseBody {
             lease: Some(lease),
             deadline,
         }))
+    }
+
+    /// Whether the backend did not want the request's body: what the client sends next could be that.
+    pub(super) fn leaves_request_unread(&self) -> bool {
+        matches!(&self.content, Content::Backend(backend) if matches!(backend.lease, Some(Lease::Alone(_, Some(_)))))
     }
 
     /// The response is one to HEAD: whatever there is of a body stays here.

@@ -4,9 +4,9 @@
 //! lengths that disagree, HTTP/2 fields of connections. Of Content-Length beside Transfer-Encoding it keeps the latter only and closes the
 //! connection after the request (RFC 9112 section 6.1). The rest is here.
 
-use http::header::{CONTENT_LENGTH, COOKIE, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use super::refusal::HttpReason;
 
@@ -35,15 +35,22 @@ impl Target {
     }
 }
 
-/// HTTP/2 may split Cookie into several fields, which only HTTP/2 understands (RFC 9113 section 8.2.3).
-pub(super) fn join_cookies(headers: &mut HeaderMap) {
-    let mut lines = headers.get_all(COOKIE).iter();
+/// Makes one field of several where a backend might look at one of them only. HTTP/2 may split Cookie, which only HTTP/2 understands
+/// (RFC 9113 section 8.2.3).
+pub(super) fn join_fields(headers: &mut HeaderMap) {
+    join(headers, &COOKIE, b"; ");
+    join(headers, &EXPECT, b", ");
+}
+
+fn join(headers: &mut HeaderMap, name: &HeaderName, separator: &[u8]) {
+    let mut lines = headers.get_all(name).iter();
     if lines.next().is_none() || lines.next().is_none() {
         return;
     }
-    let lines: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if let Ok(joined) = HeaderValue::from_bytes(&lines.join(b"; ".as_slice())) {
-        headers.insert(COOKIE, joined);
+    let mut lines: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    lines.dedup();
+    if let Ok(joined) = HeaderValue::from_bytes(&lines.join(separator)) {
+        headers.insert(name, joined);
     }
 }
 

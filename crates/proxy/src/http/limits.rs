@@ -70,3 +70,5 @@ pub(super) const COPY_BYTES: usize = 64 * 1024 * 1024;
 pub(super) const COPY_FRAMES: usize = 8;
 /// What one copy may take in all.
 pub(super) const COPY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a body is held back for a backend that does not say whether it wants it: as long as curl waits itself.
+pub(super) const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);

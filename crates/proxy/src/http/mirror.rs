@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, UPGRADE};
+use http::header::{CONNECTION, EXPECT, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Uri};
 use sealway_core::{Backend, Mirror, Target};
@@ -84,9 +84,10 @@ fn copied(method: &Method, target: &Uri, headers: &HeaderMap, body: RequestBody)
     *copy.uri_mut() = target.clone();
     let copied = copy.headers_mut();
     *copied = headers.clone();
-    // A mirror's answer is thrown away, so there is nothing to turn to after it.
-    copied.remove(CONNECTION);
-    copied.remove(UPGRADE);
+    // A mirror's answer is thrown away, so there is nothing to turn to after it, and nobody to be asked.
+    for name in [CONNECTION, UPGRADE, EXPECT] {
+        copied.remove(name);
+    }
     copy
 }
 

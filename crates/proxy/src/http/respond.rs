@@ -102,7 +102,7 @@ pub(super) async fn respond(served: Arc<Served>, mut request: Request<Incoming>)
         upgrade::wishes(&mut request, &mut wishes.upgrade, &mut wishes.connect);
     }
     let (mut parts, body) = request.into_parts();
-    hygiene::join_cookies(&mut parts.headers);
+    hygiene::join_fields(&mut parts.headers);
     let (version, is_head) = (parts.version, parts.method == Method::HEAD);
     record.ends_by_closing = version == Version::HTTP_10;
     let mut manner = Manner {
@@ -121,7 +121,7 @@ pub(super) async fn respond(served: Arc<Served>, mut request: Request<Incoming>)
     });
     // RFC 9113 section 8.2.2 has no such header; hyper writes what HTTP/1 needs.
     if version == Version::HTTP_11
-        && served.ending.load(Ordering::Relaxed)
+        && (served.ending.load(Ordering::Relaxed) || response.body().leaves_request_unread())
         && response.status() != StatusCode::SWITCHING_PROTOCOLS
     {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

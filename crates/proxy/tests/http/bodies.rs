@@ -179,6 +179,55 @@ async fn body_is_asked_for_with_100_continue() {
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("body"), "{answer}");
 }
 
+/// A backend that refuses spares its client the upload; one that says nothing gets it after a while.
+#[tokio::test]
+async fn body_is_not_asked_for_before_the_backend_wants_it() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let refuses = Arc::new(backend("refuses", [listener.local_addr().unwrap()]));
+    let (_gateway, address) = serving(everything(rule(sealway_core::Target::Backend(refuses))));
+    let head = b"POST / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n";
+    for (said, told) in [
+        (
+            "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 403 Forbidden",
+        ),
+        (
+            "HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n",
+            "HTTP/1.1 100 Continue",
+        ),
+        ("", "HTTP/1.1 100 Continue"),
+    ] {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(head).await.unwrap();
+        let (mut backend, _) = within(listener.accept()).await.unwrap();
+        let mut heard = vec![0; 4096];
+        let bytes = within(backend.read(&mut heard)).await.unwrap();
+        let heard = std::str::from_utf8(&heard[..bytes]).unwrap();
+        assert!(
+            heard.contains("expect: 100-continue\r\n") && heard.ends_with("\r\n\r\n"),
+            "{heard}"
+        );
+        backend.write_all(said.as_bytes()).await.unwrap();
+        let mut first = vec![0; told.len()];
+        within(client.read_exact(&mut first)).await.unwrap();
+        assert_eq!(std::str::from_utf8(&first).unwrap(), told, "{said}");
+        if told.contains("403") {
+            // Neither side is to take what comes next for a body.
+            assert!(
+                String::from_utf8(crate::kit::rest(&mut client).await)
+                    .unwrap()
+                    .contains("connection: close")
+            );
+            assert_eq!(within(backend.read(&mut first)).await.unwrap(), 0);
+        } else {
+            client.write_all(b"body").await.unwrap();
+            let mut body = [0; 4];
+            within(backend.read_exact(&mut body)).await.unwrap();
+            assert_eq!(&body, b"body");
+        }
+    }
+}
+
 /// Turns to an echo after 101.
 pub(crate) async fn echo() -> HttpServer {
     HttpServer::serve(

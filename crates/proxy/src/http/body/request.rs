@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::{Attempt, BodyFault, BoxError, Copies, CopyBody};
+use super::{Attempt, BodyFault, BoxError, Copies, CopyBody, Held};
 
 /// Where a body says why it broke off, for who waits for the response: of an HTTP/2 stream that is only that it was reset.
 #[derive(Clone, Default)]
@@ -43,6 +43,8 @@ pub(in crate::http) enum RequestBody {
     Attempt(Attempt),
     /// What a mirror gets.
     Copy(CopyBody),
+    /// Not before the backend wants it.
+    Held(Box<Held>),
 }
 
 /// A body that was read to its end.
@@ -65,6 +67,7 @@ impl RequestBody {
             Self::Client(body) => Some(body.fault.clone()),
             Self::Attempt(body) => Some(body.fault()),
             Self::Copy(body) => Some(body.fault.clone()),
+            Self::Held(held) => held.body.fault(),
         }
     }
 
@@ -73,7 +76,7 @@ impl RequestBody {
         match self {
             Self::Empty => Some(Self::Empty),
             Self::Full(whole) => Some(Self::Full(whole.clone())),
-            Self::Client(_) | Self::Attempt(_) | Self::Copy(_) => None,
+            Self::Client(_) | Self::Attempt(_) | Self::Copy(_) | Self::Held(_) => None,
         }
     }
 }
@@ -89,6 +92,7 @@ impl Body for RequestBody {
             Self::Client(body) => body.poll_frame(context),
             Self::Attempt(body) => body.poll_frame(context),
             Self::Copy(body) => body.poll_frame(context),
+            Self::Held(held) => held.poll_frame(context),
         }
     }
 
@@ -97,7 +101,7 @@ impl Body for RequestBody {
             Self::Empty => true,
             Self::Full(whole) => whole.data.is_empty() && whole.trailers.is_none(),
             Self::Client(body) => body.is_end_stream(),
-            Self::Attempt(_) | Self::Copy(_) => false,
+            Self::Attempt(_) | Self::Copy(_) | Self::Held(_) => false,
         }
     }
 
@@ -108,6 +112,7 @@ impl Body for RequestBody {
             Self::Client(body) => body.size_hint(),
             // The length that the client announced, if any, is in the header.
             Self::Attempt(_) | Self::Copy(_) => SizeHint::default(),
+            Self::Held(held) => held.body.size_hint(),
         }
     }
 }

@@ -20,7 +20,7 @@ use super::multiplexed::{Multiplexed, StreamGuard, from_http2, to_http2};
 use super::{ConnectFailure, Outgoing, Passage, connect};
 use crate::Shared;
 use crate::http::HttpLimits;
-use crate::http::body::{FaultCell, RequestBody};
+use crate::http::body::{FaultCell, Refusing, RequestBody, hold};
 use crate::http::refusal::HttpReason;
 use crate::scope::lock;
 use crate::tls::Offer;
@@ -95,8 +95,9 @@ pub(in crate::http) enum Lease {
         sender: http1::SendRequest<RequestBody>,
         most: usize,
     },
-    /// A connection that serves one request.
-    Alone(#[expect(dead_code, reason = "kept open until the response is whole")] http1::SendRequest<RequestBody>),
+    /// A connection that serves one request, or whose request was left unfinished.
+    #[expect(dead_code, reason = "kept open until the response is whole")]
+    Alone(http1::SendRequest<RequestBody>, Option<Refusing>),
     /// A stream.
     Http2(#[expect(dead_code, reason = "counts until the response is whole")] StreamGuard),
 }
@@ -274,18 +275,20 @@ impl Sending<'_> {
     ) -> Sent {
         *request.version_mut() = Version::HTTP_11;
         frame(&mut request);
+        let gate = hold(&mut request);
         if self.kept && may_repeat(&request) {
             self.again = copy(&request);
         }
         match sender.try_send_request(*request).await {
             Ok(response) => {
-                let lease = match endpoint {
+                let refusing = gate.and_then(|gate| gate.answered(response.status()));
+                let lease = match endpoint.filter(|_| refusing.is_none()) {
                     Some(endpoint) => Lease::Http1 {
                         endpoint: Arc::clone(endpoint),
                         sender,
                         most: self.shared.config.http.idle_backend_connections,
                     },
-                    None => Lease::Alone(sender),
+                    None => Lease::Alone(sender, refusing),
                 };
                 Sent::Answered(response, lease)
             }
