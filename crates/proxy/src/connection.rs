@@ -11,6 +11,7 @@ mod terminate;
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use crate::outcome::{CloseReason, Outcome};
 use crate::proxy_protocol::Addresses;
 use crate::relay::{End, RelayEnd, Side, relay};
 use crate::scope::RouteScope;
+use crate::seldom::Seldom;
 use crate::socket;
 use crate::tls::{HandshakeFault, ServerTls};
 use greet::Greeter;
@@ -316,9 +318,10 @@ fn choose(forward: &Forward, outcome: &mut Outcome) -> Result<Arc<Backend>, Refu
 
 /// How a relay ended; `None`: its route has drained.
 async fn carry(client: &mut impl End, backend: &mut impl End, terms: &Terms, outcome: &Outcome) -> Option<RelayEnd> {
+    let closed = pin!(terms.route.life().closed());
     tokio::select! {
         end = relay(client, backend, terms.idle_timeout, &outcome.traffic) => Some(end),
-        () = terms.route.life().closed() => None,
+        () = Seldom::new(closed) => None,
     }
 }
 

@@ -49,6 +49,7 @@ use crate::listeners::{Binding, BindingChange};
 use crate::outcome::{CloseReason, Outcome};
 use crate::relay::End;
 use crate::scope::{ListenerScope, lock};
+use crate::seldom::Seldom;
 use crate::tls::{Alpn, Handshake};
 use activity::{Activity, Observed, Overdue};
 use client_certificate::ClientCertificateValues;
@@ -260,12 +261,13 @@ drive!(Http2, http2::Connection<TokioIo<Observed<S>>, V, TokioExecutor>);
 async fn drive<C: Drive + Unpin>(mut connection: C, served: &Served, outcome: &mut Outcome) -> CloseReason {
     let limits = &served.shared.config.http;
     let mut metered = (0, 0);
-    let mut must_end = pin!(served.connection.must_end());
+    let must_end = pin!(served.connection.must_end());
+    let mut must_end = Seldom::new(must_end);
     let mut timer = pin!(sleep_until(Instant::now() + limits.idle_timeout));
     // Why it ends, and by when whatever there is.
     let mut ending: Option<(CloseReason, Instant)> = None;
     let (reason, detail) = poll_fn(|context| {
-        if ending.is_none() && must_end.as_mut().poll(context).is_ready() {
+        if ending.is_none() && Pin::new(&mut must_end).poll(context).is_ready() {
             let until = Instant::now() + served.shared.config.drain_timeout;
             ending = Some((CloseReason::Drained, until));
             served.ending.store(true, Ordering::Relaxed);

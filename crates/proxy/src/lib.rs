@@ -14,6 +14,7 @@ mod outcome;
 mod proxy;
 mod scope;
 mod scratch;
+mod seldom;
 mod socket;
 mod tls;
 mod upstream;

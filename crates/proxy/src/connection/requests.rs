@@ -1,5 +1,6 @@
 //! Connections that carry requests, in plain text or inside TLS that ends here.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -15,6 +16,7 @@ use crate::listeners::Binding;
 use crate::outcome::{CloseReason, Outcome};
 use crate::relay::End;
 use crate::scope::{Life, ListenerScope};
+use crate::seldom::Seldom;
 use crate::tls::Wire;
 
 /// A connection that is ready to be asked, but for its handshake.
@@ -96,9 +98,10 @@ async fn serve<S: End + Send + 'static>(
     shared: &Arc<Shared>,
     outcome: &mut Outcome,
 ) {
+    let closed = pin!(life.closed());
     let reason = tokio::select! {
         reason = Box::pin(http::serve(stream, connection, shared, outcome)) => reason,
-        () = life.closed() => CloseReason::Drained,
+        () = Seldom::new(closed) => CloseReason::Drained,
     };
     outcome.end(reason, None);
 }

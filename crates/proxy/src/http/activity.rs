@@ -1,6 +1,6 @@
 //! What goes on in a connection, told by its stream and its requests to its watchdog.
 //!
-//! Times are milliseconds since the connection began, 0 meaning none; every one is written by one side and read by another, so relaxed
+//! Times are microseconds since the connection began, 0 meaning none; every one is written by one side and read by another, so relaxed
 //! atomics do.
 
 use std::io;
@@ -77,7 +77,7 @@ impl Activity {
         match self.head_since.swap(0, Ordering::Relaxed) {
             // It came in one piece with the one before it, or beside others.
             0 => Instant::now(),
-            since => self.begun + Duration::from_millis(since),
+            since => self.begun + Duration::from_micros(since),
         }
     }
 
@@ -124,7 +124,7 @@ impl Activity {
 
     /// The next moment at which something may be overdue, and what.
     pub(super) fn deadline(&self, limits: &HttpLimits) -> Option<(Instant, Overdue)> {
-        let after = |since: u64, patience| self.begun + Duration::from_millis(since) + patience;
+        let after = |since: u64, patience| self.begun + Duration::from_micros(since) + patience;
         let stalled = self.stalled_since.load(Ordering::Relaxed);
         if stalled != 0 {
             return Some((after(stalled, limits.write_timeout), Overdue::Write));
@@ -149,7 +149,7 @@ impl Activity {
     }
 
     fn stamp(&self, now: Instant) -> u64 {
-        u64::try_from((now - self.begun).as_millis()).unwrap_or(u64::MAX).max(1)
+        u64::try_from((now - self.begun).as_micros()).unwrap_or(u64::MAX).max(1)
     }
 
     fn read(&self, bytes: usize) {
