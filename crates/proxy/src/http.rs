@@ -177,7 +177,6 @@ impl Served {
             activity: Arc::new(Activity::new(Instant::now(), protocol == Alpn::Http2)),
             https,
             known: Mutex::default(),
-            ending: false.into(),
             upgrade: Mutex::default(),
             connection,
             shared,
@@ -270,7 +269,7 @@ async fn drive<C: Drive + Unpin>(mut connection: C, served: &Served, outcome: &m
         if ending.is_none() && Pin::new(&mut must_end).poll(context).is_ready() {
             let until = Instant::now() + served.shared.config.drain_timeout;
             ending = Some((CloseReason::Drained, until));
-            served.ending.store(true, Ordering::Relaxed);
+            served.activity.ending.store(true, Ordering::Relaxed);
             Pin::new(&mut connection).end();
             timer.as_mut().reset(until);
         }
@@ -336,12 +335,17 @@ fn failed(error: &hyper::Error, ending: Option<CloseReason>) -> (CloseReason, Op
     };
     let reason = match ending {
         Some(reason) => return (reason, None),
-        None if error.is_parse() => CloseReason::HttpInvalid,
+        // Of HTTP/2 what we could not let pass is an error of h2's own; what the peer says itself is not.
+        None if error.is_parse() || h2_error(error).is_some_and(h2::Error::is_library) => CloseReason::HttpInvalid,
         // The body of a response failed: what failed it is in the request's own record.
         None if error.is_user() => CloseReason::BackendFailed,
         None => CloseReason::ClientFailed,
     };
     (reason, Some(detail))
+}
+
+fn h2_error(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error)?.downcast_ref()
 }
 
 /// What was HTTP is something else now.

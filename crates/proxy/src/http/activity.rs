@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::limits::HttpLimits;
+use super::limits::{HttpLimits, LINGER, LINGER_BYTES};
 use crate::relay::End;
 use crate::{scratch, socket};
 
@@ -34,6 +34,8 @@ pub(super) struct Activity {
     /// Response bodies that have handed out something that was not yet taken, and when one was last asked for more.
     handed: AtomicUsize,
     asked: AtomicU64,
+    /// It is to end after the requests that it has.
+    pub(super) ending: AtomicBool,
     /// The last response did not end, and its client could not tell by an orderly close.
     cut: AtomicBool,
     pub(super) received: AtomicU64,
@@ -62,6 +64,7 @@ impl Activity {
             stalled_since: AtomicU64::new(0),
             handed: AtomicUsize::new(0),
             asked: AtomicU64::new(0),
+            ending: AtomicBool::new(false),
             cut: AtomicBool::new(false),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
@@ -313,7 +316,3 @@ impl<S: End> AsyncWrite for Observed<S> {
         this.poll_linger(context).map(Ok)
     }
 }
-
-const LINGER: Duration = Duration::from_secs(1);
-/// What a fast client may be on its way with when it is told that its upload is not wanted.
-const LINGER_BYTES: usize = 16 * 1024 * 1024;

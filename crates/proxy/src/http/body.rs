@@ -33,8 +33,10 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) enum BodyFault {
     /// The client sent nothing for too long.
     ClientSilent,
-    /// The client left, or what it sent of its body is not HTTP.
+    /// The client left.
     ClientGone,
+    /// What the client sent of its body is not HTTP.
+    ClientInvalid,
     /// The deadline of the request, or of one try, has come.
     Deadline(HttpReason),
     /// The original did not arrive whole, so the copy must not look as if it had.
@@ -46,6 +48,7 @@ impl fmt::Display for BodyFault {
         formatter.write_str(match self {
             Self::ClientSilent => "the client sends nothing of its body",
             Self::ClientGone => "the client left before its body was whole",
+            Self::ClientInvalid => "the client's body is not framed as HTTP has it",
             Self::Deadline(_) => "the response took too long",
             Self::CopyBehind => "the copy was given up",
         })
@@ -60,6 +63,7 @@ impl BodyFault {
         match self {
             Self::ClientSilent => HttpReason::BodyTimeout,
             Self::ClientGone | Self::CopyBehind => HttpReason::ClientGone,
+            Self::ClientInvalid => HttpReason::InvalidBody,
             Self::Deadline(reason) => reason,
         }
     }

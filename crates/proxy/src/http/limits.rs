@@ -72,3 +72,7 @@ pub(super) const COPY_FRAMES: usize = 8;
 pub(super) const COPY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a body is held back for a backend that does not say whether it wants it: as long as curl waits itself.
 pub(super) const CONTINUE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long what a client still sends is taken after its answer.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+/// What a fast client may be on its way with when it is told that its upload is not wanted.
+pub(super) const LINGER_BYTES: usize = 16 * 1024 * 1024;

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::request::Parts;
 use tokio::time::Instant;
@@ -160,9 +161,13 @@ impl Drop for Record {
             self.activity.handed(true, false, now);
         }
         if !self.whole && self.reason.is_none() {
-            self.reason = Some(HttpReason::ClientGone);
+            let reason = match self.activity.ending.load(Ordering::Relaxed) {
+                true => HttpReason::Drained,
+                false => HttpReason::ClientGone,
+            };
+            self.reason = Some(reason);
             if self.code == 0 {
-                self.code = HttpReason::ClientGone.status().as_u16();
+                self.code = reason.status().as_u16();
             }
         }
         let took = now.saturating_duration_since(self.begun);

@@ -23,6 +23,8 @@ pub enum HttpReason {
     InvalidPath,
     /// Several lengths, or one that is no number.
     InvalidLength,
+    /// The body is not framed as HTTP has it.
+    InvalidBody,
     /// A transfer coding other than chunked.
     TransferCoding,
     /// CONNECT, or `*`.
@@ -53,6 +55,8 @@ pub enum HttpReason {
     BodyTimeout,
     /// The client went away before the answer was whole.
     ClientGone,
+    /// The connection had to end before the answer was whole.
+    Drained,
     /// The authorization server says no.
     AuthDenied,
     /// The authorization server could not be asked, or its answer not be understood.
@@ -70,6 +74,7 @@ impl HttpReason {
             Self::HostMismatch => "host_mismatch",
             Self::InvalidPath => "invalid_path",
             Self::InvalidLength => "invalid_length",
+            Self::InvalidBody => "invalid_body",
             Self::TransferCoding => "transfer_coding",
             Self::Method => "method",
             Self::Rejected(reason) => reason.label(),
@@ -85,6 +90,7 @@ impl HttpReason {
             Self::BackendTimeout => "backend_timeout",
             Self::BodyTimeout => "body_timeout",
             Self::ClientGone => "client_gone",
+            Self::Drained => "drained",
             Self::AuthDenied => "auth_denied",
             Self::AuthFailed => "auth_failed",
             Self::BodyTooLarge => "body_too_large",
@@ -94,9 +100,12 @@ impl HttpReason {
     /// The response.
     pub fn status(self) -> StatusCode {
         match self {
-            Self::MissingHost | Self::InvalidHost | Self::HostMismatch | Self::InvalidPath | Self::InvalidLength => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::MissingHost
+            | Self::InvalidHost
+            | Self::HostMismatch
+            | Self::InvalidPath
+            | Self::InvalidLength
+            | Self::InvalidBody => StatusCode::BAD_REQUEST,
             Self::TransferCoding | Self::Method => StatusCode::NOT_IMPLEMENTED,
             Self::Rejected(reason) => StatusCode::from_u16(reason.status()).unwrap_or(StatusCode::NOT_FOUND),
             // RFC 9110 section 15.5.20: may be tried again on another connection.
@@ -107,6 +116,7 @@ impl HttpReason {
             Self::BackendTls(_) | Self::BackendClosed | Self::BackendInvalid => StatusCode::BAD_GATEWAY,
             Self::RequestTimeout | Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Drained => StatusCode::SERVICE_UNAVAILABLE,
             // Nobody hears it; nginx's code in the metrics.
             Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::AuthDenied | Self::AuthFailed => StatusCode::FORBIDDEN,
@@ -122,6 +132,7 @@ impl HttpReason {
             | Self::HostMismatch
             | Self::InvalidPath
             | Self::InvalidLength
+            | Self::InvalidBody
             | Self::TransferCoding
             | Self::Method
             | Self::BodyTimeout
@@ -133,6 +144,7 @@ impl HttpReason {
             }
             Self::Rejected(HttpRejectReason::ListenerRefuses)
             | Self::ListenerChanged
+            | Self::Drained
             | Self::Filter
             | Self::NoWeight
             | Self::Backend(_)
@@ -155,6 +167,7 @@ impl HttpReason {
             Self::HostMismatch => "Host and :authority of the request disagree",
             Self::InvalidPath => "the request's target is no path that a server takes",
             Self::InvalidLength => "the request's Content-Length is no single number",
+            Self::InvalidBody => "the request's body is not framed as HTTP has it; the backend may have its beginning",
             Self::TransferCoding => "the request has a transfer coding other than chunked",
             Self::Method => "CONNECT and OPTIONS * are not for a gateway",
             Self::Rejected(HttpRejectReason::NoListener) => "no listener of the port claims this host",
@@ -179,6 +192,7 @@ impl HttpReason {
             Self::BackendTimeout => "the backend's answer was not whole within the rule's backendRequest timeout",
             Self::BodyTimeout => "the client sent nothing of its body for too long",
             Self::ClientGone => "the client went away before the answer was whole",
+            Self::Drained => "the answer was not whole when the time to drain was up, or the client went away meanwhile",
             Self::AuthDenied => "the authorization server refused the request",
             Self::AuthFailed => "the authorization server could not be asked; without it nothing is let through",
             Self::BodyTooLarge => "the body is larger than what the authorization server may get",

@@ -5,7 +5,7 @@
 //! the backend. On the way back: the backend's response headers, then the rule's, then the authorization server's, then CORS.
 
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 
 use http::header::{CONNECTION, HOST, UPGRADE};
@@ -49,8 +49,6 @@ pub(super) struct Served {
     pub(super) https: bool,
     /// What the last request found.
     pub(super) known: Mutex<Known>,
-    /// The connection is to end after the requests that it has.
-    pub(super) ending: AtomicBool,
     /// What an HTTP/1.1 connection turns into after its last response.
     pub(super) upgrade: Mutex<Option<Relay>>,
 }
@@ -102,6 +100,12 @@ pub(super) async fn respond(served: Arc<Served>, mut request: Request<Incoming>)
         upgrade::wishes(&mut request, &mut wishes.upgrade, &mut wishes.connect);
     }
     let (mut parts, body) = request.into_parts();
+    let body = if http_body::Body::is_end_stream(&body) {
+        RequestBody::Empty
+    } else {
+        let patience = served.shared.config.http.body_timeout;
+        RequestBody::Client(ClientBody::new(body, served.activity.has_streams(), patience))
+    };
     hygiene::join_fields(&mut parts.headers);
     let (version, is_head) = (parts.version, parts.method == Method::HEAD);
     record.ends_by_closing = version == Version::HTTP_10;
@@ -121,7 +125,7 @@ pub(super) async fn respond(served: Arc<Served>, mut request: Request<Incoming>)
     });
     // RFC 9113 section 8.2.2 has no such header; hyper writes what HTTP/1 needs.
     if version == Version::HTTP_11
-        && (served.ending.load(Ordering::Relaxed) || response.body().leaves_request_unread())
+        && (served.activity.ending.load(Ordering::Relaxed) || response.body().leaves_request_unread())
         && response.status() != StatusCode::SWITCHING_PROTOCOLS
     {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -137,7 +141,7 @@ impl Served {
     async fn answer(
         self: &Arc<Self>,
         mut parts: Parts,
-        body: Incoming,
+        mut body: RequestBody,
         wishes: Wishes,
         record: &mut Record,
         manner: &mut Manner,
@@ -172,12 +176,6 @@ impl Served {
         // HTTP/1.0 need not name one, what goes to backends must.
         let host = target.authority.unwrap_or(HeaderValue::from_static("localhost"));
         parts.headers.insert(HOST, host);
-        let mut body = if http_body::Body::is_end_stream(&body) {
-            RequestBody::Empty
-        } else {
-            let patience = self.shared.config.http.body_timeout;
-            RequestBody::Client(ClientBody::new(body, self.activity.has_streams(), patience))
-        };
 
         // 2. Who may refuse.
         let verdict = match &rule.filters.external_auth {
@@ -318,7 +316,7 @@ impl Served {
             return Ok(*listener);
         }
         if !self.connection.is_served_by(binding) {
-            self.ending.store(true, Ordering::Relaxed);
+            self.activity.ending.store(true, Ordering::Relaxed);
             return Err(HttpReason::ListenerChanged);
         }
         let listener = self

@@ -228,6 +228,55 @@ async fn body_is_not_asked_for_before_the_backend_wants_it() {
     }
 }
 
+/// Who sends a body and is answered before its end must hear the answer, and no reset behind it.
+#[tokio::test]
+async fn upload_that_is_answered_early_is_taken_to_its_end() {
+    let server = HttpServer::named("one").await;
+    let only_a = http_plan(vec![http_listener(
+        "http",
+        "a",
+        routes([("", vec![prefix("", rule(to(&server)))])]),
+    )]);
+    let (_gateway, address) = serving(only_a);
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (client, connection) = within(h2::client::handshake(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut client = within(client.ready()).await.unwrap();
+    let request = Request::post("http://nobody/").body(()).unwrap();
+    let (response, mut body) = client.send_request(request, false).unwrap();
+    assert_eq!(within(response).await.unwrap().status(), 404);
+    // More than the window, so it has to be opened.
+    let mut left = 1024 * 1024;
+    while left > 0 {
+        body.reserve_capacity(left);
+        let granted = within(std::future::poll_fn(|context| body.poll_capacity(context)))
+            .await
+            .unwrap()
+            .unwrap();
+        body.send_data(vec![0; granted].into(), granted == left).unwrap();
+        left -= granted;
+    }
+    let reset = std::future::poll_fn(|context| body.poll_reset(context));
+    assert!(
+        tokio::time::timeout(std::time::Duration::from_millis(200), reset)
+            .await
+            .map_or(true, |reset| reset.is_err())
+    );
+}
+
+#[tokio::test]
+async fn body_that_is_no_body_is_the_clients_mistake() {
+    let server = HttpServer::start(Version::Http1, |heard| Response::new(text(heard.body))).await;
+    let (gateway, address) = serving(everything(rule(to(&server))));
+    let answer = raw(
+        address,
+        b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
+    )
+    .await;
+    assert_eq!(statuses(&answer), [400]);
+    assert_eq!(gateway.sum("sealway_http_refusals_total", &["reason=\"invalid_body\""]), 1);
+}
+
 /// Turns to an echo after 101.
 pub(crate) async fn echo() -> HttpServer {
     HttpServer::serve(

@@ -169,6 +169,22 @@ async fn client_that_is_no_longer_believed_has_to_come_again() {
 }
 
 #[tokio::test]
+async fn request_that_outlasts_the_drain_is_not_laid_to_its_client() {
+    let server = HttpServer::serve(Version::Http1, Arc::default(), |_| std::future::pending()).await;
+    let hasty = Config {
+        drain_timeout: SHORT,
+        ..config()
+    };
+    let (gateway, address) = serving_with(hasty, everything(rule(to(&server))));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    until(|| "the request", || server.connections() == 1).await;
+    within(gateway.proxy.drain()).await;
+    let drained = || gateway.sum("sealway_http_refusals_total", &["reason=\"drained\""]);
+    until(|| gateway.metrics(), || drained() == 1).await;
+}
+
+#[tokio::test]
 async fn client_that_stops_in_its_body_is_cut() {
     let server = HttpServer::named("one").await;
     let limits = HttpLimits {

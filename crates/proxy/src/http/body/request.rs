@@ -2,6 +2,8 @@
 //!
 //! In: what the client sends, or what was read of it before. Out: frames, and in a [`FaultCell`] why they broke off.
 
+use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -11,9 +13,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::{Attempt, BodyFault, BoxError, Copies, CopyBody, Held};
+use crate::http::limits::{LINGER, LINGER_BYTES};
 
 /// Where a body says why it broke off, for who waits for the response: of an HTTP/2 stream that is only that it was reset.
 #[derive(Clone, Default)]
@@ -128,7 +131,8 @@ impl Whole {
 
 /// What a client sends.
 pub(in crate::http) struct ClientBody {
-    incoming: Incoming,
+    /// `None` when the rest is not asked for any more.
+    incoming: Option<Incoming>,
     /// It comes in a stream, whose end is said.
     streams: bool,
     patience: Duration,
@@ -142,7 +146,7 @@ pub(in crate::http) struct ClientBody {
 impl ClientBody {
     pub(in crate::http) fn new(incoming: Incoming, streams: bool, patience: Duration) -> Self {
         Self {
-            incoming,
+            incoming: Some(incoming),
             streams,
             patience,
             timer: None,
@@ -158,27 +162,29 @@ impl ClientBody {
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map(Body::size_hint).unwrap_or_default()
     }
 
     pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(context);
-        let Poll::Ready(frame) = polled else {
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(None);
+        };
+        let Poll::Ready(frame) = Pin::new(incoming).poll_frame(context) else {
             return self.wait(context);
         };
         self.moved = true;
         let frame = match frame {
             // RST_STREAM with NO_ERROR comes as an end; what there is of the body must not pass for all of it.
-            None if self.streams && !self.incoming.is_end_stream() => Some(Err(self.broken(BodyFault::ClientGone))),
+            None if self.streams && !self.is_end_stream() => Some(Err(self.broken(BodyFault::ClientGone))),
             None => None,
             Some(Ok(frame)) => Some(Ok(frame)),
             Some(Err(error)) => {
                 tracing::debug!(%error, "a client's body broke off");
-                Some(Err(self.broken(BodyFault::ClientGone)))
+                Some(Err(self.broken(fault_of(&error))))
             }
         };
         if let Some(copies) = &mut self.copies {
@@ -187,17 +193,21 @@ impl ClientBody {
                 Some(Err(_)) => copies.give_up(),
                 None => copies.end(),
             }
-            if self.incoming.is_end_stream() {
+            if self.incoming.as_ref().is_none_or(Body::is_end_stream) {
                 copies.end();
             }
         }
         Poll::Ready(frame)
     }
 
-    /// The timer is set once for many waits: silence ends the body after its patience at the earliest, and twice that at the latest.
+    /// The timer is set once for many waits: silence ends the body after its patience at the earliest, and twice that at the latest when
+    /// there was something before.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let patience = self.patience;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let timer = self.timer.get_or_insert_with(|| {
+            self.moved = false;
+            Box::pin(sleep(patience))
+        });
         while timer.as_mut().poll(context).is_ready() {
             if !std::mem::take(&mut self.moved) {
                 return Poll::Ready(Some(Err(self.broken(BodyFault::ClientSilent))));
@@ -210,6 +220,38 @@ impl ClientBody {
     fn broken(&self, fault: BodyFault) -> BoxError {
         self.fault.set(fault);
         fault.into()
+    }
+}
+
+/// An answer that came before the end of an HTTP/2 upload is followed by RST_STREAM, which some clients take for a failure of the answer
+/// (curl before 7.88.2). So what is on its way is taken, within bounds. Of HTTP/1.1 the connection's end does that.
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        if !self.streams || self.is_end_stream() || self.fault.get().is_some() {
+            return;
+        }
+        if let (Some(rest), Ok(runtime)) = (self.incoming.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(timeout(LINGER, take(rest)));
+        }
+    }
+}
+
+async fn take(mut rest: Incoming) {
+    let mut left = LINGER_BYTES;
+    while let Some(Ok(frame)) = poll_fn(|context| Pin::new(&mut rest).poll_frame(context)).await {
+        left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        if left == 0 {
+            break;
+        }
+    }
+}
+
+/// hyper reads bodies of HTTP/1.1 as an [`std::io`] reader would.
+fn fault_of(error: &hyper::Error) -> BodyFault {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    match source.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => BodyFault::ClientInvalid,
+        _ => BodyFault::ClientGone,
     }
 }
 
