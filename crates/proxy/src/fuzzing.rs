@@ -87,6 +87,7 @@ pub fn request(bytes: &[u8]) {
         scheme: "https",
         host: &host,
         port: 8443,
+        offset: 0,
         path: &path,
         query: Some(&query),
     };

@@ -21,6 +21,8 @@ pub(crate) struct RequestUrl<'a> {
     pub(crate) host: &'a str,
     /// The listener's: not the one that the client wrote.
     pub(crate) port: u16,
+    /// By how much the client sees the Gateway's ports moved (`--port-offset`).
+    pub(crate) offset: u16,
     /// Begins with `/`.
     pub(crate) path: &'a str,
     /// Without `?`.
@@ -31,7 +33,8 @@ pub(crate) struct RequestUrl<'a> {
 pub(crate) fn location(redirect: &Redirect, matched: &PathMatcher, url: &RequestUrl<'_>) -> Option<HeaderValue> {
     let scheme = redirect.scheme.as_deref().unwrap_or(url.scheme);
     let host = redirect.hostname.as_deref().unwrap_or(url.host);
-    let port = port(redirect, url.port);
+    let stays = host == url.host;
+    let port = port(redirect, url.port).saturating_add(if stays { url.offset } else { 0 });
 
     let mut location = String::with_capacity(scheme.len() + host.len() + url.path.len() + url.query.map_or(0, str::len) + 16);
     location.push_str(scheme);

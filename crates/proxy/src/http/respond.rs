@@ -328,6 +328,20 @@ impl Served {
         Ok(listener)
     }
 
+    /// By how much the client sees the Gateway's ports moved: not at all when something in front of the gateway moves them back.
+    #[cold]
+    fn offset_seen(&self, parts: &Parts) -> u16 {
+        let binding = &self.connection.binding;
+        let offset = binding.snapshot.port_offset;
+        let named = parts.uri.authority().map(http::uri::Authority::as_str);
+        let named = named.or_else(|| parts.headers.get(HOST)?.to_str().ok());
+        let port: Option<u16> = named.and_then(|named| named.rsplit_once(':')?.1.parse().ok());
+        match port == binding.scope.port().checked_add(offset) {
+            true => offset,
+            false => 0,
+        }
+    }
+
     fn backend(&self, way: &Way, record: &mut Record) -> Result<(usize, Arc<Backend>), HttpReason> {
         let position = way.backend.ok_or(HttpReason::NoWeight)?;
         if let Some(chosen) = way.state.rule.backends.get(position) {
@@ -399,6 +413,7 @@ fn redirected(
         scheme: if served.https { "https" } else { "http" },
         host: host.unwrap_or_default(),
         port: served.connection.binding.scope.port(),
+        offset: served.offset_seen(parts),
         path: parts.uri.path(),
         query: parts.uri.query(),
     };

@@ -218,3 +218,32 @@ async fn preflight_is_answered_and_responses_get_the_headers() {
     assert_eq!(answer.header("access-control-allow-credentials"), "true");
     assert_eq!(answer.text(), "one");
 }
+
+/// With `--port-offset` the client is sent where it came from, unless something in front has moved the port back.
+#[tokio::test]
+async fn redirects_go_to_the_port_that_the_client_sees() {
+    let server = HttpServer::named("one").await;
+    let mut redirecting = rule(to(&server));
+    redirecting.filters.redirect = Some(Arc::new(Redirect {
+        scheme: None,
+        hostname: None,
+        port: None,
+        path: None,
+        status: 302,
+    }));
+    let gateway = crate::kit::Gateway::start(crate::kit::config());
+    let bound = crate::kit::free_port();
+    let listener = bound - 1000;
+    let mut snapshot = http_snapshot(listener, everything(redirecting));
+    snapshot.port_offset = 1000;
+    gateway.publish([snapshot]);
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], bound));
+    for (host, port) in [
+        (format!("a:{bound}"), bound),
+        ("a".to_owned(), listener),
+        ("a:80".to_owned(), listener),
+    ] {
+        let answer = ask(address, get(&host, "/x")).await;
+        assert_eq!(answer.header("location"), format!("http://a:{port}/x"), "{host}");
+    }
+}

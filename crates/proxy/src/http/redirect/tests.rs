@@ -10,6 +10,7 @@ const URL: RequestUrl<'static> = RequestUrl {
     scheme: "http",
     host: "example.org",
     port: 80,
+    offset: 0,
     path: "/some/path",
     query: None,
 };
@@ -66,6 +67,7 @@ fn ports_and_schemes() {
         let url = RequestUrl {
             scheme: listener.0,
             port: listener.1,
+            offset: 0,
             ..URL
         };
         let expected = format!("{expected}/some/path");
@@ -152,5 +154,30 @@ proptest! {
             prop_assert!(stated == host || same_address);
             prop_assert!(uri.path().starts_with('/'));
         }
+    }
+}
+
+#[test]
+fn ports_are_named_as_the_client_sees_them() {
+    let moved = RequestUrl {
+        port: 443,
+        scheme: "https",
+        offset: 10_000,
+        ..URL
+    };
+    for (scheme, hostname, port, expected) in [
+        (None, None, None, "https://example.org:10443/some/path"),
+        (Some("http"), None, None, "http://example.org:10080/some/path"),
+        (None, None, Some(8443), "https://example.org:18443/some/path"),
+        // Another host is not ours to move.
+        (None, Some("other.example"), None, "https://other.example/some/path"),
+    ] {
+        let redirect = Redirect {
+            scheme: scheme.map(Into::into),
+            hostname: hostname.map(Into::into),
+            port,
+            ..redirect()
+        };
+        assert_eq!(written(&redirect, &everything(), &moved), expected);
     }
 }
