@@ -12,6 +12,7 @@ use sealway_api::{
     PolicyStatus, PolicyTarget, Reason, ServicePort, SubjectAltNameType,
 };
 
+use super::backends::Spoken;
 use super::options;
 use super::statuses::condition;
 use super::trust;
@@ -19,7 +20,7 @@ use super::world::World;
 use crate::hostname::HostnamePattern;
 use crate::problem::{Cause, text};
 use crate::settings::PortSelector;
-use crate::snapshot::{BackendAuthorities, BackendName, BackendTls, Target, UpstreamTls};
+use crate::snapshot::{BackendAuthorities, BackendName, BackendTls, UpstreamTls};
 
 /// All policies, by precedence, and what they target.
 #[derive(Default)]
@@ -91,8 +92,7 @@ impl Policies<'_> {
 }
 
 /// Why nothing is sent to a backend whose policy cannot be honoured. The policy's own problem says more.
-pub(super) fn refusal(target: &Target) -> Option<Cause> {
-    let Target::Backend(backend) = target else { return None };
+pub(super) fn refusal(backend: &Spoken) -> Option<Cause> {
     let UpstreamTls::Refused { policy } = &backend.tls else {
         return None;
     };
