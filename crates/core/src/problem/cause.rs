@@ -47,6 +47,11 @@ pub enum Cause {
     Invalid {
         detail: String,
     },
+    /// The same, for want of a field that a rule reads.
+    FieldAbsent {
+        detail: String,
+        field: String,
+    },
     /// An enum value that the specification does not list; the object stays in use.
     UnknownValue {
         value: String,

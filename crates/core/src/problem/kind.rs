@@ -52,6 +52,7 @@ impl Cause {
             | Self::NotAnObject { .. }
             | Self::UnknownVersion { .. }
             | Self::Invalid { .. }
+            | Self::FieldAbsent { .. }
             | Self::UnknownValue { .. }
             | Self::DuplicateObject { .. } => 0,
             // The first follows from a broken document.
@@ -91,6 +92,7 @@ impl Cause {
             Self::UnknownVersion { .. } => "unknown-version",
             Self::SupersededVersion { .. } => "superseded-version",
             Self::Invalid { .. } => "invalid",
+            Self::FieldAbsent { .. } => "field-absent",
             Self::UnknownValue { .. } => "unknown-value",
             Self::UnknownField { .. } => "unknown-field",
             Self::DuplicateObject { .. } => "duplicate-object",

@@ -19,7 +19,7 @@ impl Cause {
             Self::SupersededVersion { version, .. } => {
                 format!("`{version}` is no longer served by the standard channel of Gateway API v1.7")
             }
-            Self::Invalid { detail } => detail.clone(),
+            Self::Invalid { detail } | Self::FieldAbsent { detail, .. } => detail.clone(),
             Self::UnknownValue { value, known } => {
                 format!("value `{value}` is not one of {}", quoted(known))
             }
