@@ -267,7 +267,9 @@ fn no_service(world: &World<'_>, key: &ObjectKey, port: u16) -> Missing {
     let there: Vec<String> = made.map(|entry| entry.port.to_string()).collect();
     let service = key.clone();
     if there.is_empty() {
-        Missing::reference(BackendFault::NotFound, ".name", Cause::BackendNotFound { service, port })
+        let object = ObjectRef::of(Kind::Service, key);
+        let cause = world.absence(&object, Cause::BackendNotFound { service, port });
+        Missing::reference(BackendFault::NotFound, ".name", cause)
     } else {
         let cause = Cause::BackendPortNotFound { service, port, there };
         Missing::reference(BackendFault::NoSuchPort, ".port", cause)

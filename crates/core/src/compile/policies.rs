@@ -295,7 +295,7 @@ fn missing(world: &World<'_>, service: &ObjectRef, section: Option<&str>) -> Opt
     let found = world.resources.services.get(&service.key);
     if found.is_none() && made.is_empty() {
         let target = service.clone();
-        return Some((".name", Cause::PolicyTargetMissing { target }));
+        return Some((".name", world.absence(service, Cause::PolicyTargetMissing { target })));
     }
     let section = section?;
     let mut there: Vec<String> = Vec::new();

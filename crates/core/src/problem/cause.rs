@@ -222,6 +222,12 @@ pub enum Cause {
         nearest: Option<String>,
     },
 
+    /// What would be missing is written, and refused: there is no need to look for it.
+    ReferentRefused {
+        object: ObjectRef,
+        missing: Box<Self>,
+    },
+
     // Routes.
     NoParents,
     ParentNotFound {

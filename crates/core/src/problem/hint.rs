@@ -116,6 +116,7 @@ impl Cause {
                 to.kind,
                 to.key.name
             ),
+            Self::ReferentRefused { .. } => "look at its own problem".to_owned(),
             Self::NoParents => "add `parentRefs`".to_owned(),
             Self::ParentNotFound { parent, elsewhere } => match elsewhere.first() {
                 Some(key) => format!(

@@ -69,11 +69,12 @@ impl Cause {
             | Self::BackendNotFound { .. }
             | Self::MountMissing { .. }
             | Self::PolicyTargetMissing { .. } => 3,
-            // Follows from a selector that matches nothing, or from a missing grant.
+            // Follows from a selector that matches nothing, from a missing grant, or from an object that is refused.
             Self::NamespaceNotAllowed { .. }
             | Self::NoMatchingHostname { .. }
             | Self::ListenerUnsupported { .. }
             | Self::BackendPolicyRefused { .. }
+            | Self::ReferentRefused { .. }
             | Self::ParentNotServed { .. } => 5,
             Self::SupersededVersion { .. } | Self::UnknownField { .. } => 6,
             _ if self.severity() == Severity::Note => 7,
@@ -138,6 +139,7 @@ impl Cause {
             Self::SelectorMissing => "selector-missing",
             Self::SelectorMatchesNothing { .. } => "selector-matches-nothing",
             Self::RefNotPermitted { .. } => "ref-not-permitted",
+            Self::ReferentRefused { .. } => "referent-refused",
             Self::NoParents => "no-parents",
             Self::ParentNotFound { .. } => "parent-not-found",
             Self::ParentKindUnsupported { .. } => "parent-kind-unsupported",

@@ -139,6 +139,7 @@ impl Cause {
                     to.key.namespace
                 )
             }
+            Self::ReferentRefused { object, .. } => format!("{object} is refused as it is written"),
             Self::NoParents => "the route names no parent: it attaches to nothing".to_owned(),
             Self::ParentNotFound { parent, .. } => format!("there is no {parent}"),
             Self::ParentKindUnsupported { kind } => format!("a parent of kind {kind} is not supported"),
