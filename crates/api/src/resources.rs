@@ -1,6 +1,6 @@
 //! All objects of one moment, by kind and key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::{
@@ -15,6 +15,9 @@ macro_rules! resources {
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct Resources {
             $($(#[$meta])* pub $field: BTreeMap<ObjectKey, Arc<$object>>,)+
+            /// Objects that are written but that an API server would not have taken, with no earlier form to go by. They are not among
+            /// the others, but for BackendTLSPolicies: of those, name and targets are, so that nothing is sent there in plain text.
+            pub refused: BTreeSet<ObjectRef>,
         }
 
         /// One object of any kind that Sealway reads.

@@ -20,6 +20,7 @@ pub use self::watch::{Watch, WatchSettings};
 
 mod document;
 mod read;
+mod refused;
 mod source;
 mod store;
 #[cfg(test)]

@@ -155,18 +155,12 @@ fn report_foreign(world: &mut World<'_>, route: &Route<'_>, reference: &ParentRe
         (GATEWAY_GROUP, Kind::Gateway) if world.resources.gateways.contains_key(&key) => return,
         (GATEWAY_GROUP, Kind::Gateway) => {
             let namesakes = world.resources.gateways.keys().filter(|other| other.name == key.name);
-            Cause::ParentNotFound {
-                elsewhere: namesakes.cloned().collect(),
-                parent: ObjectRef { kind, key },
-            }
+            not_found(world, ObjectRef { kind, key: key.clone() }, namesakes.cloned().collect())
         }
         (GATEWAY_GROUP, Kind::ListenerSet) if world.resources.listener_sets.contains_key(&key) => Cause::NotServedYet {
             what: "ListenerSets as parents".to_owned(),
         },
-        (GATEWAY_GROUP, Kind::ListenerSet) => Cause::ParentNotFound {
-            elsewhere: Vec::new(),
-            parent: ObjectRef { kind, key },
-        },
+        (GATEWAY_GROUP, Kind::ListenerSet) => not_found(world, ObjectRef { kind, key }, Vec::new()),
         // Services are parents for meshes.
         ("", Kind::Service) => return,
         _ => {
@@ -177,6 +171,10 @@ fn report_foreign(world: &mut World<'_>, route: &Route<'_>, reference: &ParentRe
     };
     let part = if reference.namespace.is_some() { "namespace" } else { "name" };
     world.report(&route.object, format!("{field}.{part}"), cause);
+}
+
+fn not_found(world: &World<'_>, parent: ObjectRef, elsewhere: Vec<ObjectKey>) -> Cause {
+    world.absence(&parent.clone(), Cause::ParentNotFound { parent, elsewhere })
 }
 
 /// Tries every listener that the reference means.

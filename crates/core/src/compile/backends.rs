@@ -17,7 +17,7 @@ use super::world::World;
 use super::{http, values};
 use crate::problem::{Cause, NoEndpoint};
 use crate::settings::{BackendAddress, PortSelector, Ports};
-use crate::snapshot::{Backend, BackendFault, Target, WeightedBackend};
+use crate::snapshot::{Backend, BackendFault, BackendProtocol, Target, UpstreamTls, WeightedBackend};
 
 /// What is known of the Services' ports that routes have referred to so far: by namespace, name and port.
 pub(super) type Known<'a> = BTreeMap<(&'a str, &'a str, u16), Arc<Found>>;
@@ -37,7 +37,24 @@ pub(super) fn remember(known: Known<'_>) -> LastBackends {
 pub(super) struct Found {
     /// As messages and logs have it.
     name: String,
+    /// What is spoken there, whether or not anybody is there.
+    pub(super) spoken: Spoken,
     result: Result<Arc<Backend>, Missing>,
+}
+
+/// How a Service's port is spoken to.
+pub(super) struct Spoken {
+    pub(super) service: ObjectKey,
+    pub(super) port: u16,
+    pub(super) protocol: BackendProtocol,
+    pub(super) tls: UpstreamTls,
+}
+
+/// What a reference comes to.
+pub(super) struct Resolved {
+    pub(super) backend: WeightedBackend,
+    /// What stands there; `Err`: why ResolvedRefs must be false.
+    pub(super) found: Result<Arc<Found>, Cause>,
 }
 
 enum Missing {
@@ -55,18 +72,21 @@ impl Missing {
     }
 }
 
-/// Resolves one reference, which stands `at` a field; reports what is wrong with it and gives the cause when ResolvedRefs must be false.
+/// Resolves one reference, which stands `at` a field; reports what is wrong with it.
 pub(super) fn resolve<'a>(
     world: &mut World<'a>,
     route: &Route<'a>,
     at: fmt::Arguments<'_>,
     reference: &'a BackendRef,
-) -> (WeightedBackend, Option<Cause>) {
+) -> Resolved {
     let field = |part: &str| format!("{at}{part}");
-    let weighted = |name: String, target| WeightedBackend {
-        name,
-        weight: reference.weight,
-        target,
+    let resolved = |name: String, target, found| Resolved {
+        backend: WeightedBackend {
+            name,
+            weight: reference.weight,
+            target,
+        },
+        found,
     };
     let found = match usable(world, route, reference) {
         Ok(port) => find(world, route.backend_namespace(reference), &reference.name, port),
@@ -74,33 +94,32 @@ pub(super) fn resolve<'a>(
             world.report(&route.object, field(part), cause.clone());
             let key = ObjectKey::new(route.backend_namespace(reference), &reference.name);
             let name = reference.port.map_or_else(|| key.to_string(), |port| format!("{key}:{port}"));
-            return (weighted(name, Target::Refuse(fault)), Some(cause));
+            return resolved(name, Target::Refuse(fault), Err(cause));
         }
     };
-    let service = ObjectKey::new(route.backend_namespace(reference), &reference.name);
-    let port = service_port(world, &service, reference.port.unwrap_or_default());
-    policies::need(world, &route.object, &service, port);
-    let (target, cause) = match &found.result {
-        Ok(backend) => (Target::Backend(Arc::clone(backend)), None),
-        Err(Missing::Name) => (Target::Refuse(BackendFault::NameUnresolved), None),
+    let Spoken { service, port, .. } = &found.spoken;
+    policies::need(world, &route.object, service, service_port(world, service, *port));
+    let target = match &found.result {
+        Ok(backend) => Target::Backend(Arc::clone(backend)),
+        Err(Missing::Name) => Target::Refuse(BackendFault::NameUnresolved),
         Err(Missing::Endpoints(why)) => {
             // Plain manifests have no EndpointSlices: that is worth a word only to who wants to send traffic there.
             if *why != NoEndpoint::NoSlice || matches!(world.observed.ports, Ports::Reported(_)) {
                 let cause = Cause::NoReadyEndpoint {
-                    service: ObjectKey::new(route.backend_namespace(reference), &reference.name),
-                    port: reference.port.unwrap_or_default(),
+                    service: service.clone(),
+                    port: *port,
                     why: why.clone(),
                 };
                 world.report(&route.object, field(".name"), cause);
             }
-            (Target::Refuse(BackendFault::NoEndpoints), None)
+            Target::Refuse(BackendFault::NoEndpoints)
         }
         Err(Missing::Reference(fault, part, cause)) => {
             world.report(&route.object, field(part), (**cause).clone());
-            (Target::Refuse(*fault), Some((**cause).clone()))
+            return resolved(found.name.clone(), Target::Refuse(*fault), Err((**cause).clone()));
         }
     };
-    (weighted(found.name.clone(), target), cause)
+    resolved(found.name.clone(), target, Ok(found))
 }
 
 /// The port of a reference to a Service that the route may use.
@@ -134,18 +153,31 @@ fn find<'a>(world: &mut World<'a>, namespace: &'a str, name: &'a str, port: u16)
         return Arc::clone(known);
     }
     let service = ObjectRef::new(Kind::Service, namespace, name);
+    let entry = service_port(world, &service.key, port);
+    let tls = world.policies.upstream(&service.key, entry.map(|entry| entry.name.as_str()));
+    let spoken = Spoken {
+        service: service.key.clone(),
+        port,
+        protocol: http::protocol(entry, &tls),
+        tls,
+    };
     let found = Arc::new(Found {
         name: format!("{}:{port}", service.key),
-        result: work_out(world, &service, port),
+        result: work_out(world, &service, entry, &spoken),
+        spoken,
     });
     world.backends.insert((namespace, name, port), Arc::clone(&found));
     found
 }
 
-fn work_out(world: &mut World<'_>, object: &ObjectRef, port: u16) -> Result<Arc<Backend>, Missing> {
-    let key = &object.key;
+fn work_out(
+    world: &mut World<'_>,
+    object: &ObjectRef,
+    service_port: Option<&ServicePort>,
+    spoken: &Spoken,
+) -> Result<Arc<Backend>, Missing> {
+    let (key, port) = (&object.key, spoken.port);
     let service = world.resources.services.get(key).map(|service| &**service);
-    let service_port = service_port(world, key, port);
     let mut proxy_protocol = None;
     if let Some(service) = service {
         proxy_protocol = values::proxy_protocol(&service.metadata.annotations).unwrap_or_else(|cause| {
@@ -154,14 +186,13 @@ fn work_out(world: &mut World<'_>, object: &ObjectRef, port: u16) -> Result<Arc<
         });
     }
     let endpoints = endpoints(world, object, service, service_port, port)?;
-    let tls = world.policies.upstream(key, service_port.map(|port| port.name.as_str()));
     let backend = Backend {
         service: key.clone(),
         port,
         endpoints,
         proxy_protocol,
-        protocol: http::protocol(service_port, &tls),
-        tls,
+        protocol: spoken.protocol,
+        tls: spoken.tls.clone(),
     };
     let last = world
         .last_backends
@@ -236,7 +267,9 @@ fn no_service(world: &World<'_>, key: &ObjectKey, port: u16) -> Missing {
     let there: Vec<String> = made.map(|entry| entry.port.to_string()).collect();
     let service = key.clone();
     if there.is_empty() {
-        Missing::reference(BackendFault::NotFound, ".name", Cause::BackendNotFound { service, port })
+        let object = ObjectRef::of(Kind::Service, key);
+        let cause = world.absence(&object, Cause::BackendNotFound { service, port });
+        Missing::reference(BackendFault::NotFound, ".name", cause)
     } else {
         let cause = Cause::BackendPortNotFound { service, port, there };
         Missing::reference(BackendFault::NoSuchPort, ".port", cause)

@@ -108,15 +108,14 @@ pub(super) fn resolve(world: &mut World<'_>, from: &ObjectRef, reference: &Secre
     let resources = world.resources;
     let Some(found) = resources.secrets.get(&secret) else {
         let issuer = issued_by(resources, &secret);
+        let is_awaited = issuer.is_some();
+        let missing = Cause::CertificateSecretMissing {
+            secret: secret.clone(),
+            issuer,
+        };
         return Err(Failure {
-            is_awaited: issuer.is_some(),
-            ..failure(
-                ".name",
-                Cause::CertificateSecretMissing {
-                    secret: secret.clone(),
-                    issuer,
-                },
-            )
+            is_awaited,
+            ..failure(".name", world.absence(&to, missing))
         });
     };
     let known = known(world, &secret, found);

@@ -81,13 +81,13 @@ pub(super) fn collect<'a>(world: &mut World<'a>) -> Vec<GatewayWork<'a>> {
         match world.resources.gateway_classes.get(&ObjectKey::new("", class_name)) {
             Some(class) if is_ours(world, class) => gateways.push(open(world, object, gateway)),
             Some(_) => {}
-            None => world.report(
-                &object,
-                "spec.gatewayClassName",
-                Cause::ClassNotFound {
+            None => {
+                let missing = Cause::ClassNotFound {
                     class: class_name.clone(),
-                },
-            ),
+                };
+                let cause = world.absence(&ObjectRef::new(Kind::GatewayClass, "", class_name), missing);
+                world.report(&object, "spec.gatewayClassName", cause);
+            }
         }
     }
     gateways.sort_by(|one, two| {

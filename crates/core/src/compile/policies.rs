@@ -12,6 +12,7 @@ use sealway_api::{
     PolicyStatus, PolicyTarget, Reason, ServicePort, SubjectAltNameType,
 };
 
+use super::backends::Spoken;
 use super::options;
 use super::statuses::condition;
 use super::trust;
@@ -19,7 +20,7 @@ use super::world::World;
 use crate::hostname::HostnamePattern;
 use crate::problem::{Cause, text};
 use crate::settings::PortSelector;
-use crate::snapshot::{BackendAuthorities, BackendName, BackendTls, Target, UpstreamTls};
+use crate::snapshot::{BackendAuthorities, BackendName, BackendTls, UpstreamTls};
 
 /// All policies, by precedence, and what they target.
 #[derive(Default)]
@@ -91,8 +92,7 @@ impl Policies<'_> {
 }
 
 /// Why nothing is sent to a backend whose policy cannot be honoured. The policy's own problem says more.
-pub(super) fn refusal(target: &Target) -> Option<Cause> {
-    let Target::Backend(backend) = target else { return None };
+pub(super) fn refusal(backend: &Spoken) -> Option<Cause> {
     let UpstreamTls::Refused { policy } = &backend.tls else {
         return None;
     };
@@ -102,7 +102,8 @@ pub(super) fn refusal(target: &Target) -> Option<Cause> {
     })
 }
 
-/// Reads every policy, the one that takes precedence first: the older, then by namespace and name.
+/// Reads every policy, the one that takes precedence first: the older, then by namespace and name. One that is refused takes a target
+/// from no good one.
 pub(super) fn collect(world: &mut World<'_>) {
     let mut order: Vec<(&ObjectKey, &BackendTlsPolicy)> = Vec::new();
     order.extend(
@@ -112,10 +113,13 @@ pub(super) fn collect(world: &mut World<'_>) {
             .iter()
             .map(|(key, policy)| (key, &**policy)),
     );
-    order.sort_by_key(|(key, policy)| (policy.metadata.creation_timestamp, *key));
+    let is_refused = |key| world.resources.refused.contains(&ObjectRef::of(Kind::BackendTlsPolicy, key));
+    order.sort_by_cached_key(|(key, policy)| (is_refused(key), policy.metadata.creation_timestamp, *key));
     for (key, policy) in order {
+        let object = ObjectRef::of(Kind::BackendTlsPolicy, key);
+        let is_refused = world.resources.refused.contains(&object);
         let mut work = Work {
-            object: ObjectRef::of(Kind::BackendTlsPolicy, key),
+            object,
             policy,
             tls: UpstreamTls::Refused { policy: key.clone() },
             held: Vec::new(),
@@ -123,7 +127,11 @@ pub(super) fn collect(world: &mut World<'_>) {
             unresolved: None,
             evidence: Vec::new(),
         };
-        if let Some(tls) = validation(world, &mut work) {
+        if is_refused {
+            // What is wrong stands in a problem of the manifests.
+            let detail = "an API server would refuse the policy as it is written".to_owned();
+            work.refuse(Reason::Invalid, Cause::PolicyInvalid { detail });
+        } else if let Some(tls) = validation(world, &mut work) {
             work.tls = UpstreamTls::Verified(tls);
         }
         let position = world.policies.list.len();
@@ -287,7 +295,7 @@ fn missing(world: &World<'_>, service: &ObjectRef, section: Option<&str>) -> Opt
     let found = world.resources.services.get(&service.key);
     if found.is_none() && made.is_empty() {
         let target = service.clone();
-        return Some((".name", Cause::PolicyTargetMissing { target }));
+        return Some((".name", world.absence(service, Cause::PolicyTargetMissing { target })));
     }
     let section = section?;
     let mut there: Vec<String> = Vec::new();

@@ -52,8 +52,10 @@ fn issuers(world: &mut World<'_>) {
             "cert-manager"
         };
         let secret = ObjectKey::new(namespace, &ca.secret_name);
-        if !exists(world.resources, &ObjectRef::of(Kind::Secret, &secret)) {
-            world.report(&object, "spec.ca.secretName", Cause::IssuerSecretMissing { secret });
+        let reference = ObjectRef::of(Kind::Secret, &secret);
+        if !exists(world.resources, &reference) {
+            let cause = world.absence(&reference, Cause::IssuerSecretMissing { secret });
+            world.report(&object, "spec.ca.secretName", cause);
         }
     }
 }
@@ -89,7 +91,8 @@ fn certificates(world: &mut World<'_>) {
             .filter(|other| other.key.name == reference.name)
             .collect();
         let object = ObjectRef::of(Kind::Certificate, key);
-        world.report(&object, "spec.issuerRef.name", Cause::IssuerNotFound { issuer, elsewhere });
+        let cause = world.absence(&issuer.clone(), Cause::IssuerNotFound { issuer, elsewhere });
+        world.report(&object, "spec.issuerRef.name", cause);
     }
 }
 
@@ -121,9 +124,10 @@ fn deployments(world: &mut World<'_>) {
                 let field = format!("spec.template.spec.volumes[{position}].{part}");
                 let cause = Cause::MountMissing {
                     policy: taken_for_config_map(world.resources, &reference),
-                    reference,
+                    reference: reference.clone(),
                     instead,
                 };
+                let cause = world.absence(&reference, cause);
                 world.report(&object, field, cause);
             }
         }

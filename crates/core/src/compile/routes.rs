@@ -158,10 +158,12 @@ fn forward<'a>(world: &mut World<'a>, route: &Route<'a>, rules: &'a [L4RouteRule
     let mut backends = Vec::with_capacity(references.len());
     for (position, reference) in references.iter().enumerate() {
         let at = format_args!("spec.rules[0].backendRefs[{position}]");
-        let (backend, cause) = backends::resolve(world, route, at, reference);
-        untrusted = untrusted.or_else(|| policies::refusal(&backend.target));
-        backends.push(backend);
-        unresolved = unresolved.or(cause);
+        let resolved = backends::resolve(world, route, at, reference);
+        backends.push(resolved.backend);
+        match resolved.found {
+            Ok(found) => untrusted = untrusted.or_else(|| policies::refusal(&found.spoken)),
+            Err(cause) => unresolved = unresolved.or(Some(cause)),
+        }
     }
     if references.is_empty() {
         let field = if rules.is_empty() { "spec" } else { "spec.rules[0]" };

@@ -77,7 +77,7 @@ fn resolve(world: &mut World<'_>, from: &ObjectRef, reference: &SecretRef) -> Re
     let Some(source) = source(world.resources, &object) else {
         let cause = match written_by(world.resources, &object) {
             Some(by) => Cause::CaRefAwaited { reference: object, by },
-            None => Cause::CaRefMissing { reference: object },
+            None => world.absence(&object.clone(), Cause::CaRefMissing { reference: object }),
         };
         return Err((".name", cause));
     };

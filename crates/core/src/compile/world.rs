@@ -88,6 +88,17 @@ impl<'a> World<'a> {
         self.problems.push(Problem::new(object.clone(), field, cause));
     }
 
+    /// Why an object is not there: `missing`, unless it is written and refused.
+    pub(super) fn absence(&self, object: &ObjectRef, missing: Cause) -> Cause {
+        if !self.resources.refused.contains(object) {
+            return missing;
+        }
+        Cause::ReferentRefused {
+            object: object.clone(),
+            missing: Box::new(missing),
+        }
+    }
+
     /// Asks to be compiled again at a moment, unless that has passed.
     pub(super) fn wake(&mut self, at: Timestamp) {
         if at > self.observed.now {

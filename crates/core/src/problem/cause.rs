@@ -47,6 +47,11 @@ pub enum Cause {
     Invalid {
         detail: String,
     },
+    /// The same, for want of a field that a rule reads.
+    FieldAbsent {
+        detail: String,
+        field: String,
+    },
     /// An enum value that the specification does not list; the object stays in use.
     UnknownValue {
         value: String,
@@ -215,6 +220,12 @@ pub enum Cause {
         to: ObjectRef,
         /// A grant that all but permits it.
         nearest: Option<String>,
+    },
+
+    /// What would be missing is written, and refused: there is no need to look for it.
+    ReferentRefused {
+        object: ObjectRef,
+        missing: Box<Self>,
     },
 
     // Routes.

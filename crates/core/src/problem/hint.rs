@@ -13,6 +13,7 @@ impl Cause {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::PathUnreadable { .. } => "check that the path exists and may be read".to_owned(),
+            Self::FieldAbsent { field, .. } => format!("add `{field}`"),
             Self::DuplicateKey { key, .. } => format!("keep one `{key}`"),
             Self::NotAnObject { .. } => "every document needs `apiVersion`, `kind` and `metadata.name`".to_owned(),
             Self::UnknownVersion { served, .. } => format!("use one of {}", quoted(served)),
@@ -115,6 +116,7 @@ impl Cause {
                 to.kind,
                 to.key.name
             ),
+            Self::ReferentRefused { .. } => "look at its own problem".to_owned(),
             Self::NoParents => "add `parentRefs`".to_owned(),
             Self::ParentNotFound { parent, elsewhere } => match elsewhere.first() {
                 Some(key) => format!(

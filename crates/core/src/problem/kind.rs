@@ -52,6 +52,7 @@ impl Cause {
             | Self::NotAnObject { .. }
             | Self::UnknownVersion { .. }
             | Self::Invalid { .. }
+            | Self::FieldAbsent { .. }
             | Self::UnknownValue { .. }
             | Self::DuplicateObject { .. } => 0,
             // The first follows from a broken document.
@@ -68,11 +69,12 @@ impl Cause {
             | Self::BackendNotFound { .. }
             | Self::MountMissing { .. }
             | Self::PolicyTargetMissing { .. } => 3,
-            // Follows from a selector that matches nothing, or from a missing grant.
+            // Follows from a selector that matches nothing, from a missing grant, or from an object that is refused.
             Self::NamespaceNotAllowed { .. }
             | Self::NoMatchingHostname { .. }
             | Self::ListenerUnsupported { .. }
             | Self::BackendPolicyRefused { .. }
+            | Self::ReferentRefused { .. }
             | Self::ParentNotServed { .. } => 5,
             Self::SupersededVersion { .. } | Self::UnknownField { .. } => 6,
             _ if self.severity() == Severity::Note => 7,
@@ -91,6 +93,7 @@ impl Cause {
             Self::UnknownVersion { .. } => "unknown-version",
             Self::SupersededVersion { .. } => "superseded-version",
             Self::Invalid { .. } => "invalid",
+            Self::FieldAbsent { .. } => "field-absent",
             Self::UnknownValue { .. } => "unknown-value",
             Self::UnknownField { .. } => "unknown-field",
             Self::DuplicateObject { .. } => "duplicate-object",
@@ -136,6 +139,7 @@ impl Cause {
             Self::SelectorMissing => "selector-missing",
             Self::SelectorMatchesNothing { .. } => "selector-matches-nothing",
             Self::RefNotPermitted { .. } => "ref-not-permitted",
+            Self::ReferentRefused { .. } => "referent-refused",
             Self::NoParents => "no-parents",
             Self::ParentNotFound { .. } => "parent-not-found",
             Self::ParentKindUnsupported { .. } => "parent-kind-unsupported",

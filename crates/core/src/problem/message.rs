@@ -19,7 +19,7 @@ impl Cause {
             Self::SupersededVersion { version, .. } => {
                 format!("`{version}` is no longer served by the standard channel of Gateway API v1.7")
             }
-            Self::Invalid { detail } => detail.clone(),
+            Self::Invalid { detail } | Self::FieldAbsent { detail, .. } => detail.clone(),
             Self::UnknownValue { value, known } => {
                 format!("value `{value}` is not one of {}", quoted(known))
             }
@@ -139,6 +139,7 @@ impl Cause {
                     to.key.namespace
                 )
             }
+            Self::ReferentRefused { object, .. } => format!("{object} is refused as it is written"),
             Self::NoParents => "the route names no parent: it attaches to nothing".to_owned(),
             Self::ParentNotFound { parent, .. } => format!("there is no {parent}"),
             Self::ParentKindUnsupported { kind } => format!("a parent of kind {kind} is not supported"),

@@ -49,6 +49,7 @@ impl Cause {
             | Self::CertificateSecretInvalid { .. }
             | Self::CertificateKeyMismatch { .. } => Reason::InvalidCertificateRef,
             Self::RefNotPermitted { .. } => Reason::RefNotPermitted,
+            Self::ReferentRefused { missing, .. } => missing.reason(),
             Self::SectionNotFound { .. } => Reason::NoMatchingParent,
             // The specification's text says UnsupportedValue for a listener of the wrong protocol, its test
             // TLSRouteInvalidNoMatchingListener asks for NotAllowedByListeners: the test wins.

@@ -6,10 +6,11 @@
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use sealway_api::{Kind, ObjectRef, Resource};
+use sealway_api::{BackendTlsPolicy, Kind, ObjectRef, Resource};
 use sealway_core::{Cause, Location, Problem};
 use serde_json::Value;
 
+use super::refused;
 use super::source::SourceText;
 use super::yaml::{self, DuplicateKey, Node};
 use crate::schema::{Finding, KindSchema};
@@ -61,6 +62,8 @@ pub(super) struct Object {
     pub(super) location: Location,
     /// `None` when an API server would refuse it.
     pub(super) accepted: Option<Accepted>,
+    /// What holds of a policy even when it is refused.
+    pub(super) policy: Option<BackendTlsPolicy>,
     problems: Vec<Problem>,
     node: Node,
 }
@@ -161,6 +164,7 @@ impl ParsedFile {
             "" => version.to_owned(),
             group => format!("{group}/{version}"),
         };
+        let policy = refused::policy(&reference, &value);
         let mut findings = Vec::new();
         let mut accepted = None;
         match schema.version(version) {
@@ -216,6 +220,7 @@ impl ParsedFile {
             reference,
             location,
             accepted,
+            policy,
             problems,
             node,
         });

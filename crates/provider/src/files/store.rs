@@ -1,12 +1,13 @@
 //! What is in force: the files as they are now, and the last good form of what is broken.
 //!
 //! Job: turn what was read into resources. Input: one [`PathRead`] for each PATH, and what the store remembers. Output: a [`Loaded`].
-//! Invariant: no I/O; an object leaves only when its document is gone, never because something is broken.
+//! Invariant: no I/O; an object leaves only when its document is gone, never because something is broken; one that cannot be used and
+//! never could is named as refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use sealway_api::{ObjectRef, Resources};
+use sealway_api::{BackendTlsPolicy, ObjectRef, Resource, Resources};
 use sealway_core::{Cause, Location, Problem};
 
 use super::Loaded;
@@ -86,6 +87,7 @@ impl Store {
         }
         let mut before = std::mem::take(&mut self.good);
         let mut sources = Sources::default();
+        let mut refused = BTreeMap::new();
         for (reference, found) in &found {
             let good = before.remove(reference);
             let Some(choice) = choose(found, &mut problems) else {
@@ -97,7 +99,10 @@ impl Store {
                     self.good.insert((*reference).clone(), good);
                     Place::Read(Arc::clone(file), index)
                 }
-                Choice::Clash((file, index, _)) => Place::Read(Arc::clone(file), index),
+                Choice::Clash((file, index, _)) => {
+                    refused.insert((*reference).clone(), targets(found));
+                    Place::Read(Arc::clone(file), index)
+                }
                 Choice::Broken((file, index, object)) => match good {
                     Some(good) => {
                         problems.push(Problem::at(
@@ -108,7 +113,10 @@ impl Store {
                         self.good.insert((*reference).clone(), good);
                         Place::Broken(object.location.clone())
                     }
-                    None => Place::Read(Arc::clone(file), index),
+                    None => {
+                        refused.insert((*reference).clone(), targets(found));
+                        Place::Read(Arc::clone(file), index)
+                    }
                 },
             };
             sources.objects.insert((*reference).clone(), place);
@@ -118,7 +126,7 @@ impl Store {
         sources.files = files;
         Problem::sort(&mut problems);
         Loaded {
-            resources: Arc::new(self.resources()),
+            resources: Arc::new(self.resources(refused)),
             problems,
             sources: Arc::new(sources),
         }
@@ -177,8 +185,14 @@ impl Store {
         }
     }
 
-    fn resources(&self) -> Resources {
+    fn resources(&self, refused: BTreeMap<ObjectRef, Option<BackendTlsPolicy>>) -> Resources {
         let mut resources = Resources::default();
+        for (reference, policy) in refused {
+            resources.refused.insert(reference);
+            if let Some(policy) = policy {
+                resources.insert(Resource::BackendTlsPolicy(Arc::new(policy)));
+            }
+        }
         for resource in self.good.values().filter_map(|good| good.object.resource.clone()) {
             resources.insert(resource);
         }
@@ -229,6 +243,16 @@ enum Choice<'files> {
     Clash(Found<'files>),
     /// None of them can be used.
     Broken(Found<'files>),
+}
+
+/// What all the documents of a policy target, when none of them is used.
+fn targets(found: &[Found<'_>]) -> Option<BackendTlsPolicy> {
+    let mut policies = found.iter().filter_map(|(_, _, object)| object.policy.as_ref());
+    let mut first = policies.next()?.clone();
+    for policy in policies {
+        first.spec.target_refs.extend_from_slice(&policy.spec.target_refs);
+    }
+    Some(first)
 }
 
 /// `None` only for no objects at all.

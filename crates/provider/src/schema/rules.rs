@@ -39,25 +39,53 @@ pub(super) enum Verdict {
     /// The value is not; why, in the words of the definition.
     Violated(String),
     /// As with the API server, a rule that fails to evaluate refuses the object.
-    Failed(String),
+    Failed(Failure),
+}
+
+/// Why a rule has no outcome.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// What the rule asks for, in the words of the definition.
+    pub(super) meaning: String,
+    /// What the evaluator says.
+    pub(super) error: String,
+    /// A field that the rule reads and the value does not have.
+    pub(super) absent: Option<String>,
 }
 
 /// Every rule's verdict about `value`, in the order of the rules.
 pub(super) fn check(rules: &[Rule], value: &Value) -> impl Iterator<Item = Verdict> {
     let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
     context.add_variable_as_val("self", convert(value));
-    rules.iter().map(move |rule| rule.check(&context))
+    rules.iter().map(move |rule| rule.check(&context, value))
 }
 
 impl Rule {
-    fn check(&self, context: &Context<'_, '_>) -> Verdict {
+    fn check(&self, context: &Context<'_, '_>, value: &Value) -> Verdict {
+        let failed = |error| {
+            Verdict::Failed(Failure {
+                meaning: self.meaning(context),
+                error,
+                absent: self.absent(value),
+            })
+        };
         let program = self.program.get_or_init(|| Program::compile(&self.rule));
         match program.run(context) {
             None | Some(Ok(cel::Value::Bool(true))) => Verdict::Satisfied,
             Some(Ok(cel::Value::Bool(false))) => Verdict::Violated(self.meaning(context)),
-            Some(Ok(_)) => Verdict::Failed("the rule gave no boolean".to_owned()),
-            Some(Err(error)) => Verdict::Failed(error),
+            Some(Ok(_)) => failed("the rule gave no boolean".to_owned()),
+            Some(Err(error)) => failed(error),
         }
+    }
+
+    /// The first field that the rule reads without asking whether it is there, and that is not.
+    fn absent(&self, value: &Value) -> Option<String> {
+        static READ: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"(has\()?\bself\.(\w+)").ok());
+        let object = value.as_object()?;
+        let rule = plain_names(&self.rule);
+        let mut fields = READ.as_ref()?.captures_iter(&rule).filter(|read| read.get(1).is_none());
+        let absent = fields.find_map(|read| read.get(2).filter(|field| !object.contains_key(field.as_str())));
+        absent.map(|field| field.as_str().to_owned())
     }
 
     /// `messageExpression`, else `message`, else the rule itself.

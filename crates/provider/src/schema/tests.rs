@@ -318,6 +318,19 @@ fn rules_wait_until_the_structure_is_sound() {
 }
 
 #[test]
+fn rule_that_lacks_a_field_is_told_by_its_meaning_and_the_field() {
+    let listener = json!({ "name": "a", "port": 443, "protocol": "HTTPS", "tls": {} });
+    let mut gateway = json!({ "metadata": { "name": "g" }, "spec": { "gatewayClassName": "c", "listeners": [listener] } });
+    let findings = admit("Gateway", "v1", &mut gateway);
+    let [finding] = &findings[..] else { panic!("{findings:?}") };
+    assert!(finding.refuses());
+    assert_eq!(finding.path, "spec.listeners[0].tls");
+    let meaning = "Invalid value: object: certificateRefs or options must be specified when mode is Terminate";
+    assert_eq!(finding.cause.message(), meaning);
+    assert_eq!(finding.cause.hint().as_deref(), Some("add `tls.certificateRefs`"));
+}
+
+#[test]
 fn list_maps_and_sets_have_no_equal_items() {
     let listener = |name: &str, port: u16| json!({ "name": name, "port": port, "protocol": "HTTP" });
     let gateway = json!({

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::formats;
 use super::meaning;
 use super::nearest;
-use super::rules::{self, Verdict};
+use super::rules::{self, Failure, Verdict};
 use super::structure::{Additional, ListType, Schema, Type};
 
 /// One thing that is wrong with a value.
@@ -220,7 +220,7 @@ impl Check {
                 match verdict {
                     Verdict::Satisfied => {}
                     Verdict::Violated(message) => self.invalid(value, &message),
-                    Verdict::Failed(error) => self.invalid(value, &format!("rule evaluation error: {error}")),
+                    Verdict::Failed(failure) => self.failed(value, failure),
                 }
             }
         }
@@ -259,6 +259,25 @@ impl Check {
 
     fn invalid(&mut self, value: &Value, why: &str) {
         self.refuse(format!("Invalid value: {}: {why}", self.shown(value)));
+    }
+
+    /// A rule without an outcome is told by what it asks for, and by the field that it lacks.
+    fn failed(&mut self, value: &Value, failure: Failure) {
+        let Failure { meaning, error, absent } = failure;
+        match absent {
+            Some(absent) => {
+                let parent = self.path.rsplit('.').next().unwrap_or_default();
+                let mut field = if parent.ends_with(']') {
+                    String::new()
+                } else {
+                    parent.to_owned()
+                };
+                push_key(&mut field, &absent);
+                let detail = format!("Invalid value: {}: {meaning}", self.shown(value));
+                self.report(false, Cause::FieldAbsent { detail, field });
+            }
+            None => self.invalid(value, &format!("{meaning} (rule evaluation error: {error})")),
+        }
     }
 
     fn refuse(&mut self, detail: String) {

@@ -4,7 +4,8 @@ use std::fmt;
 
 use sealway_api::{BackendRef, ObjectKey, ServicePort};
 
-use super::super::{backends, policies};
+use super::super::backends::{self, Resolved};
+use super::super::policies;
 use super::Context;
 use crate::problem::Cause;
 use crate::snapshot::{BackendFault, BackendProtocol, RuleKind, Target, UpstreamTls, WeightedBackend};
@@ -31,15 +32,21 @@ pub(in crate::compile) fn protocol(port: Option<&ServicePort>, tls: &UpstreamTls
 }
 
 impl<'a> Context<'_, 'a> {
-    /// Resolves a reference, as [`backends::resolve`] does; a backend that does not speak what the route sends is refused.
+    /// Resolves a reference, as [`backends::resolve`] does; a backend that does not speak what the route sends is refused, whether
+    /// or not it has endpoints.
     pub(super) fn backend(&mut self, at: fmt::Arguments<'_>, reference: &'a BackendRef) -> WeightedBackend {
-        let (mut weighted, cause) = backends::resolve(self.world, self.route, at, reference);
-        if let Some(cause) = cause {
-            self.unresolved.get_or_insert(cause);
-        }
-        let Target::Backend(backend) = &weighted.target else {
-            return weighted;
+        let Resolved {
+            backend: mut weighted,
+            found,
+        } = backends::resolve(self.world, self.route, at, reference);
+        let found = match found {
+            Ok(found) => found,
+            Err(cause) => {
+                self.unresolved.get_or_insert(cause);
+                return weighted;
+            }
         };
+        let backend = &found.spoken;
         let speaks = match backend.protocol {
             BackendProtocol::Unstated | BackendProtocol::H2c => true,
             BackendProtocol::WebSocket => self.kind == RuleKind::Http,
@@ -55,7 +62,7 @@ impl<'a> Context<'_, 'a> {
             self.report(format_args!("{at}.port"), cause.clone());
             self.unresolved.get_or_insert(cause);
             weighted.target = Target::Refuse(BackendFault::UnsupportedProtocol);
-        } else if let Some(cause) = policies::refusal(&weighted.target) {
+        } else if let Some(cause) = policies::refusal(backend) {
             self.unresolved.get_or_insert(cause);
             weighted.target = Target::Refuse(BackendFault::TlsPolicyInvalid);
         }

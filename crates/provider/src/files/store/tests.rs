@@ -200,3 +200,27 @@ fn lists_give_their_items_with_their_own_places() {
     let typed = text.replace("kind: List", "kind: ServiceList");
     assert_eq!(names(&Store::default().apply(vec![directory(&[("a.yaml", &typed)])])), ["a"]);
 }
+
+#[test]
+fn refused_policy_is_told_with_its_targets_until_it_has_a_good_form() {
+    let policy = |fields: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {{name: p, namespace: ns}}\n\
+             spec: {{targetRefs: [{{group: '', kind: Service, name: a}}], validation: {{hostname: a.test{fields}}}}}\n"
+        )
+    };
+    let mut store = Store::default();
+    let mut at = |text: &str| {
+        let loaded = store.apply(vec![directory(&[("a.yaml", text)])]);
+        let policy = loaded.resources.backend_tls_policies[&ObjectKey::new("ns", "p")].clone();
+        assert_eq!(policy.spec.target_refs[0].name, "a");
+        (loaded.resources.refused.len(), policy.spec.validation.hostname.clone())
+    };
+    let good = policy(", wellKnownCACertificates: System");
+    assert_eq!(at(&policy("")), (1, String::new()));
+    assert_eq!(at(&good.replace("hostname:", "hostname: a, hostname:")), (1, String::new()));
+    assert_eq!(at(&good), (0, "a.test".to_owned()));
+    assert_eq!(at(&policy("")), (0, "a.test".to_owned()));
+    let gone = store.apply(vec![directory(&[])]).resources;
+    assert!(gone.backend_tls_policies.is_empty() && gone.refused.is_empty());
+}
