@@ -9,6 +9,7 @@ mod client;
 mod clients;
 mod fault;
 mod faults;
+mod own;
 mod provider;
 mod server;
 mod system;
