@@ -154,14 +154,16 @@ impl ServerTls {
     fn finish(&self, stream: ClientStream) -> Result<(ClientStream, Handshake), HandshakeFailure> {
         let (_, connection) = stream.get_ref();
         let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
-        let client = match &self.clients {
-            Some(clients) => clients.judge(connection.peer_certificates()),
-            None => Ok(None),
-        };
-        let client = match client {
-            Ok(client) => client,
+        let judged = self
+            .clients
+            .as_ref()
+            .map(|clients| (clients.judge(connection.peer_certificates()), clients.must_be_good()));
+        let (client, client_fault) = match judged {
+            None => (None, None),
+            Some((Ok(client), _)) => (client, None),
+            Some((Err(error), false)) => (None, Some(HandshakeFault::of_certificate(&error))),
             // It was good within the handshake: a moment ago.
-            Err(error) => {
+            Some((Err(error), true)) => {
                 return Err(HandshakeFailure {
                     fault: HandshakeFault::of_certificate(&error),
                     detail: text(&error.into()),
@@ -174,6 +176,7 @@ impl ServerTls {
         let handshake = Handshake {
             alpn: connection.alpn_protocol().and_then(Alpn::parse),
             client,
+            client_fault,
             server_name: connection.server_name().map(|name| name.to_ascii_lowercase().into()),
             version: connection
                 .protocol_version()
