@@ -167,7 +167,7 @@ async fn establish(
         }
         Action::Terminate { listener, forward, .. } => {
             outcome.enter_listener(binding.scope.listener(listener));
-            let server = server(&binding, listener, greeting.hello.server_name.name())?;
+            let server = server(&binding, listener, &greeting.hello, outcome)?;
             (Arc::clone(forward), Some(server))
         }
         Action::Requests {
@@ -179,7 +179,7 @@ async fn establish(
                 return Err(CloseReason::ConnectionLimit.into());
             }
             let ending = Ending {
-                server: server(&binding, listener, greeting.hello.server_name.name())?,
+                server: server(&binding, listener, &greeting.hello, outcome)?,
                 received: greeting.received,
                 left,
             };
@@ -240,16 +240,27 @@ async fn establish(
     Ok(Established::Terminate(Box::new(terminate)))
 }
 
-/// What ends the listener's TLS. That it cannot for this name is said before the handshake, where the alert can say that it is our fault.
-fn server(binding: &Binding, listener: &Arc<TlsListener>, name: Option<&str>) -> Result<Arc<ServerTls>, Refusal> {
+/// What ends the listener's TLS. That it cannot for this hello is said before the handshake, where the alert can be the right one.
+fn server(
+    binding: &Binding,
+    listener: &Arc<TlsListener>,
+    hello: &ClientHello,
+    outcome: &mut Outcome,
+) -> Result<Arc<ServerTls>, Refusal> {
     let PortPlan::Tls(plan) = binding.plan.as_ref() else {
         return Err(CloseReason::Abandoned.into());
     };
     let position = plan.listeners.iter().position(|other| Arc::ptr_eq(other, listener));
     let server = position.and_then(|position| binding.servers.get(position)?.clone());
-    server
-        .filter(|server| server.has_certificate(name))
-        .ok_or_else(|| CloseReason::Handshake(HandshakeFault::CertificateUnavailable).into())
+    let fault = match server {
+        None => HandshakeFault::CertificateUnavailable,
+        Some(server) => match server.foresee(hello) {
+            None => return Ok(server),
+            Some(fault) => fault,
+        },
+    };
+    outcome.count_handshake(Err(fault));
+    Err(CloseReason::Handshake(fault).into())
 }
 
 /// Who connects, as far as it is said before anything else.

@@ -106,6 +106,7 @@ impl Outcome {
         let endpoint = self.endpoint.map(tracing::field::display);
         let handshake = self.handshake.as_deref();
         let client = handshake.and_then(|handshake| handshake.client.as_ref());
+        let client_fault = handshake.and_then(|handshake| handshake.client_fault);
         let milliseconds = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         macro_rules! line {
             ($level:ident) => {
@@ -120,6 +121,7 @@ impl Outcome {
                     tls_resumed = handshake.map(|handshake| handshake.resumed),
                     alpn = handshake.and_then(|handshake| handshake.alpn).map(Alpn::as_str),
                     client_subject = client.map(|client| client.subject()),
+                    client_fault = client_fault.map(HandshakeFault::label),
                     sni = self.server_name.as_deref(),
                     route,
                     backend = self.backend.as_deref(),

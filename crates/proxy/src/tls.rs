@@ -9,6 +9,7 @@ mod client;
 mod clients;
 mod fault;
 mod faults;
+mod own;
 mod provider;
 mod server;
 mod system;
@@ -46,6 +47,8 @@ pub(crate) struct Handshake {
     /// What was agreed on; `None` when the client offered nothing.
     pub(crate) alpn: Option<Alpn>,
     pub(crate) client: Option<Arc<VerifiedClient>>,
+    /// Why the certificate of a client that was let in all the same makes it nobody.
+    pub(crate) client_fault: Option<HandshakeFault>,
     /// As sent, in lower case.
     pub(crate) server_name: Option<Box<str>>,
     /// As rustls spells it: `TLSv1_3`.

@@ -87,42 +87,53 @@ pub enum CertificateChoice<'a> {
 
 impl Termination {
     /// Certificates for a server name (lower case): those with that very name, then those with a wildcard for it, then the rest in
-    /// order. A name that only a broken Secret could serve is refused.
+    /// order. A name that only a broken Secret could serve is refused; one that another covers as well is not, for else a bad renewal
+    /// of the ECDSA certificate would take down the RSA one beside it.
     #[must_use]
     pub fn certificates(&self, name: Option<&str>) -> CertificateChoice<'_> {
-        let mut ranked: Vec<(u8, &CertificateSlot)> = self.certificates.iter().map(|slot| (slot.rank(name), slot)).collect();
-        // Stable: the order of the listener decides among equals.
-        ranked.sort_by_key(|(rank, _)| *rank);
-        if let Some((_, CertificateSlot::Broken { secret, .. })) = ranked.first() {
-            return CertificateChoice::Broken(secret);
+        let mut served = Vec::new();
+        let mut broken = Vec::new();
+        for slot in &self.certificates {
+            match slot {
+                CertificateSlot::Served(certificate) => served.push((Fit::of(Some(&certificate.names), name), certificate)),
+                CertificateSlot::Broken { secret, names } => broken.push((Fit::of(names.as_deref(), name), secret)),
+            }
         }
-        let served = ranked.into_iter().filter_map(|(_, slot)| match slot {
-            CertificateSlot::Served(certificate) => Some(certificate),
-            CertificateSlot::Broken { .. } => None,
-        });
-        CertificateChoice::Candidates(served.collect())
+        // Stable: the order of the listener decides among equals.
+        served.sort_by_key(|(fit, _)| *fit);
+        let is_covered = served.first().is_some_and(|(fit, _)| *fit < Fit::Unknown);
+        match broken.into_iter().min_by_key(|(fit, _)| *fit) {
+            Some((fit, secret)) if fit < Fit::Other && !is_covered => CertificateChoice::Broken(secret),
+            _ => CertificateChoice::Candidates(served.into_iter().map(|(_, certificate)| certificate).collect()),
+        }
     }
 }
 
-impl CertificateSlot {
-    /// 0: has the very name; 1: a wildcard for it; 2: unreadable, so it may be the one that has it; 3: neither.
-    fn rank(&self, name: Option<&str>) -> u8 {
-        // Without a name, the first of the list answers.
-        let Some(name) = name else { return 3 };
-        let names = match self {
-            Self::Served(certificate) => &certificate.names,
-            Self::Broken { names: Some(names), .. } => names,
-            Self::Broken { names: None, .. } => return 2,
+/// How well a certificate fits a server name, the best first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    /// It has the very name.
+    Exact,
+    /// It has a wildcard for it.
+    Wildcard,
+    /// It cannot be read, so it may be the one that has it.
+    Unknown,
+    /// It is for other names, or no name was asked for.
+    Other,
+}
+
+impl Fit {
+    fn of(names: Option<&[HostnamePattern]>, name: Option<&str>) -> Self {
+        let Some(name) = name else { return Self::Other };
+        let Some(names) = names else { return Self::Unknown };
+        let fit = |pattern: &HostnamePattern| match pattern {
+            HostnamePattern::Exact(exact) if **exact == *name => Self::Exact,
+            HostnamePattern::Wildcard(suffix) if name.split_once('.').is_some_and(|(_, rest)| *rest == **suffix) => {
+                Self::Wildcard
+            }
+            _ => Self::Other,
         };
-        names.iter().map(|pattern| certificate_rank(pattern, name)).min().unwrap_or(3)
-    }
-}
-
-fn certificate_rank(pattern: &HostnamePattern, name: &str) -> u8 {
-    match pattern {
-        HostnamePattern::Exact(exact) if **exact == *name => 0,
-        HostnamePattern::Wildcard(suffix) if name.split_once('.').is_some_and(|(_, rest)| *rest == **suffix) => 1,
-        _ => 3,
+        names.iter().map(fit).min().unwrap_or(Self::Other)
     }
 }
 
@@ -339,3 +350,6 @@ impl Default for ClientCertificateHeaders {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

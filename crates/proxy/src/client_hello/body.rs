@@ -44,6 +44,15 @@ impl ClientHello {
             source,
         }
     }
+
+    /// Whether the client speaks this version of TLS, as far as the hello tells (RFC 8446 section 4.2.1).
+    pub fn speaks(&self, version: u16) -> bool {
+        if self.supported_versions.is_empty() {
+            version <= self.legacy_version
+        } else {
+            self.supported_versions.contains(&version)
+        }
+    }
 }
 
 /// Reads `body`, the handshake message without its header. `raw_bytes` and `records` are handed on.

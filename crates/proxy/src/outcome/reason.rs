@@ -228,6 +228,8 @@ impl CloseReason {
             | Self::BackendFailed
             | Self::Handshake(HandshakeFault::CertificateUnavailable)
             | Self::ConnectionLimit => Some(INTERNAL_ERROR),
+            // Seen before the handshake.
+            Self::Handshake(HandshakeFault::NoSharedVersion) => Some(PROTOCOL_VERSION),
             // The handshake itself has said what there was to say.
             Self::Handshake(_) => None,
             // Who does not speak TLS, or said nothing, is not answered in TLS.
@@ -340,6 +342,7 @@ fn explain_backend_tls(fault: BackendTlsFault) -> &'static str {
     }
 }
 
+const PROTOCOL_VERSION: u8 = 70;
 const INTERNAL_ERROR: u8 = 80;
 
 /// The refusals that count as a server name that led nowhere.

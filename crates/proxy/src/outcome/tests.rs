@@ -151,6 +151,28 @@ fn access_log_has_one_line_with_everything_known() {
 }
 
 #[test]
+fn access_log_says_why_the_certificate_of_a_client_that_was_let_in_counts_for_nothing() {
+    let rig = Rig::new();
+    let handshake = Handshake {
+        alpn: None,
+        client: None,
+        client_fault: Some(HandshakeFault::ClientCertificateExpired),
+        server_name: None,
+        version: "TLSv1_3",
+        group: "X25519",
+        resumed: false,
+    };
+    let lines = access_log(|| {
+        let mut outcome = rig.routed();
+        outcome.count_handshake(Ok((&handshake, Duration::from_millis(1))));
+        outcome.end(CloseReason::Closed, None);
+    });
+    let fields = &lines[0]["fields"];
+    assert_eq!(fields["client_fault"], "client_certificate_expired");
+    assert_eq!((&fields["outcome"], fields.get("side")), (&"closed".into(), None));
+}
+
+#[test]
 fn access_log_of_a_refusal_leaves_out_what_is_unknown() {
     let rig = Rig::new();
     let lines = access_log(|| rig.outcome().end(CloseReason::Rejected(RejectReason::NoListener), None));

@@ -9,9 +9,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
-use rustls::client::ResolvesClientCert;
-use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, SignatureScheme};
+use rustls::ClientConfig;
 use rustls_pki_types::{ServerName, UnixTime};
 use sealway_api::ObjectKey;
 use sealway_core::{Backend, BackendAuthorities, BackendTls, BackendTlsFault, ContentHash};
@@ -22,6 +20,7 @@ use tokio_rustls::TlsConnector;
 
 use super::fault::{backend_failure, backend_fault};
 use super::faults::{BackendFaults, Faults};
+use super::own::{Own, noting};
 use super::provider::{provider, versions};
 use super::system::System;
 use super::trust::{Trust, Trusts};
@@ -183,9 +182,10 @@ impl ClientConfigs {
         };
         let prepared = self.prepared(tls, system, identity, offer)?;
         let connector = TlsConnector::from(Arc::clone(&prepared.config));
-        let connected = connector.connect(prepared.server_name.clone(), Wire::new(socket)).await;
+        let connecting = connector.connect(prepared.server_name.clone(), Wire::new(socket));
+        let (connected, asked_in_vain) = noting(connecting).await;
         connected.map_err(|error| {
-            let (fault, detail) = backend_failure(&error);
+            let (fault, detail) = backend_failure(&error, asked_in_vain);
             TlsFailure { fault, detail }
         })
     }
@@ -270,10 +270,8 @@ impl Prepared {
             .map_err(|error| failure(BackendTlsFault::HandshakeRefused, &error))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::clone(&backends) as _);
-        let mut config = match identity {
-            Some(identity) => builder.with_client_cert_resolver(Arc::new(Own(Arc::clone(&identity.key)))),
-            None => builder.with_no_client_auth(),
-        };
+        let own = Own(identity.map(|identity| Arc::clone(&identity.key)));
+        let mut config = builder.with_client_cert_resolver(Arc::new(own));
         config.alpn_protocols = offer.names();
         let server_name = ServerName::try_from(tls.server_name.clone());
         Ok(Self {
@@ -288,20 +286,5 @@ fn no_authorities() -> TlsFailure {
     TlsFailure {
         fault: BackendTlsFault::UnknownAuthority,
         detail: "the machine has no certificates of authorities".to_owned(),
-    }
-}
-
-/// The gateway's own certificate, shown to every backend that asks.
-#[derive(Debug)]
-struct Own(Arc<CertifiedKey>);
-
-impl ResolvesClientCert for Own {
-    fn resolve(&self, _authorities: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        let fits = self.0.key.choose_scheme(schemes).is_some();
-        fits.then(|| Arc::clone(&self.0))
-    }
-
-    fn has_certs(&self) -> bool {
-        true
     }
 }

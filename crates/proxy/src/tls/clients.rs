@@ -36,21 +36,16 @@ impl Clients {
         }
     }
 
-    /// What a finished handshake proved. An error only where clients must be good.
+    /// What a finished handshake proved. What to do about an error is for [`Self::must_be_good`] to say.
     pub(super) fn judge(&self, chain: Option<&[CertificateDer<'_>]>) -> Result<Option<Arc<VerifiedClient>>, CertificateError> {
         let Some((leaf, intermediates)) = chain.and_then(<[_]>::split_first) else {
             return Ok(None);
         };
         // The handshake has verified it, or the ticket was opened for it: what there is to learn is which intermediates were of use.
         let path = if self.must_be_good() && intermediates.is_empty() {
-            Ok(Vec::new())
+            Vec::new()
         } else {
-            self.trust.verify(leaf, intermediates, Purpose::Client, UnixTime::now())
-        };
-        let path = match path {
-            Ok(path) => path,
-            Err(error) if self.must_be_good() => return Err(error),
-            Err(_) => return Ok(None),
+            self.trust.verify(leaf, intermediates, Purpose::Client, UnixTime::now())?
         };
         let chain = std::iter::once(leaf)
             .chain(&path)
@@ -70,7 +65,7 @@ impl Clients {
         }
     }
 
-    fn must_be_good(&self) -> bool {
+    pub(super) fn must_be_good(&self) -> bool {
         self.mode == ClientValidationMode::AllowValidOnly
     }
 

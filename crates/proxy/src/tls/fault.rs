@@ -193,9 +193,15 @@ pub(super) fn backend_fault(error: &io::Error) -> BackendTlsFault {
     }
 }
 
-/// Of a failed handshake with a backend, with the text to it.
-pub(super) fn backend_failure(error: &io::Error) -> (BackendTlsFault, String) {
-    (backend_fault(error), tls_error(error).map_or_else(|| error.to_string(), text))
+/// Of a failed handshake with a backend, with the text to it. `asked_in_vain`: for a certificate of ours.
+pub(super) fn backend_failure(error: &io::Error, asked_in_vain: bool) -> (BackendTlsFault, String) {
+    let fault = match tls_error(error) {
+        Some(Error::AlertReceived(AlertDescription::HandshakeFailure)) if asked_in_vain => {
+            BackendTlsFault::ClientCertificateRefused
+        }
+        _ => backend_fault(error),
+    };
+    (fault, tls_error(error).map_or_else(|| error.to_string(), text))
 }
 
 fn tls_error(error: &io::Error) -> Option<&Error> {

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use rustls::server::{Acceptor, NoServerSessionStorage, ProducesTickets};
-use rustls::{HandshakeKind, ServerConfig, ServerConnection};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection, SupportedProtocolVersion};
 use sealway_api::{ObjectKey, ObjectRef};
 use sealway_core::{
     ClientValidationMode, ContentHash, Keys, PortKey, PortPlan, ServedCertificate, Snapshot, Termination, TlsListener,
@@ -25,10 +25,12 @@ use super::tickets::ClientTickets;
 use super::trust::Trusts;
 use super::unfit::text;
 use super::{Alpn, ClientIdentity, ClientStream, Handshake, Offer, Wire};
+use crate::client_hello::ClientHello;
 
 /// How one listener ends TLS, ready to use.
 pub(crate) struct ServerTls {
     config: Arc<ServerConfig>,
+    versions: &'static [&'static SupportedProtocolVersion],
     certificates: Arc<Certificates>,
     clients: Option<Arc<Clients>>,
 }
@@ -61,7 +63,8 @@ impl ServerTls {
             ))
         });
         // The compiler sees to it that options leave something to speak.
-        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions(&termination.options))?;
+        let versions = versions(&termination.options);
+        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
         let builder = match &clients {
             Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients) as _),
             None => builder.with_no_client_auth(),
@@ -84,14 +87,20 @@ impl ServerTls {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Self {
             config: Arc::new(config),
+            versions,
             certificates,
             clients,
         })
     }
 
-    /// Whether there is a certificate for this name: asked before the handshake, for then the alert can say that it is our fault.
-    pub(crate) fn has_certificate(&self, name: Option<&str>) -> bool {
-        self.certificates.has(name)
+    /// What is known to be wrong before the handshake: then the alert can say that a missing certificate is our fault, and an old client
+    /// hears of its version, where rustls would first miss the signature schemes that TLS 1.1 has not.
+    pub(crate) fn foresee(&self, hello: &ClientHello) -> Option<HandshakeFault> {
+        if !self.certificates.has(hello.server_name.name()) {
+            return Some(HandshakeFault::CertificateUnavailable);
+        }
+        let is_shared = self.versions.iter().any(|version| hello.speaks(version.version.into()));
+        (!is_shared).then_some(HandshakeFault::NoSharedVersion)
     }
 
     /// The handshake with a client whose hello, and perhaps more, was `received` already.
@@ -145,14 +154,16 @@ impl ServerTls {
     fn finish(&self, stream: ClientStream) -> Result<(ClientStream, Handshake), HandshakeFailure> {
         let (_, connection) = stream.get_ref();
         let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
-        let client = match &self.clients {
-            Some(clients) => clients.judge(connection.peer_certificates()),
-            None => Ok(None),
-        };
-        let client = match client {
-            Ok(client) => client,
+        let judged = self
+            .clients
+            .as_ref()
+            .map(|clients| (clients.judge(connection.peer_certificates()), clients.must_be_good()));
+        let (client, client_fault) = match judged {
+            None => (None, None),
+            Some((Ok(client), _)) => (client, None),
+            Some((Err(error), false)) => (None, Some(HandshakeFault::of_certificate(&error))),
             // It was good within the handshake: a moment ago.
-            Err(error) => {
+            Some((Err(error), true)) => {
                 return Err(HandshakeFailure {
                     fault: HandshakeFault::of_certificate(&error),
                     detail: text(&error.into()),
@@ -165,6 +176,7 @@ impl ServerTls {
         let handshake = Handshake {
             alpn: connection.alpn_protocol().and_then(Alpn::parse),
             client,
+            client_fault,
             server_name: connection.server_name().map(|name| name.to_ascii_lowercase().into()),
             version: connection
                 .protocol_version()

@@ -179,19 +179,33 @@ async fn client_is_somebody_only_when_proved_and_a_resumed_session_changes_nothi
     for tls13 in [true, false] {
         let server = server(&ours, ClientValidationMode::AllowInsecureFallback);
         let cases = [
-            (None, None, true),
-            (Some(issue(&strangers, "mallory", |_| ())), None, false),
-            (Some(issue(&ours, "old", expired)), None, false),
-            (Some(issue(&ours, "order-service", |_| ())), Some("CN=order-service"), true),
+            (None, Ok(None), true),
+            (
+                Some(issue(&strangers, "mallory", |_| ())),
+                Err(HandshakeFault::ClientCertificateUnknownAuthority),
+                false,
+            ),
+            (
+                Some(issue(&ours, "old", expired)),
+                Err(HandshakeFault::ClientCertificateExpired),
+                false,
+            ),
+            (
+                Some(issue(&ours, "order-service", |_| ())),
+                Ok(Some("CN=order-service")),
+                true,
+            ),
         ];
         // Who shows what is not good is asked again: it may have something better by now.
-        for (identity, subject, resumes) in cases {
+        for (identity, proved, resumes) in cases {
             let connector = client(&ours, identity, tls13);
             for again in [false, true] {
                 let handshake = met(&server, &connector).await.unwrap();
                 assert_eq!(handshake.resumed, again && resumes);
                 assert_eq!(handshake.alpn, Some(Alpn::Http2));
                 assert_eq!(handshake.server_name.as_deref(), Some("a.example.com"));
+                assert_eq!(handshake.client_fault, proved.err());
+                let subject = proved.unwrap_or_default();
                 let known = handshake.client.map(|client| client.subject());
                 assert!(
                     known

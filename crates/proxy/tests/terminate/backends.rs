@@ -1,5 +1,6 @@
 //! Backends that do not prove themselves, and every reason for it.
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,7 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::{ClientHello, ProducesTickets, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, ServerConfig};
+use rustls::{AlertDescription, ServerConfig, ServerConnection};
 use sealway_api::ObjectKey;
 use sealway_core::{
     BackendAuthorities, BackendTls, BackendTlsFault, Forward, Keys, Snapshot, TlsOptions, TlsVersion, TrustBundle, UpstreamTls,
@@ -379,6 +380,58 @@ async fn strict_backend_is_shown_the_gateways_own_certificate() {
         strict.reaches().await;
         until(|| "the fault is over", || strict.fault().is_none()).await;
     }
+}
+
+/// A stream that says `handshake_failure` where rustls would say `certificate_required`, which TLS 1.2 has not.
+struct AsOpenssl(std::net::TcpStream);
+
+impl Read for AsOpenssl {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Write for AsOpenssl {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if bytes == alert(116) {
+            return self.0.write(&alert(40));
+        }
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[tokio::test]
+async fn handshake_failure_is_for_want_of_a_certificate_when_the_backend_asked_for_one() {
+    let authority = Authority::new();
+    let identity = authority.sign(
+        CertificateParams::new(vec![INSIDE.to_owned()]).unwrap(),
+        &KeyPair::generate().unwrap(),
+    );
+    let mutual = authority.server_with(identity, true, &[&rustls::version::TLS12]);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let asking = tokio::task::spawn_blocking(move || {
+        let mut stream = AsOpenssl(listener.accept().unwrap().0);
+        ServerConnection::new(mutual).unwrap().complete_io(&mut stream).unwrap_err();
+        stream.0.shutdown(std::net::Shutdown::Write).unwrap();
+        // What is left unread would reset the connection before the alert has arrived.
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    });
+    let asked = policy(INSIDE, bundle(&authority, Vec::new()));
+    let strict = Strict::start(authority, address, asked, None);
+    strict.refuses(BackendTlsFault::ClientCertificateRefused).await;
+    within(asking).await.unwrap();
+
+    // One that did not ask has something else against the hello.
+    let (address, _task) = saying(&[21, 3, 3, 0, 2, 2, 40]).await;
+    let authority = Authority::new();
+    let policy = policy(INSIDE, bundle(&authority, Vec::new()));
+    let strict = Strict::start(authority, address, policy, None);
+    strict.refuses(BackendTlsFault::HandshakeRefused).await;
 }
 
 #[tokio::test]

@@ -161,6 +161,22 @@ async fn broken_secret_refuses_its_own_names_only() {
 }
 
 #[tokio::test]
+async fn broken_renewal_of_one_algorithm_leaves_the_other_to_serve_the_name() {
+    let authority = Authority::new();
+    let echo = EchoBackend::plain("echo").await;
+    let rsa = Pair::with(&authority, &["*.example.com"], &rcgen::PKCS_RSA_SHA256, None);
+    for names in [Some("*.example.com"), Some("be.example.com"), None] {
+        let ecdsa = CertificateSlot::Broken {
+            secret: ObjectKey::new("infra", "ecdsa"),
+            names: names.map(|name| vec![HostnamePattern::parse(Some(name))]),
+        };
+        let site = Site::echoing(termination(vec![ecdsa, rsa.slot()]), &keys([&rsa]), &echo);
+        let client = authority.client(None);
+        assert_eq!(shown(site.address, "be.example.com", &client).await, *rsa.leaf(), "{names:?}");
+    }
+}
+
+#[tokio::test]
 async fn both_versions_are_spoken_and_the_hybrid_group_comes_first() {
     let authority = Authority::new();
     let echo = EchoBackend::plain("echo").await;

@@ -95,6 +95,9 @@ async fn only_valid_clients_are_let_in_and_others_hear_why() {
         let labels = ["result=\"failure\"", &format!("reason=\"{outcome}\"")];
         assert_eq!(site.gateway.sum("sealway_handshakes_total", &labels), 1, "{outcome}");
     }
+    let bare = Arc::new(authority.client_with(None, &[&rustls::version::TLS12]));
+    let alert = alert_of(site.address, NAME, bare).await;
+    assert_eq!(alert, AlertDescription::CertificateRequired, "TLS 1.2");
     let client = Arc::new(authority.client_with(Some(good), rustls::ALL_VERSIONS));
     let mut stream = tls(site.address, NAME, client).await.unwrap();
     assert_reaches(&mut stream, "echo").await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::AlertDescription;
+use sealway_core::{Termination, TlsOptions, TlsVersion};
 use sealway_proxy::Config;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -67,6 +68,67 @@ async fn client_without_a_common_protocol_is_told_so() {
         AlertDescription::NoApplicationProtocol
     );
     site.gateway.wait_ended("no_shared_protocol", 1).await;
+}
+
+/// A hello of one record with no `signature_algorithms`, as clients before TLS 1.2 send it.
+fn old_hello(version: u16, supported_versions: &[u16]) -> Vec<u8> {
+    let vector = |length_bytes: usize, parts: &[&[u8]]| {
+        let content = parts.concat();
+        let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+        [&length[4 - length_bytes..], &content].concat()
+    };
+    let extension = |kind: u16, data: &[u8]| [&kind.to_be_bytes()[..], &vector(2, &[data])].concat();
+    let server_name = extension(0, &vector(2, &[&[0], &vector(2, &[NAME.as_bytes()])]));
+    let mut extensions = server_name;
+    if !supported_versions.is_empty() {
+        let versions: Vec<u8> = supported_versions.iter().flat_map(|version| version.to_be_bytes()).collect();
+        extensions.extend(extension(43, &vector(1, &[&versions])));
+    }
+    let suites = vector(2, &[&[0xc0, 0x09, 0xc0, 0x13, 0xc0, 0x2b]]);
+    let body = vector(
+        3,
+        &[
+            &version.to_be_bytes(),
+            &[7; 32],
+            &[0],
+            &suites,
+            &[1, 0],
+            &vector(2, &[&extensions]),
+        ],
+    );
+    [&[22, 3, 1][..], &vector(2, &[&[1], &body])].concat()
+}
+
+#[tokio::test]
+async fn client_that_is_too_old_hears_of_its_version() {
+    let authority = Authority::new();
+    let echo = EchoBackend::plain("echo").await;
+    let pair = Pair::new(&authority, &[NAME]);
+    let only_newest = TlsOptions {
+        minimum_version: Some(TlsVersion::Tls13),
+        ..TlsOptions::default()
+    };
+    let (tls10, tls11, tls12) = (0x0301, 0x0302, 0x0303);
+    for (options, hello) in [
+        (TlsOptions::default(), old_hello(tls10, &[])),
+        (TlsOptions::default(), old_hello(tls11, &[])),
+        (TlsOptions::default(), old_hello(tls12, &[tls11, tls10])),
+        (only_newest, old_hello(tls12, &[])),
+    ] {
+        let ending = Termination {
+            options,
+            ..termination(vec![pair.slot()])
+        };
+        let site = Site::echoing(ending, &keys([&pair]), &echo);
+        assert_eq!(exchange(site.address, &hello).await, alert(70));
+        site.gateway.wait_ended("no_shared_version", 1).await;
+        let counted = ["side=\"client\"", "reason=\"no_shared_version\""];
+        assert_eq!(site.gateway.sum("sealway_handshakes_total", &counted), 1);
+    }
+    // TLS 1.2 is not too old: it is the signature schemes that are missing.
+    let site = Site::echoing(termination(vec![pair.slot()]), &keys([&pair]), &echo);
+    assert_eq!(exchange(site.address, &old_hello(tls12, &[])).await, alert(40));
+    site.gateway.wait_ended("no_shared_signature_scheme", 1).await;
 }
 
 #[tokio::test]
