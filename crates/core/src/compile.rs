@@ -90,7 +90,7 @@ impl Compiler {
         ports::assign(&mut world, &mut gateways);
         policies::collect(&mut world);
         let routes = attach::attach(&mut world, &mut gateways);
-        policies::tell_evidence(&mut world);
+        policies::tell_evidence(&mut world, &gateways);
         coverage::check(&mut world, &gateways);
         references::check(&mut world);
 

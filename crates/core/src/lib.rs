@@ -21,8 +21,8 @@ pub use keys::{KeyMaterial, Keys};
 pub use pki::is_authority;
 pub use problem::{AuthorityFlaw, Cause, CertificateFlaw, ListFault, Location, NoEndpoint, OcspFault, Problem, Severity};
 pub use settings::{
-    BackendAddress, BackendTlsFault, BindFailure, CONTROLLER_NAME, Classes, EndpointOverride, Observed, Placement, PortSelector,
-    PortState, Ports, Settings, SocketKey,
+    BackendAddress, BackendPeer, BackendTlsFault, BindFailure, CONTROLLER_NAME, Classes, EndpointOverride, Observed, Placement,
+    PortSelector, PortState, Ports, Settings, SocketKey,
 };
 pub use snapshot::{
     Action, AuthProtocol, Backend, BackendAuthorities, BackendFault, BackendName, BackendProtocol, BackendTls, CertificateChoice,

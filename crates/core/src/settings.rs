@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use sealway_api::{ObjectKey, Timestamp};
 use serde::Serialize;
 
-use crate::snapshot::Transport;
+use crate::snapshot::{ContentHash, Transport};
 
 /// Fixed for the life of the process.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -128,8 +128,19 @@ pub struct Observed {
     pub ports: Ports,
     /// DNS names that were asked for in [`crate::Compiled::names`]; a name that has no answer yet is absent.
     pub names: BTreeMap<String, Vec<IpAddr>>,
-    /// Services, with port, whose last TLS handshake with the gateway failed, and why.
-    pub backend_tls: BTreeMap<(ObjectKey, u16), BackendTlsFault>,
+    /// Backends whose last TLS handshake with a gateway failed, and why.
+    pub backend_tls: BTreeMap<BackendPeer, BackendTlsFault>,
+}
+
+/// A backend as those gateways meet it that show it the same certificate: what it does may hang on that.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BackendPeer {
+    /// The Service.
+    pub service: ObjectKey,
+    /// Its port.
+    pub port: u16,
+    /// The gateways' own certificate; `None` when they have none.
+    pub identity: Option<ContentHash>,
 }
 
 impl Observed {

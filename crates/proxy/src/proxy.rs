@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use sealway_api::{ObjectKey, ObjectRef};
-use sealway_core::{BackendTlsFault, Keys, PortKey, PortPlan, PortState, Snapshot, SocketKey, Transport};
+use sealway_core::{BackendPeer, BackendTlsFault, Keys, PortKey, PortPlan, PortState, Snapshot, SocketKey, Transport};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -138,8 +138,8 @@ impl Proxy {
         self.ports.subscribe()
     }
 
-    /// What went wrong in the last TLS handshake with each backend (Service and port); one that went well is absent.
-    pub fn backend_tls(&self) -> watch::Receiver<BTreeMap<(ObjectKey, u16), BackendTlsFault>> {
+    /// What went wrong in the last TLS handshake with each backend, by the certificate that it was shown; one that went well is absent.
+    pub fn backend_tls(&self) -> watch::Receiver<BTreeMap<BackendPeer, BackendTlsFault>> {
         self.shared.client_configs.faults()
     }
 
@@ -193,7 +193,8 @@ impl Proxy {
     fn forget(&self, used: &Used<'_>) {
         let is_used = |service: &ObjectKey, port| used.backends.contains_key(&(service, port));
         self.shared.upstreams.retain(is_used);
-        self.shared.client_configs.retain(is_used);
+        let is_known = |peer: &BackendPeer| is_used(&peer.service, peer.port) && used.identities.contains(&peer.identity);
+        self.shared.client_configs.retain(is_known);
         self.shared.http.follow(used);
     }
 }

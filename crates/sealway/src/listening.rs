@@ -23,6 +23,13 @@ impl Announcer {
         let mut lines: Vec<Line> = bound(view, ports);
         lines.extend(refused(statuses));
         lines.extend(view.problems.iter().cloned().map(|problem| Line::Problem(Box::new(problem))));
+        for line in self.renew(lines) {
+            line.take_back();
+        }
+    }
+
+    /// Says what is new, and gives back what no longer holds. A port that is still open has not stopped listening, whoever it serves.
+    fn renew(&mut self, lines: Vec<Line>) -> Vec<Line> {
         let mut now = BTreeMap::new();
         for line in lines {
             let key = line.key();
@@ -31,12 +38,13 @@ impl Announcer {
             }
             now.insert(key, line);
         }
-        for (key, line) in &self.said {
-            if !now.contains_key(key) {
-                line.take_back();
-            }
-        }
-        self.said = now;
+        let before = std::mem::replace(&mut self.said, now);
+        let open: BTreeSet<_> = self.said.values().filter_map(Line::socket).collect();
+        let gone = before.into_iter().filter(|(key, line)| {
+            let is_open = line.socket().is_some_and(|socket| open.contains(&socket));
+            !is_open && !self.said.contains_key(key)
+        });
+        gone.map(|(_, line)| line).collect()
     }
 }
 
@@ -64,8 +72,18 @@ impl Line {
         }
     }
 
+    /// The socket that is open, and for whom.
+    fn socket(&self) -> Option<(&ObjectKey, SocketAddr)> {
+        match self {
+            Self::Listening { gateway, address, .. } => Some((gateway, *address)),
+            _ => None,
+        }
+    }
+
     fn say(&self) {
         match self {
+            // Nothing is served there: the listeners' own lines say why.
+            Self::Listening { listeners, .. } if listeners.is_empty() => {}
             Self::Listening {
                 gateway,
                 address,
@@ -110,7 +128,7 @@ fn say_problem(problem: &Problem) {
     }
 }
 
-/// One line for each socket that is open and serves something.
+/// One line for each socket that is open.
 fn bound(view: &View, ports: &BTreeMap<SocketKey, PortState>) -> Vec<Line> {
     let mut lines = Vec::new();
     for snapshot in view.snapshots.values() {
@@ -119,12 +137,11 @@ fn bound(view: &View, ports: &BTreeMap<SocketKey, PortState>) -> Vec<Line> {
                 transport: key.transport,
                 address,
             };
-            let listeners = serving(plan);
-            if ports.get(&socket) == Some(&PortState::Bound) && !listeners.is_empty() {
+            if ports.get(&socket) == Some(&PortState::Bound) {
                 lines.push(Line::Listening {
                     gateway: snapshot.gateway.clone(),
                     address,
-                    listeners,
+                    listeners: serving(plan),
                 });
             }
         }
@@ -183,4 +200,35 @@ fn refusal(listener: &ListenerStatus) -> Option<(Reason, String)> {
         .find_map(fails)
         .unwrap_or(programmed);
     Some((telling.reason.clone(), telling.message.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listening(port: u16, listeners: &str) -> Line {
+        Line::Listening {
+            gateway: ObjectKey::new("infra", "edge"),
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            listeners: listeners.to_owned(),
+        }
+    }
+
+    #[test]
+    fn port_stops_listening_only_when_it_is_closed() {
+        let mut announcer = Announcer::default();
+        let mut stopped = |lines: Vec<Line>| {
+            let gone = announcer.renew(lines);
+            gone.iter()
+                .filter_map(Line::socket)
+                .map(|(_, address)| address.port())
+                .collect::<Vec<_>>()
+        };
+        assert!(stopped(vec![listening(443, "a"), listening(80, "c")]).is_empty());
+        assert!(stopped(vec![listening(443, "a, b"), listening(80, "c")]).is_empty());
+        // Its certificates are broken: it is open, and serves nobody.
+        assert_eq!(stopped(vec![listening(443, "")]), [80]);
+        assert!(stopped(vec![listening(443, "a")]).is_empty());
+        assert_eq!(stopped(Vec::new()), [443]);
+    }
 }

@@ -16,11 +16,11 @@ use super::backends::Spoken;
 use super::options;
 use super::statuses::condition;
 use super::trust;
-use super::world::World;
+use super::world::{GatewayWork, World};
 use crate::hostname::HostnamePattern;
 use crate::problem::{Cause, text};
-use crate::settings::PortSelector;
-use crate::snapshot::{BackendAuthorities, BackendName, BackendTls, UpstreamTls};
+use crate::settings::{BackendPeer, PortSelector};
+use crate::snapshot::{BackendAuthorities, BackendName, BackendTls, ContentHash, UpstreamTls};
 
 /// All policies, by precedence, and what they target.
 #[derive(Default)]
@@ -60,8 +60,8 @@ struct Work<'a> {
     refused: Option<(Reason, Cause)>,
     /// The first CA reference that is not good.
     unresolved: Option<(Reason, Cause)>,
-    /// What backends have been seen to do.
-    evidence: Vec<Cause>,
+    /// What backends have been seen to do, each with the Gateways that saw it.
+    evidence: Vec<(BTreeSet<ObjectKey>, Cause)>,
 }
 
 impl Work<'_> {
@@ -341,9 +341,14 @@ pub(super) fn reach(world: &mut World<'_>, route: &ObjectRef, gateway: &ObjectKe
 }
 
 /// What backends have been seen to do, told where it can be mended.
-pub(super) fn tell_evidence(world: &mut World<'_>) {
-    let mut found: Vec<(usize, Cause)> = Vec::new();
-    for ((service, port), fault) in &world.observed.backend_tls {
+pub(super) fn tell_evidence(world: &mut World<'_>, gateways: &[GatewayWork<'_>]) {
+    let mut identities: BTreeMap<Option<ContentHash>, BTreeSet<&ObjectKey>> = BTreeMap::new();
+    for gateway in gateways {
+        let identity = gateway.client_certificate.as_ref().map(|served| served.content);
+        identities.entry(identity).or_default().insert(&gateway.key);
+    }
+    let mut found = Vec::new();
+    for (BackendPeer { service, port, identity }, fault) in &world.observed.backend_tls {
         let ports = world.resources.services.get(service).map(|found| &found.spec.ports);
         let name = ports
             .and_then(|ports| ports.iter().find(|entry| entry.port == *port))
@@ -358,13 +363,20 @@ pub(super) fn tell_evidence(world: &mut World<'_>) {
             fault: *fault,
             server_name: tls.server_name.clone(),
         };
-        found.push((position, cause));
+        // Nor does what befell a certificate that is no longer shown.
+        let ancestors = world.policies.ancestors.get(&position).into_iter().flatten();
+        let witnesses = identities.get(identity);
+        let seen_by = ancestors.filter(|gateway| witnesses.is_some_and(|witnesses| witnesses.contains(gateway)));
+        let seen_by: BTreeSet<ObjectKey> = seen_by.cloned().collect();
+        if !seen_by.is_empty() {
+            found.push((position, seen_by, cause));
+        }
     }
-    for (position, cause) in found {
+    for (position, seen_by, cause) in found {
         let Some(work) = world.policies.list.get_mut(position) else {
             continue;
         };
-        work.evidence.push(cause.clone());
+        work.evidence.push((seen_by, cause.clone()));
         let object = work.object.clone();
         world.report(&object, "spec.validation", cause);
     }
@@ -399,7 +411,8 @@ fn ancestor(world: &World<'_>, work: &Work<'_>, gateway: &ObjectKey) -> PolicyAn
             (ConditionStatus::False, reason.clone(), message)
         }
         None => {
-            let said: Vec<String> = work.evidence.iter().map(Cause::sentence).collect();
+            let seen = work.evidence.iter().filter(|(seen_by, _)| seen_by.contains(gateway));
+            let said: Vec<String> = seen.map(|(_, cause)| cause.sentence()).collect();
             let message = match said.is_empty() {
                 true => "The policy is accepted".to_owned(),
                 false => format!("The policy is accepted; but {}", said.join("; ")),

@@ -9,7 +9,7 @@
 //! `# endpoint: NS/SERVICE:PORT=HOST:PORT`, `# bound: ok|in-use|not-permitted|no-such-address IP:PORT` (any of these makes every other
 //! socket pending; `# bound: nothing` makes all of them so), `# name: HOST=IP,…` (none: asked without an answer),
 //! `# with: FILE` (of `testdata/pki`, read beside the case), `# now: TIME` (2030 unless stated),
-//! `# backend-tls: NS/SERVICE:PORT=LABEL` (what the data plane saw), `# explain: PORT NAME` (`-` for no name, `!` for a malformed one),
+//! `# backend-tls: NS/SERVICE:PORT=LABEL [NS/GATEWAY]` (what the data plane saw, with that Gateway's own certificate), `# explain: PORT NAME` (`-` for no name, `!` for a malformed one),
 //! `# request: PORT[/SNI] METHOD HOST/PATH[?QUERY] [NAME: VALUE; …]` (`-` for no host; with an SNI the request comes through TLS).
 
 use std::collections::BTreeMap;
@@ -19,10 +19,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use sealway_api::{Kind, ObjectKey, Resource, Resources};
+use sealway_api::{Kind, ObjectKey, ObjectRef, Resource, Resources};
 use sealway_core::{
-    BackendAddress, BackendTlsFault, BindFailure, Classes, EndpointOverride, Observed, Placement, PortSelector, PortState, Ports,
-    Problem, RequestHead, ServerName, Settings, Severity, SocketKey, Transport,
+    BackendAddress, BackendPeer, BackendTlsFault, BindFailure, Classes, Compiler, ContentHash, EndpointOverride, Observed,
+    Placement, PortSelector, PortState, Ports, Problem, RequestHead, ServerName, Settings, Severity, SocketKey, Transport,
 };
 use sealway_provider::files::{Loaded, Loader, Sources};
 
@@ -184,7 +184,16 @@ impl Case {
             "backend-tls" => {
                 let (backend, label) = value.split_once('=').expect("NS/SERVICE:PORT=LABEL");
                 let (service, port) = backend.rsplit_once(':').expect("NS/SERVICE:PORT");
-                self.observed.backend_tls.insert((key_of(service), parse(port)), fault(label));
+                let (label, gateway) = match label.split_once(' ') {
+                    Some((label, gateway)) => (label, Some(gateway)),
+                    None => (label, None),
+                };
+                let peer = BackendPeer {
+                    service: key_of(service),
+                    port: parse(port),
+                    identity: gateway.and_then(|gateway| self.certificate_of(gateway)),
+                };
+                self.observed.backend_tls.insert(peer, fault(label));
             }
             "explain" => {
                 let (port, name) = value.split_once(' ').expect("PORT NAME");
@@ -196,6 +205,15 @@ impl Case {
             "request" => self.questions.push(Question::Request(Box::new(Request::read(value)))),
             _ => {}
         }
+    }
+}
+
+impl Case {
+    /// What a Gateway shows to backends.
+    fn certificate_of(&self, gateway: &str) -> Option<ContentHash> {
+        let compiled = Compiler::new(self.settings.clone()).compile(&self.resources, &self.observed);
+        let snapshot = &compiled.snapshots[&ObjectRef::of(Kind::Gateway, &key_of(gateway))];
+        snapshot.client_certificate.as_ref().map(|served| served.content)
     }
 }
 

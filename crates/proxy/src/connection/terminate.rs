@@ -28,7 +28,7 @@ pub(super) struct Terminate {
 /// The way to the backend.
 enum Upstream {
     Plain(TcpStream),
-    Tls(Box<BackendStream>, Arc<Backend>),
+    Tls(Box<BackendStream>, Arc<Backend>, Option<Arc<ClientIdentity>>),
 }
 
 impl Terminate {
@@ -50,12 +50,12 @@ impl Terminate {
                 let configs = &shared.client_configs;
                 let handshake = configs.handshake(stream, &backend, tls, identity, Offer::Nothing);
                 let done = timeout_at(deadline, handshake).await;
-                let done = done.unwrap_or_else(|_| Err(configs.timed_out(&backend)));
+                let done = done.unwrap_or_else(|_| Err(configs.timed_out(&backend, identity.map(Arc::as_ref))));
                 let (stream, _) = done.map_err(|TlsFailure { fault, detail }| {
                     terms.route.count_connect_failure(fault.label());
                     Refusal::new(CloseReason::BackendTls(fault), detail)
                 })?;
-                Upstream::Tls(Box::new(stream), backend)
+                Upstream::Tls(Box::new(stream), backend, identity.cloned())
             }
         };
         Ok(Self { ending, upstream, terms })
@@ -74,9 +74,9 @@ impl Terminate {
                 let end = carry(&mut *client, &mut backend, &terms, &outcome).await;
                 farewell(end, &backend, &mut outcome)
             }
-            Upstream::Tls(mut stream, backend) => {
+            Upstream::Tls(mut stream, backend, identity) => {
                 let end = carry(&mut *client, &mut *stream, &terms, &outcome).await;
-                learn(end.as_ref(), &backend, shared, &mut outcome);
+                learn(end.as_ref(), &backend, identity.as_deref(), shared, &mut outcome);
                 let farewell = farewell(end, stream.get_ref().0.socket(), &mut outcome);
                 if matches!(farewell, Farewell::Close) {
                     let _ = timeout(socket::LINGER, stream.shutdown()).await;
@@ -90,15 +90,15 @@ impl Terminate {
 }
 
 /// A TLS 1.3 backend judges our certificate after the handshake: the first thing that it says is the verdict.
-fn learn(end: Option<&RelayEnd>, backend: &Backend, shared: &Shared, outcome: &mut Outcome) {
+fn learn(end: Option<&RelayEnd>, backend: &Backend, identity: Option<&ClientIdentity>, shared: &Shared, outcome: &mut Outcome) {
     if outcome.traffic.downward.delivered() > 0 {
-        return shared.client_configs.heard(backend);
+        return shared.client_configs.heard(backend, identity);
     }
     if let Some(RelayEnd::Failed {
         side: Side::Backend,
         error,
     }) = end
-        && let Some(TlsFailure { fault, detail }) = shared.client_configs.refused_late(backend, error)
+        && let Some(TlsFailure { fault, detail }) = shared.client_configs.refused_late(backend, identity, error)
     {
         outcome.end(CloseReason::BackendTls(fault), Some(detail));
     }

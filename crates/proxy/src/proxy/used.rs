@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sealway_api::{ObjectKey, ObjectRef};
-use sealway_core::{Filters, HttpRoutes, HttpRule, PortPlan, Snapshot, Target, WeightedBackend};
+use sealway_core::{ContentHash, Filters, HttpRoutes, HttpRule, PortPlan, Snapshot, Target, WeightedBackend};
 
 use crate::http::RuleKey;
 use crate::tls::ClientIdentity;
@@ -14,6 +14,8 @@ use crate::tls::ClientIdentity;
 pub(crate) struct Used<'a> {
     /// By Service and port, their endpoints.
     pub(crate) backends: HashMap<(&'a ObjectKey, u16), HashSet<SocketAddr>>,
+    /// What the Gateways show to backends.
+    pub(crate) identities: HashSet<Option<ContentHash>>,
     /// With the certificate that backends see of the rule's Gateway.
     pub(crate) rules: HashSet<RuleKey>,
 }
@@ -27,6 +29,7 @@ impl<'a> Used<'a> {
         let mut used = Self::default();
         for snapshot in snapshots.values() {
             let identity = identity_of(&snapshot.gateway);
+            used.identities.insert(identity.as_ref().map(|identity| identity.content));
             for plan in snapshot.ports.values() {
                 used.enter_plan(plan, identity.as_ref());
             }

@@ -11,8 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 use rustls::ClientConfig;
 use rustls_pki_types::{ServerName, UnixTime};
-use sealway_api::ObjectKey;
-use sealway_core::{Backend, BackendAuthorities, BackendTls, BackendTlsFault, ContentHash};
+use sealway_core::{Backend, BackendAuthorities, BackendPeer, BackendTls, BackendTlsFault, ContentHash};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -96,11 +95,13 @@ impl ClientConfigs {
         offer: Offer,
     ) -> Result<(BackendStream, Option<Alpn>), TlsFailure> {
         let begun = Instant::now();
+        let shown = identity.map(Arc::as_ref);
         match self.connect(socket, tls, identity, offer).await {
             Ok(stream) => {
                 // Whether it took our certificate shows later.
-                self.faults
-                    .succeeded(backend, |fault| fault != BackendTlsFault::ClientCertificateRefused);
+                self.faults.succeeded(backend, content(shown), |fault| {
+                    fault != BackendTlsFault::ClientCertificateRefused
+                });
                 let (_, connection) = stream.get_ref();
                 let alpn = connection.alpn_protocol().and_then(Alpn::parse);
                 let version = connection.protocol_version().and_then(|version| version.as_str());
@@ -115,33 +116,38 @@ impl ClientConfigs {
                 );
                 Ok((stream, alpn))
             }
-            Err(failure) => Err(self.failed(backend, failure)),
+            Err(failure) => Err(self.failed(backend, shown, failure)),
         }
     }
 
     /// The backend was silent until the deadline of its handshake.
-    pub(crate) fn timed_out(&self, backend: &Backend) -> TlsFailure {
+    pub(crate) fn timed_out(&self, backend: &Backend, identity: Option<&ClientIdentity>) -> TlsFailure {
         let failure = TlsFailure {
             fault: BackendTlsFault::Broken,
             detail: "the handshake was not complete in time".to_owned(),
         };
-        self.failed(backend, failure)
+        self.failed(backend, identity, failure)
     }
 
     /// The first bytes inside TLS came from the backend: only now it is certain that it took our certificate, which a TLS 1.3 server
     /// judges after the handshake. Cheap.
-    pub(crate) fn heard(&self, backend: &Backend) {
-        self.faults.succeeded(backend, |_| true);
+    pub(crate) fn heard(&self, backend: &Backend, identity: Option<&ClientIdentity>) {
+        self.faults.succeeded(backend, content(identity), |_| true);
     }
 
     /// The connection failed before the backend said anything inside TLS. `Some`, and recorded, when that is its answer to the
     /// handshake: an alert about our certificate or the want of one.
-    pub(crate) fn refused_late(&self, backend: &Backend, error: &io::Error) -> Option<TlsFailure> {
+    pub(crate) fn refused_late(
+        &self,
+        backend: &Backend,
+        identity: Option<&ClientIdentity>,
+        error: &io::Error,
+    ) -> Option<TlsFailure> {
         let fault = backend_fault(error);
         let refused = fault == BackendTlsFault::ClientCertificateRefused;
         refused.then(|| {
             let detail = error.to_string();
-            self.failed(backend, TlsFailure { fault, detail })
+            self.failed(backend, identity, TlsFailure { fault, detail })
         })
     }
 
@@ -151,7 +157,7 @@ impl ClientConfigs {
     }
 
     /// Forgets what snapshots no longer ask for.
-    pub(crate) fn retain(&self, is_used: impl Fn(&ObjectKey, u16) -> bool) {
+    pub(crate) fn retain(&self, is_used: impl Fn(&BackendPeer) -> bool) {
         self.faults.retain(is_used);
         self.known
             .write()
@@ -159,8 +165,8 @@ impl ClientConfigs {
             .retain(|_, known| known.is_used());
     }
 
-    fn failed(&self, backend: &Backend, failure: TlsFailure) -> TlsFailure {
-        self.faults.failed(backend, failure.fault);
+    fn failed(&self, backend: &Backend, identity: Option<&ClientIdentity>, failure: TlsFailure) -> TlsFailure {
+        self.faults.failed(backend, content(identity), failure.fault);
         self.metrics.handshakes.count(&HandshakeLabels {
             result: handshakes::FAILURE,
             reason: failure.fault.label(),
@@ -199,7 +205,7 @@ impl ClientConfigs {
     ) -> Result<Arc<Prepared>, TlsFailure> {
         let key = ConfigKey {
             tls: Arc::as_ptr(tls).addr(),
-            identity: identity.map(|identity| identity.content),
+            identity: content(identity.map(Arc::as_ref)),
             offer,
         };
         let now = UnixTime::now();
@@ -280,6 +286,10 @@ impl Prepared {
             server_name: server_name.map_err(|error| failure(BackendTlsFault::NameMismatch, &error))?,
         })
     }
+}
+
+fn content(identity: Option<&ClientIdentity>) -> Option<ContentHash> {
+    identity.map(|identity| identity.content)
 }
 
 fn no_authorities() -> TlsFailure {

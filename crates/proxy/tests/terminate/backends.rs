@@ -16,7 +16,8 @@ use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, ServerConfig, ServerConnection};
 use sealway_api::ObjectKey;
 use sealway_core::{
-    BackendAuthorities, BackendTls, BackendTlsFault, Forward, Keys, Snapshot, TlsOptions, TlsVersion, TrustBundle, UpstreamTls,
+    BackendAuthorities, BackendPeer, BackendTls, BackendTlsFault, Forward, Keys, Snapshot, TlsOptions, TlsVersion, TrustBundle,
+    UpstreamTls,
 };
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
@@ -74,9 +75,14 @@ impl Strict {
         self.site.gateway.publish_with([snapshot], &keys);
     }
 
-    fn fault(&self) -> Option<BackendTlsFault> {
-        let key = (ObjectKey::new("shop", "inside"), 443);
-        self.site.gateway.proxy.backend_tls().borrow().get(&key).copied()
+    /// What went wrong with the certificate that the gateway shows.
+    fn fault_with(&self, own: Option<&Pair>) -> Option<BackendTlsFault> {
+        let peer = BackendPeer {
+            service: ObjectKey::new("shop", "inside"),
+            port: 443,
+            identity: own.map(|own| own.served.content),
+        };
+        self.site.gateway.proxy.backend_tls().borrow().get(&peer).copied()
     }
 
     async fn refuses(&self, fault: BackendTlsFault) {
@@ -87,7 +93,7 @@ impl Strict {
 
     async fn recorded(&self, fault: BackendTlsFault) {
         self.site.gateway.wait_ended(&format!("backend_{}", fault.label()), 1).await;
-        assert_eq!(self.fault(), Some(fault));
+        assert_eq!(self.fault_with(None), Some(fault));
         let reason = format!("reason=\"{}\"", fault.label());
         let failures = self
             .site
@@ -145,7 +151,7 @@ async fn certificate_that_is_not_good_is_refused_for_what_it_is() {
         // A success takes the evidence back.
         strict.publish(good.address, policy(INSIDE, Arc::clone(&trusted)), None);
         strict.reaches().await;
-        assert_eq!(strict.fault(), None);
+        assert_eq!(strict.fault_with(None), None);
     }
 }
 
@@ -238,7 +244,7 @@ async fn session_ends_with_the_certificate_of_the_backend_and_a_renewed_one_is_t
         for _ in 0..3 {
             strict.reaches().await;
         }
-        assert_eq!(strict.fault(), None);
+        assert_eq!(strict.fault_with(None), None);
         assert_eq!(
             tickets.1.load(Ordering::SeqCst),
             2,
@@ -378,7 +384,8 @@ async fn strict_backend_is_shown_the_gateways_own_certificate() {
         strict.recorded(BackendTlsFault::ClientCertificateRefused).await;
         strict.publish(backend.address, policy(INSIDE, trusted), Some(&own));
         strict.reaches().await;
-        until(|| "the fault is over", || strict.fault().is_none()).await;
+        until(|| "the fault is over", || strict.fault_with(None).is_none()).await;
+        assert_eq!(strict.fault_with(Some(&own)), None);
     }
 }
 

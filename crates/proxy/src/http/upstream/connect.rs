@@ -22,7 +22,7 @@ use crate::Shared;
 use crate::http::limits::{
     BACKEND_CONNECTION_WINDOW, BACKEND_STREAM_WINDOW, HTTP1_BUFFER, LOCAL_RESETS, PING_INTERVAL, PING_TIMEOUT, STREAM_SEND_BUFFER,
 };
-use crate::tls::{Alpn, Offer};
+use crate::tls::{Alpn, ClientIdentity, Offer};
 use crate::{socket, upstream};
 
 pub(super) async fn connect(
@@ -55,7 +55,11 @@ pub(super) async fn connect(
             let handshake = configs.handshake(socket, passage.backend, tls, channel.identity.as_ref(), channel.offer);
             let (stream, alpn) = match timeout_at(deadline, handshake).await {
                 Ok(done) => done.map_err(ConnectFailure::Tls)?,
-                Err(_) => return Err(ConnectFailure::Tls(configs.timed_out(passage.backend))),
+                Err(_) => {
+                    return Err(ConnectFailure::Tls(
+                        configs.timed_out(passage.backend, channel.identity.as_deref()),
+                    ));
+                }
             };
             let http2 = match (channel.offer, alpn) {
                 (_, Some(Alpn::Http2)) => true,
@@ -68,6 +72,7 @@ pub(super) async fn connect(
                 stream,
                 shared: Arc::clone(shared),
                 backend: Some(Arc::clone(passage.backend)),
+                identity: channel.identity.clone(),
             };
             open(http2, heard, deadline).await
         }
@@ -123,6 +128,7 @@ struct Heard<S> {
     stream: S,
     shared: Arc<Shared>,
     backend: Option<Arc<Backend>>,
+    identity: Option<Arc<ClientIdentity>>,
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
@@ -132,7 +138,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Heard<S> {
         if let Some(backend) = &this.backend
             && !buffer.filled().is_empty()
         {
-            this.shared.client_configs.heard(backend);
+            this.shared.client_configs.heard(backend, this.identity.as_deref());
             this.backend = None;
         }
         polled

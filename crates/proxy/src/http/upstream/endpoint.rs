@@ -321,7 +321,13 @@ impl Sending<'_> {
     /// `back`: nothing of it went out.
     #[cold]
     fn failed(self, back: Option<Request<RequestBody>>, error: &hyper::Error) -> Sent {
-        let mut loss = Loss::new(self.shared, self.passage.backend, error, self.fault.as_ref());
+        let mut loss = Loss::new(
+            self.shared,
+            self.passage.backend,
+            self.channel.identity.as_deref(),
+            error,
+            self.fault.as_ref(),
+        );
         if let Some(request) = back {
             loss.unprocessed = true;
             return match self.kept {

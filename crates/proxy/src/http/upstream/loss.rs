@@ -12,6 +12,7 @@ use sealway_core::Backend;
 use crate::Shared;
 use crate::http::body::{FaultCell, RequestBody};
 use crate::http::refusal::HttpReason;
+use crate::tls::ClientIdentity;
 
 /// Why there is no response.
 #[derive(Debug)]
@@ -27,14 +28,20 @@ pub(super) struct Loss {
 }
 
 impl Loss {
-    pub(super) fn new(shared: &Shared, backend: &Backend, error: &hyper::Error, fault: Option<&FaultCell>) -> Self {
+    pub(super) fn new(
+        shared: &Shared,
+        backend: &Backend,
+        identity: Option<&ClientIdentity>,
+        error: &hyper::Error,
+        fault: Option<&FaultCell>,
+    ) -> Self {
         let h2 = behind::<h2::Error>(error);
         let unprocessed = h2.is_some_and(is_unprocessed);
         let silent = error.is_timeout();
         let gone = unprocessed || silent || is_gone(error, h2);
         let (reason, detail) = match fault.and_then(FaultCell::get) {
             Some(fault) => (fault.reason(), fault.to_string()),
-            None => reason(shared, backend, error, h2),
+            None => reason(shared, backend, identity, error, h2),
         };
         Self {
             reason,
@@ -67,7 +74,13 @@ fn is_upgrade(headers: &HeaderMap) -> bool {
     headers.contains_key(http::header::UPGRADE)
 }
 
-fn reason(shared: &Shared, backend: &Backend, error: &hyper::Error, h2: Option<&h2::Error>) -> (HttpReason, String) {
+fn reason(
+    shared: &Shared,
+    backend: &Backend,
+    identity: Option<&ClientIdentity>,
+    error: &hyper::Error,
+    h2: Option<&h2::Error>,
+) -> (HttpReason, String) {
     let detail = match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
@@ -79,7 +92,7 @@ fn reason(shared: &Shared, backend: &Backend, error: &hyper::Error, h2: Option<&
     if error.is_parse() || h2.is_some_and(h2::Error::is_library) {
         return (HttpReason::BackendInvalid, detail);
     }
-    match behind(error).and_then(|error| shared.client_configs.refused_late(backend, error)) {
+    match behind(error).and_then(|error| shared.client_configs.refused_late(backend, identity, error)) {
         Some(failure) => (HttpReason::BackendTls(failure.fault), failure.detail),
         None => (HttpReason::BackendClosed, detail),
     }
