@@ -130,7 +130,11 @@ fn tells_the_truth(parts: &Parts, trusted: bool) {
 
 fn never_becomes_http_again(parts: Parts) {
     let is_connect = parts.method == Method::CONNECT;
-    let asked = parts.headers.get(CONNECTION).cloned();
+    let lines = parts.headers.get_all(CONNECTION).iter();
+    let asked = lines
+        .map(|value| value.as_bytes().to_ascii_lowercase())
+        .collect::<Vec<_>>()
+        .join(&b',');
     let h2c = parts.headers.get(UPGRADE).is_some_and(|value| value == "h2c");
     let mut request = Request::from_parts(parts, ());
     let protocol = hyper::ext::Protocol::from_static(if h2c { "h2c" } else { "websocket" });
@@ -141,7 +145,6 @@ fn never_becomes_http_again(parts: Parts) {
         return assert!(!connect);
     };
     assert_eq!(connect, is_connect);
-    let asked = asked.map(|value| value.as_bytes().to_ascii_lowercase()).unwrap_or_default();
     assert!(connect || asked.windows(7).any(|word| word == b"upgrade"));
     let protocols = protocols.as_bytes().to_ascii_lowercase();
     for protocol in protocols.split(|byte| *byte == b',') {
