@@ -14,6 +14,7 @@ mod forward;
 pub(crate) mod forwarded;
 pub(crate) mod hygiene;
 mod limits;
+mod lists;
 mod mirror;
 mod record;
 pub(crate) mod redirect;

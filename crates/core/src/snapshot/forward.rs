@@ -38,14 +38,19 @@ impl Forward {
     /// on them is refused (apis/v1/tlsroute_types.go, BackendRefs).
     #[must_use]
     pub fn pick(&self, draw: u64) -> Option<&WeightedBackend> {
-        let mut left = draw;
-        self.backends.iter().find(|backend| {
-            let weight = u64::from(backend.weight);
-            let chosen = left < weight;
-            left = left.saturating_sub(weight);
-            chosen
-        })
+        let position = drawn(self.backends.iter().map(|backend| backend.weight), draw)?;
+        self.backends.get(position)
     }
+}
+
+/// The position of the weight on which `draw` (below their sum) falls.
+pub(super) fn drawn(mut weights: impl Iterator<Item = u32>, draw: u64) -> Option<usize> {
+    let mut left = draw;
+    weights.position(|weight| {
+        let chosen = left < u64::from(weight);
+        left = left.saturating_sub(u64::from(weight));
+        chosen
+    })
 }
 
 /// A backend and its share.

@@ -10,6 +10,7 @@ use http::{HeaderMap, Method};
 use sealway_api::ObjectRef;
 use serde::{Serialize, Serializer};
 
+use super::forward::drawn;
 use super::{ListenerFate, ListenerId, TlsPlan, WeightedBackend, as_duration, as_optional_duration};
 use crate::explain::Trace;
 use crate::hostname::{HostnamePattern, NameIndex};
@@ -116,16 +117,10 @@ impl HttpRule {
         self.backends.iter().map(|backend| u64::from(backend.backend.weight)).sum()
     }
 
-    /// The backend on which `draw` (below [`Self::total_weight`]) falls. Backends that cannot be had keep their share.
+    /// The position of the backend on which `draw` (below [`Self::total_weight`]) falls. Backends that cannot be had keep their share.
     #[must_use]
-    pub fn pick(&self, draw: u64) -> Option<&HttpBackend> {
-        let mut left = draw;
-        self.backends.iter().find(|backend| {
-            let weight = u64::from(backend.backend.weight);
-            let chosen = left < weight;
-            left = left.saturating_sub(weight);
-            chosen
-        })
+    pub fn pick(&self, draw: u64) -> Option<usize> {
+        drawn(self.backends.iter().map(|backend| backend.backend.weight), draw)
     }
 }
 

@@ -13,6 +13,8 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use sealway_core::{Cors, CorsOrigin};
 
+use super::lists::members;
+
 #[cfg(test)]
 mod tests;
 
@@ -151,9 +153,7 @@ fn allowed_headers(cors: &Cors, request: &HeaderMap) -> Option<HeaderValue> {
     if !has_wildcard(&cors.headers) {
         return join(cors.headers.iter().map(String::as_str));
     }
-    let lines = request.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
-    let names = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    let names = names.map(<[u8]>::trim_ascii).filter(|name| is_token(name));
+    let names = members(request, &ACCESS_CONTROL_REQUEST_HEADERS).filter(|name| is_token(name));
     join(names.filter_map(|name| std::str::from_utf8(name).ok()))
 }
 
@@ -243,9 +243,7 @@ fn join<'a>(entries: impl Iterator<Item = &'a str>) -> Option<HeaderValue> {
 }
 
 fn varies_by_origin(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(VARY).iter();
-    let mut names = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    names.any(|name| matches!(name.trim_ascii(), b"*") || name.trim_ascii().eq_ignore_ascii_case(b"origin"))
+    members(headers, &VARY).any(|name| name == b"*" || name.eq_ignore_ascii_case(b"origin"))
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {

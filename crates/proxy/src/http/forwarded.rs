@@ -13,6 +13,8 @@ use bytes::Bytes;
 use http::header::{CONNECTION, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::lists::members;
+
 #[cfg(test)]
 mod tests;
 
@@ -81,12 +83,9 @@ pub(crate) fn apply(headers: &mut HeaderMap, facts: &ConnectionFacts, host: Opti
 /// Removes what concerns this connection only. An upgrade or `te: trailers` that is wanted further on is for the caller to write again;
 /// `te: trailers` stays, for gRPC cannot do without.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    let trailers = headers.get_all(TE).iter().any(accepts_trailers);
-    let options: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|option| HeaderName::from_bytes(option.trim_ascii()).ok())
+    let trailers = members(headers, &TE).any(|coding| coding.eq_ignore_ascii_case(b"trailers"));
+    let options: Vec<HeaderName> = members(headers, &CONNECTION)
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
         .filter(|name| !is_end_to_end(name))
         .collect();
     for name in &options {
@@ -209,9 +208,4 @@ fn is_scheme(value: &[u8]) -> bool {
 
 fn is_port(value: &[u8]) -> bool {
     std::str::from_utf8(value).is_ok_and(|value| value.bytes().all(|byte| byte.is_ascii_digit()) && value.parse::<u16>().is_ok())
-}
-
-fn accepts_trailers(line: &HeaderValue) -> bool {
-    let mut codings = line.as_bytes().split(|byte| *byte == b',');
-    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }

@@ -388,17 +388,12 @@ impl HttpConnection {
 }
 
 fn pick(state: &RuleState) -> Option<usize> {
-    let mut left = match state.total_weight {
+    let drawn = match state.total_weight {
         0 => return None,
         1 => 0,
         total => draw::below(total),
     };
-    state.rule.backends.iter().position(|backend| {
-        let weight = u64::from(backend.backend.weight);
-        let chosen = left < weight;
-        left = left.saturating_sub(weight);
-        chosen
-    })
+    state.rule.pick(drawn)
 }
 
 #[cold]

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 
 use super::body::ResponseBody;
 use super::forwarded;
+use super::lists::members;
 use super::respond::Served;
 use crate::relay::{End, RelayEnd, Traffic, relay};
 use crate::scope::lock;
@@ -49,15 +50,9 @@ pub(crate) fn wishes<B>(request: &mut Request<B>, wish: &mut Option<(OnUpgrade, 
 
 /// The protocol of an Upgrade: the first that is passed on.
 fn asked(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut options = tokens(headers, CONNECTION);
+    let mut options = members(headers, &CONNECTION);
     options.any(|option| option.eq_ignore_ascii_case(b"upgrade")).then_some(())?;
-    tokens(headers, UPGRADE).find_map(passed_on)
-}
-
-fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
-    let lines = headers.get_all(name).into_iter();
-    let tokens = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    tokens.map(<[u8]>::trim_ascii)
+    members(headers, &UPGRADE).find_map(passed_on)
 }
 
 /// Requests inside another HTTP, or inside TLS that begins only then (RFC 2817), would get past our rules. HTTP/2 in clear text begins

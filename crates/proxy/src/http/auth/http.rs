@@ -7,8 +7,9 @@ use http::header::{
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri};
 
-use super::super::hygiene::has_dot_segment;
 use super::{AuthFault, AuthRequest, AuthVerdict, Change, HeaderChanges, MOST_CHANGES, denial, may_change_request, may_travel};
+use crate::http::hygiene::has_dot_segment;
+use crate::http::lists::members;
 use crate::http::rewrite::push_path;
 
 /// Envoy's way for a server of HTTP to take headers away.
@@ -87,9 +88,8 @@ fn changes(shown: &[HeaderName], allowed: &[HeaderName], headers: &HeaderMap) ->
             change = Change::Append;
         }
     }
-    let named = headers.get_all(HEADERS_TO_REMOVE).iter();
-    let named = named.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    let named = named.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
+    let named = members(headers, &HEADERS_TO_REMOVE);
+    let named = named.filter_map(|name| HeaderName::from_bytes(name).ok());
     changes.remove.extend(named.filter(|name| may_travel(name) && *name != HOST));
     // Backends take these for the server's word. One that it has neither said nor seen is only the client's.
     let unsaid = allowed

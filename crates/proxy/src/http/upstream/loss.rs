@@ -5,7 +5,7 @@
 
 use std::error::Error;
 
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, Request};
 use http_body::Body;
 use sealway_core::Backend;
 
@@ -63,11 +63,7 @@ impl Loss {
 
 /// Whether a request may be sent again although it may have reached the backend (RFC 9110 section 9.2.2).
 pub(super) fn may_repeat(request: &Request<RequestBody>) -> bool {
-    let idempotent = matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
-    );
-    idempotent && request.body().is_end_stream() && !is_upgrade(request.headers())
+    request.method().is_idempotent() && request.body().is_end_stream() && !is_upgrade(request.headers())
 }
 
 fn is_upgrade(headers: &HeaderMap) -> bool {
