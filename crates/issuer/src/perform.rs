@@ -12,10 +12,11 @@ use thiserror::Error;
 use crate::chain::{self, ChainBundle, ChainFault};
 use crate::facts::{Facts, FactsFault};
 use crate::issued::{Attempt, Authority, AuthorityId, Change, Issuance, Issued, IssuedSecret};
+use crate::keystore::random_salts;
 use crate::keys::{KeyFault, PrivateKey};
 use crate::order::{Action, Order, Signer};
 use crate::request::Request;
-use crate::secret::{self, FormFault, SecretParts};
+use crate::secret::{self, FormFault, KeyForms, SecretParts, TLS_SECRET};
 use crate::x509::{self, CertificateParts, SignFault, SigningKey};
 
 /// Why something could not be made.
@@ -60,7 +61,9 @@ pub fn perform(action: &Action, issued: &Issued, now: Timestamp) -> Result<Vec<C
         })),
         Action::Amend { secret, form } => {
             let before = issued.secrets.get(secret).ok_or_else(|| PerformFault::Gone(format!("Secret {secret}")))?;
-            let amended = secret::amended(&before.secret, form)?;
+            let key = signing_key(secret, &before.secret)?;
+            let facts = Facts::of(&leaf_of(secret, &before.secret)?)?;
+            let amended = secret::amended(&before.secret, form, &facts, &key.to_pkcs8_der(), now, &mut random_salts)?;
             let after = IssuedSecret {
                 secret: Arc::new(amended),
                 ..IssuedSecret::clone(before)
@@ -171,19 +174,24 @@ fn issue(order: &Order, issued: &Issued, now: Timestamp) -> Result<Vec<Change>, 
     };
     let facts = Facts::of(&leaf)?;
     let encoding = request.key_encoding.as_ref().unwrap_or(&KeyEncoding::Pkcs1);
-    let secret = secret::secret(SecretParts {
-        key: &order.secret,
-        certificate: &order.certificate,
-        request,
+    let (name, kind, group) = &request.issuer;
+    let parts = SecretParts {
+        secret: &order.secret,
+        kind: before.map_or(TLS_SECRET, |before| &before.secret.kind),
+        certificate: &order.certificate.name,
+        issuer: [name, kind, group],
+        key: KeyForms {
+            pem: &key.to_pem(encoding),
+            der: &key.to_der(encoding),
+            pkcs8: &key.to_pkcs8_der(),
+        },
+        chain: &chain_pem,
+        authority: ca_pem.as_deref(),
         facts: &facts,
-        private_key_pem: &key.to_pem(encoding),
-        private_key_der: &key.to_der(encoding),
-        private_key_pkcs8: &key.to_pkcs8_der(),
-        chain_pem: &chain_pem,
-        ca_pem: ca_pem.as_deref(),
         form: &order.form,
-        before: before.map(|before| &*before.secret),
-    })?;
+        now,
+    };
+    let secret = secret::secret(&parts, &mut random_salts)?;
     let issued_secret = IssuedSecret {
         certificate: order.certificate.clone(),
         revision: order.revision,
@@ -206,6 +214,12 @@ fn new_key(request: &Request) -> Result<PrivateKey, KeyFault> {
 fn signing_key(name: &ObjectKey, secret: &Secret) -> Result<PrivateKey, PerformFault> {
     let pem = secret.data.get("tls.key").ok_or_else(|| incomplete(name, "tls.key"))?;
     Ok(PrivateKey::read(pem.expose())?)
+}
+
+fn leaf_of(name: &ObjectKey, secret: &Secret) -> Result<Vec<u8>, PerformFault> {
+    let pem = secret.data.get("tls.crt").ok_or_else(|| incomplete(name, "tls.crt"))?;
+    let chain = chain::read_chain(pem.expose())?;
+    chain.into_iter().next().ok_or_else(|| incomplete(name, "tls.crt"))
 }
 
 fn incomplete(secret: &ObjectKey, what: &'static str) -> PerformFault {
