@@ -8,6 +8,7 @@ mod chain;
 mod facts;
 mod issued;
 mod keys;
+pub mod keystore;
 mod order;
 mod plan;
 mod request;
