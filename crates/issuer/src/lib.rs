@@ -12,6 +12,7 @@ pub mod keystore;
 mod order;
 mod plan;
 mod request;
+pub mod secret;
 mod settings;
 mod subject;
 mod x509;
