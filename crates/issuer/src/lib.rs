@@ -11,7 +11,9 @@ mod keys;
 mod order;
 mod plan;
 mod request;
+mod secret;
 mod settings;
+mod store;
 mod subject;
 mod x509;
 
@@ -23,5 +25,6 @@ pub use order::{Action, IssuerUrls, Order, SecretForm, Signer, StoreForm};
 pub use plan::{Finding, IssuerStatuses, Overlay, Plan, Severity, plan};
 pub use request::{Request, RequestFault, StoredConstraints, go_duration};
 pub use settings::{Behaviour, Settings};
+pub use store::{Damage, OpenFault, Store, Unreadable, WriteFault};
 pub use subject::{SubjectParts, subject};
 pub use x509::{CertificateParts, SignFault, SigningKey, certificate, revocation_list, serial};
