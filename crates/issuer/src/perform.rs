@@ -12,8 +12,8 @@ use thiserror::Error;
 use crate::chain::{self, ChainBundle, ChainFault};
 use crate::facts::{Facts, FactsFault};
 use crate::issued::{Attempt, Authority, AuthorityId, Change, Issuance, Issued, IssuedSecret};
-use crate::keystore::random_salts;
 use crate::keys::{KeyFault, PrivateKey};
+use crate::keystore::random_salts;
 use crate::order::{Action, Order, Signer};
 use crate::request::Request;
 use crate::secret::{self, FormFault, KeyForms, SecretParts, TLS_SECRET};
@@ -56,11 +56,13 @@ pub enum PerformFault {
 /// When an action other than issuing cannot be done.
 pub fn perform(action: &Action, issued: &Issued, now: Timestamp) -> Result<Vec<Change>, PerformFault> {
     match action {
-        Action::Issue(order) => Ok(issue(order, issued, now).unwrap_or_else(|fault| {
-            vec![failed(issued, &order.certificate, &order.request, &fault.to_string(), now)]
-        })),
+        Action::Issue(order) => Ok(issue(order, issued, now)
+            .unwrap_or_else(|fault| vec![failed(issued, &order.certificate, &order.request, &fault.to_string(), now)])),
         Action::Amend { secret, form } => {
-            let before = issued.secrets.get(secret).ok_or_else(|| PerformFault::Gone(format!("Secret {secret}")))?;
+            let before = issued
+                .secrets
+                .get(secret)
+                .ok_or_else(|| PerformFault::Gone(format!("Secret {secret}")))?;
             let key = signing_key(secret, &before.secret)?;
             let facts = Facts::of(&leaf_of(secret, &before.secret)?)?;
             let amended = secret::amended(&before.secret, form, &facts, &key.to_pkcs8_der(), now, &mut random_salts)?;
@@ -100,7 +102,10 @@ pub fn perform(action: &Action, issued: &Issued, now: Timestamp) -> Result<Vec<C
             signer,
             lifetime,
         } => {
-            let known = issued.authorities.get(id).ok_or_else(|| PerformFault::Gone(format!("CA {id}")))?;
+            let known = issued
+                .authorities
+                .get(id)
+                .ok_or_else(|| PerformFault::Gone(format!("CA {id}")))?;
             let key = match (&known.key, signer) {
                 (Some(key), _) => PrivateKey::read(key.expose())?,
                 (None, Some(secret)) => signing_key(&known.secret, secret)?,
@@ -134,7 +139,9 @@ fn issue(order: &Order, issued: &Issued, now: Timestamp) -> Result<Vec<Change>, 
         None => new_key(request)?,
     };
     let not_before = whole_seconds(now);
-    let end = i64::try_from(request.duration).ok().and_then(|seconds| not_before.as_second().checked_add(seconds));
+    let end = i64::try_from(request.duration)
+        .ok()
+        .and_then(|seconds| not_before.as_second().checked_add(seconds));
     let not_after = end.and_then(|end| Timestamp::from_second(end).ok()).unwrap_or(Timestamp::MAX);
     let not_after = order.not_after_limit.map_or(not_after, |limit| limit.min(not_after));
     let serial = x509::serial()?;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealway_api::{ObjectRef, Resources, Timestamp};
-use sealway_issuer::Outlook;
 use sealway_core::{Compiled, Compiler, Observed, Placement, PortState, Ports, Settings, Severity, Snapshot, SocketKey};
+use sealway_issuer::Outlook;
 use sealway_provider::files::Loaded;
 use sealway_proxy::{Metrics, Proxy, Reload};
 use serde_json::Value;

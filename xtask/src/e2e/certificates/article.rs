@@ -16,16 +16,26 @@ use crate::e2e::process::{START, command, excerpt, run, serve, until_said};
 pub(crate) async fn issued(context: &Context) -> anyhow::Result<String> {
     let site = Site::prepare(context, "article-issued", &CORRECTIONS).await?;
     let backend = loopback(free_port());
-    let _gateway = site.serve(context, &format!("payment/payment-service:8443={backend}")).await?;
+    let _gateway = site
+        .serve(context, &format!("payment/payment-service:8443={backend}"))
+        .await?;
 
     for (namespace, name) in ISSUED {
-        let (chain, trust) = (site.exported(namespace, name, "tls.crt"), site.exported(namespace, name, "ca.crt"));
+        let (chain, trust) = (
+            site.exported(namespace, name, "tls.crt"),
+            site.exported(namespace, name, "ca.crt"),
+        );
         let verify = command("openssl", ["verify", "-x509_strict", "-CAfile", &trust, &chain]);
         run(verify, "").await?.saying(": OK")?.success()?;
         let certtool = command("certtool", ["--verify", "--load-ca-certificate", &trust, "--infile", &chain]);
         run(certtool, "").await?.saying("The certificate is trusted")?.success()?;
-        let text = run(command("openssl", ["x509", "-noout", "-text", "-in", &chain]), "").await?.success()?;
-        ensure!(text.contains("Issuer: CN = internal-ca"), "{namespace}/{name} is of another issuer:\n{text}");
+        let text = run(command("openssl", ["x509", "-noout", "-text", "-in", &chain]), "")
+            .await?
+            .success()?;
+        ensure!(
+            text.contains("Issuer: CN = internal-ca"),
+            "{namespace}/{name} is of another issuer:\n{text}"
+        );
     }
 
     // Mutual TLS through passthrough: the backend insists on a certificate, and sees that of order-service.
@@ -37,9 +47,14 @@ pub(crate) async fn issued(context: &Context) -> anyhow::Result<String> {
     let mut client = command("openssl", ["s_client", "-connect", &passthrough, "-servername", PAYMENT]);
     client.args(["-CAfile", &trust, "-verify_return_error", "-verify_hostname", PAYMENT]);
     client.args(["-cert", &certificate, "-key", &key]);
-    run(client, "GET / HTTP/1.0\r\n\r\n").await?.saying("Verify return code: 0 (ok)")?;
+    run(client, "GET / HTTP/1.0\r\n\r\n")
+        .await?
+        .saying("Verify return code: 0 (ok)")?;
     let page = site.curl(&trust, Some((&certificate, &key)), PAYMENT, 8443, "/").await?;
-    ensure!(page.contains("CN = order-service"), "the backend did not see the client's certificate:\n{page}");
+    ensure!(
+        page.contains("CN = order-service"),
+        "the backend did not see the client's certificate:\n{page}"
+    );
     let refused = site.curl(&trust, None, PAYMENT, 8443, "/").await;
     ensure!(refused.is_err(), "the backend took a client without a certificate");
     drop(insisting);
@@ -49,8 +64,14 @@ pub(crate) async fn issued(context: &Context) -> anyhow::Result<String> {
     let page = site.curl(&trust, None, "payment.example.com", 443, "/api/v1/payments").await;
     // `s_server -www` answers any path.
     let page = page.with_context(|| site.said())?;
-    ensure!(page.contains("no client certificate available"), "another backend answered:\n{page}");
-    Ok(format!("{} Secrets verified by OpenSSL and GnuTLS; payment reached with mutual TLS and re-encrypted", ISSUED.len()))
+    ensure!(
+        page.contains("no client certificate available"),
+        "another backend answered:\n{page}"
+    );
+    Ok(format!(
+        "{} Secrets verified by OpenSSL and GnuTLS; payment reached with mutual TLS and re-encrypted",
+        ISSUED.len()
+    ))
 }
 
 /// As the article has it: the misplaced issuerRef is explained, with the way out.
@@ -89,7 +110,10 @@ impl Site {
             }
             fs::write(manifests.join(file_name), text)?;
         }
-        fs::copy(context.root.join("xtask/testdata/article/completion.yaml"), manifests.join("completion.yaml"))?;
+        fs::copy(
+            context.root.join("xtask/testdata/article/completion.yaml"),
+            manifests.join("completion.yaml"),
+        )?;
         let (certificate, key) = (directory.join("ca.crt"), directory.join("ca.key"));
         let mut make = command("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "365"]);
         make.args(["-subj", "/CN=internal-ca", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]);
@@ -99,7 +123,8 @@ impl Site {
         let mut secrets = String::new();
         // The article's Issuer stands in payment, a ClusterIssuer and a Bundle look in cert-manager's namespace.
         for namespace in ["payment", "cert-manager"] {
-            secrets += &format!("---\napiVersion: v1\nkind: Secret\nmetadata: {{name: internal-ca-keypair, namespace: {namespace}}}\n");
+            secrets +=
+                &format!("---\napiVersion: v1\nkind: Secret\nmetadata: {{name: internal-ca-keypair, namespace: {namespace}}}\n");
             secrets += "type: kubernetes.io/tls\nstringData:\n";
             for (entry, pem) in [("tls.crt", &certificate), ("tls.key", &key)] {
                 secrets += &format!("  {entry}: |\n");
@@ -125,7 +150,11 @@ impl Site {
         }
         let process = serve(gateway, &self.log())?;
         let is_there = |(namespace, name): &(&str, &str)| Path::new(&self.exported(namespace, name, "tls.crt")).exists();
-        ensure!(wait_until(START, || ISSUED.iter().all(is_there)).await, "not everything is issued:\n{}", self.said());
+        ensure!(
+            wait_until(START, || ISSUED.iter().all(is_there)).await,
+            "not everything is issued:\n{}",
+            self.said()
+        );
         let listening = format!("127.0.0.1:{}", 443 + self.offset);
         until_said(&self.log(), |said| match said.contains(&listening) {
             true => Ok(()),
@@ -138,12 +167,27 @@ impl Site {
     /// `openssl s_server` with payment's certificate; `asking` is `-verify` (optional) or `-Verify` (required).
     async fn backend(&self, address: std::net::SocketAddr, asking: &str) -> anyhow::Result<Child> {
         let (secret, port) = ("payment-tls-secret", address.port().to_string());
-        let mut server = command("openssl", ["s_server", "-www", "-accept", &port, asking, "1", "-verify_return_error"]);
-        server.args(["-cert", &self.exported("payment", secret, "tls.crt"), "-key", &self.exported("payment", secret, "tls.key")]);
+        let mut server = command(
+            "openssl",
+            ["s_server", "-www", "-accept", &port, asking, "1", "-verify_return_error"],
+        );
+        server.args([
+            "-cert",
+            &self.exported("payment", secret, "tls.crt"),
+            "-key",
+            &self.exported("payment", secret, "tls.key"),
+        ]);
         server.args(["-CAfile", &self.exported("payment", secret, "ca.crt")]);
         let log = self.directory.join(format!("backend{asking}.log"));
         let server = serve(server, &log)?;
-        until_said(&log, |said| if said.contains("ACCEPT") { Ok(()) } else { bail!("s_server: {said}") }).await?;
+        until_said(&log, |said| {
+            if said.contains("ACCEPT") {
+                Ok(())
+            } else {
+                bail!("s_server: {said}")
+            }
+        })
+        .await?;
         Ok(server)
     }
 
@@ -185,8 +229,16 @@ fn free_offset() -> anyhow::Result<u16> {
 type Correction = (&'static str, &'static str, &'static str);
 
 const CORRECTIONS: [Correction; 2] = [
-    ("client-certificates.yaml", "    name: internal-ca\n", "    name: internal-ca\n    kind: ClusterIssuer\n"),
-    ("re-encrypt.yaml", "    - name: tls-gateway\n", "    - name: tls-gateway\n      namespace: gateway-system\n"),
+    (
+        "client-certificates.yaml",
+        "    name: internal-ca\n",
+        "    name: internal-ca\n    kind: ClusterIssuer\n",
+    ),
+    (
+        "re-encrypt.yaml",
+        "    - name: tls-gateway\n",
+        "    - name: tls-gateway\n      namespace: gateway-system\n",
+    ),
 ];
 const ISSUED: [(&str, &str); 3] = [
     ("payment", "payment-tls-secret"),
