@@ -3,8 +3,8 @@
 //! Input: DER of key and certificates, a password, times, and where salts come from. Output: the file. Invariant: the same input with the
 //! same salts gives the same bytes; a reader takes any bytes and never does more work than their number.
 //!
-//! Two differences, both so that Java opens the store: passwords beyond ASCII are UTF-16 in JKS too (keystore-go takes each byte of UTF-8
-//! for a character), and characters beyond the basic plane are surrogate pairs (go-pkcs12 refuses them).
+//! Two differences, so that what these stores are for can open them: passwords beyond ASCII are UTF-16 in JKS too (keystore-go takes each
+//! byte of UTF-8 for a character, and Java does not), and characters beyond the basic plane are surrogate pairs (go-pkcs12 refuses them).
 
 use sealway_api::{SecretBytes, Timestamp};
 
