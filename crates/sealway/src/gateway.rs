@@ -19,7 +19,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::{self, Sources};
+use crate::closed_loop;
 use crate::expiry::Expiry;
+use crate::issuance::{Issuance, Issuing};
 use crate::reconcile::Reconciler;
 use crate::view::{Phase, View};
 
@@ -57,6 +59,7 @@ impl Gateway {
         sockets: OwnSockets,
         data_plane: &runtime::Handle,
         loads: watch::Receiver<Loaded>,
+        (issuance, issuing): (Issuance, Issuing),
     ) -> Self {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
@@ -74,8 +77,13 @@ impl Gateway {
         if let Some(socket) = sockets.health {
             tasks.spawn(admin::serve(socket, admin::health_router(sources)));
         }
-        let reconciler = Reconciler::new(settings, Arc::clone(&proxy), metrics, expiry, view.clone());
+        let reports = watch::Sender::new(Arc::default());
+        let seen = reports.subscribe();
+        tasks.spawn(closed_loop::run(view.subscribe(), issuance.outlook.clone(), reports));
+        let outlook = issuance.outlook.clone();
+        let reconciler = Reconciler::new(settings, Arc::clone(&proxy), metrics, expiry, (outlook, seen), view.clone());
         tasks.spawn(reconciler.run(loads));
+        tasks.spawn(issuing.run());
         Self { proxy, view, tasks }
     }
 

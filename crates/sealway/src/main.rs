@@ -7,10 +7,12 @@ use std::process::ExitCode;
 
 mod admin;
 mod args;
+mod closed_loop;
 mod commands;
 mod document;
 mod expiry;
 mod gateway;
+mod issuance;
 mod listening;
 mod logging;
 mod manifests;

@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::closed_loop::{self, Reports};
 use crate::expiry::Expiry;
 use crate::issuance;
 use crate::listening::Announcer;
@@ -35,6 +36,7 @@ pub(crate) struct Reconciler {
     expiry: Expiry,
     names: Names,
     outlook: watch::Receiver<Arc<Outlook>>,
+    reports: watch::Receiver<Arc<Reports>>,
     view: watch::Sender<Arc<View>>,
     announcer: Announcer,
     published: BTreeMap<ObjectRef, Arc<Snapshot>>,
@@ -47,7 +49,7 @@ impl Reconciler {
         proxy: Arc<Proxy>,
         metrics: Metrics,
         expiry: Expiry,
-        outlook: watch::Receiver<Arc<Outlook>>,
+        (outlook, reports): (watch::Receiver<Arc<Outlook>>, watch::Receiver<Arc<Reports>>),
         view: watch::Sender<Arc<View>>,
     ) -> Self {
         Self {
@@ -58,6 +60,7 @@ impl Reconciler {
             expiry,
             names: Names::start(),
             outlook,
+            reports,
             view,
             announcer: Announcer::default(),
             published: BTreeMap::new(),
@@ -110,6 +113,7 @@ impl Reconciler {
                 }
                 changed = ports.changed() => if changed.is_err() { return },
                 changed = seldom(&mut backends) => if changed.is_err() { return },
+                Ok(()) = self.reports.changed() => {}
                 () = self.names.changed() => {}
                 () = alarm(wake_at) => {}
             }
@@ -162,11 +166,15 @@ impl Reconciler {
         self.names.want(&compiled.names);
 
         let mut found = compiled.problems;
+        let reports = Arc::clone(&self.reports.borrow_and_update());
         found.extend(issuance::problems(&outlook.findings));
+        found.extend(closed_loop::problems(&reports));
         let problems = gather(load, found);
         let before = Arc::clone(&self.view.borrow());
         let mut statuses = serde_json::to_value(&compiled.statuses).unwrap_or(Value::Null);
-        issuance::add_statuses(&mut statuses, &outlook.statuses);
+        let mut of_issuer = outlook.statuses.clone();
+        closed_loop::add_conditions(&mut of_issuer, &reports);
+        issuance::add_statuses(&mut statuses, &of_issuer);
         merge_times(&mut statuses, &before.statuses, observed.now);
         let Ports::Reported(states) = &observed.ports else { return };
         let sockets: Vec<Option<&PortState>> = compiled
