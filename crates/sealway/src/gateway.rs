@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -21,6 +22,7 @@ use tokio::task::JoinSet;
 use crate::admin::{self, Sources};
 use crate::expiry::Expiry;
 use crate::reconcile::Reconciler;
+use crate::revocation::{self, ListSources, Lists};
 use crate::view::{Phase, View};
 
 /// A gateway that serves as long as it is not dropped.
@@ -50,13 +52,14 @@ impl OwnSockets {
 }
 
 impl Gateway {
-    /// Starts everything; nothing is served before the first load has arrived.
+    /// Starts everything; nothing is served before the first load has arrived. Revocation lists that were fetched are kept in `lists`.
     pub(crate) fn start(
         settings: Settings,
         config: Config,
         sockets: OwnSockets,
         data_plane: &runtime::Handle,
         loads: watch::Receiver<Loaded>,
+        lists: Option<PathBuf>,
     ) -> Self {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
@@ -74,7 +77,13 @@ impl Gateway {
         if let Some(socket) = sockets.health {
             tasks.spawn(admin::serve(socket, admin::health_router(sources)));
         }
-        let reconciler = Reconciler::new(settings, Arc::clone(&proxy), metrics, expiry, view.clone());
+        let (found, fetched) = watch::channel(Lists::new());
+        tasks.spawn(revocation::fetch(proxy.wanted_lists(), lists, found));
+        let lists = ListSources {
+            issued: watch::channel(Lists::new()).1,
+            fetched,
+        };
+        let reconciler = Reconciler::new(settings, Arc::clone(&proxy), metrics, expiry, lists, view.clone());
         tasks.spawn(reconciler.run(loads));
         Self { proxy, view, tasks }
     }

@@ -1,7 +1,7 @@
 //! The reconcile loop: every event compiles, and what differs is published, shown and said.
 //!
-//! Events: a load of manifests, what became of sockets, what backends did in TLS, an answer for a name, the time that the compiler asked
-//! to be woken at. Output: snapshots to the data plane, a [`View`] to the admin API, log lines. Invariant: nothing is published before
+//! Events: a load of manifests, what became of sockets, what backends did in TLS, an answer for a name, a revocation list, the time that
+//! the compiler asked to be woken at. Output: snapshots to the data plane, a [`View`] to the admin API, log lines. Invariant: nothing is published before
 //! the first complete load, and a load that failed leaves everything as it was.
 
 use std::collections::BTreeMap;
@@ -21,6 +21,7 @@ use crate::expiry::Expiry;
 use crate::listening::Announcer;
 use crate::manifests::gather;
 use crate::names::Names;
+use crate::revocation::ListSources;
 use crate::transition::merge_times;
 use crate::view::{Phase, View};
 
@@ -32,6 +33,7 @@ pub(crate) struct Reconciler {
     metrics: Metrics,
     expiry: Expiry,
     names: Names,
+    lists: ListSources,
     view: watch::Sender<Arc<View>>,
     announcer: Announcer,
     published: BTreeMap<ObjectRef, Arc<Snapshot>>,
@@ -44,6 +46,7 @@ impl Reconciler {
         proxy: Arc<Proxy>,
         metrics: Metrics,
         expiry: Expiry,
+        lists: ListSources,
         view: watch::Sender<Arc<View>>,
     ) -> Self {
         Self {
@@ -53,6 +56,7 @@ impl Reconciler {
             metrics,
             expiry,
             names: Names::start(),
+            lists,
             view,
             announcer: Announcer::default(),
             published: BTreeMap::new(),
@@ -73,6 +77,7 @@ impl Reconciler {
                 ports: Ports::Reported(ports.borrow_and_update().clone()),
                 names: self.names.answers(),
                 backend_tls: backends.borrow_and_update().clone(),
+                revocation_lists: self.lists.known(),
             };
             let compiled = self.compile(&load, &observed);
             let wake_at = compiled.as_ref().and_then(|compiled| compiled.wake_at);
@@ -97,6 +102,7 @@ impl Reconciler {
                 changed = ports.changed() => if changed.is_err() { return },
                 changed = seldom(&mut backends) => if changed.is_err() { return },
                 () = self.names.changed() => {}
+                () = self.lists.changed() => {}
                 () = alarm(wake_at) => {}
             }
         }

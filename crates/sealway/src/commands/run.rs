@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::Exit;
 use crate::args::{RejectionStyle, RunArgs, TalkArgs};
 use crate::gateway::{Gateway, OwnSockets, bind_own, control_runtime, data_plane_runtime};
+use crate::state::state_directory;
 use crate::{logging, manifests};
 
 pub(crate) fn run(args: &RunArgs, talk: TalkArgs) -> anyhow::Result<Exit> {
@@ -43,6 +44,7 @@ async fn serve(args: &RunArgs, config: Config, data_plane: &Handle) -> anyhow::R
         placement: args.addresses.placement(),
         endpoints: args.addresses.endpoint.clone(),
         reserved: sockets.addresses(),
+        crl_failure: args.crl_failure.into(),
     };
     if args.addresses.is_default_loopback() {
         tracing::info!(
@@ -51,7 +53,10 @@ async fn serve(args: &RunArgs, config: Config, data_plane: &Handle) -> anyhow::R
     }
     let watch = Watch::start(loader, first, WatchSettings::default()).context("cannot watch the manifests")?;
     let drain_timeout = config.drain_timeout;
-    let mut gateway = Gateway::start(settings, config, sockets, data_plane, watch.subscribe());
+    // Without a home there is nothing to keep; what is fetched is had all the same.
+    let state = state_directory(args.state_dir.as_deref()).ok();
+    let lists = state.map(|state| state.join("revocation-lists"));
+    let mut gateway = Gateway::start(settings, config, sockets, data_plane, watch.subscribe(), lists);
     let mut hangups = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     loop {
         tokio::select! {
