@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealway_api::{Kind, ObjectRef, Resources, Timestamp};
-use sealway_core::{Cause, Problem, Told};
+use rustls::pki_types::CertificateDer;
+use sealway_core::{Cause, Problem, RevocationList, Told};
 use sealway_issuer::{
-    Command, Export, ExportFault, Finding, Hook, IssuerStatuses, Keeping, OpenFault, Outlook, Overlay, Settings, Severity, Worker,
+    Command, Export, ExportFault, Finding, Hook, Issued, IssuerStatuses, Keeping, OpenFault, Outlook, Overlay, Settings, Severity, Worker,
 };
 use sealway_provider::files::Loaded;
 use serde::Serialize;
@@ -19,6 +20,8 @@ use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
+
+use crate::revocation::Lists;
 
 /// What the command line says of issuing.
 #[derive(Clone, Debug)]
@@ -142,6 +145,32 @@ impl Issuing {
             Err(panic) => tracing::error!(%panic, "defect: opening the state directory panicked; nothing is issued"),
         }
     }
+}
+
+/// Hands on the revocation lists of our own CAs, as often as there are new ones.
+pub(crate) async fn tell_lists(mut outlook: watch::Receiver<Arc<Outlook>>, lists: watch::Sender<Lists>) {
+    loop {
+        let found = revocation_lists(&outlook.borrow_and_update().issued);
+        lists.send_if_modified(|told| {
+            let differs = *told != found;
+            *told = found;
+            differs
+        });
+        if outlook.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn revocation_lists(issued: &Issued) -> Lists {
+    let signed = issued.authorities.values().filter_map(|authority| {
+        let der = authority.revocation_list.as_ref()?;
+        let chain = sealway_issuer::read_chain(authority.chain.as_bytes()).ok()?;
+        // Of several issuers with one CA each publishes the same list.
+        let issuer = authority.issuers.first()?.clone();
+        RevocationList::issued(issuer, chain.into_iter().map(CertificateDer::from).collect(), der).ok()
+    });
+    signed.map(Arc::new).collect()
 }
 
 impl Setup {

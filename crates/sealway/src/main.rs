@@ -20,6 +20,7 @@ mod names;
 mod printer;
 mod problem_report;
 mod reconcile;
+mod revocation;
 mod state;
 mod status_report;
 mod transition;

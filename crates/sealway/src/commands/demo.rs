@@ -148,7 +148,7 @@ impl Demo<'_> {
                 reserved: reserved.clone(),
                 ..Settings::default()
             };
-            let mut gateway = Gateway::start(settings, Config::default(), sockets, data_plane, loads.clone());
+            let mut gateway = Gateway::start(settings, Config::default(), sockets, data_plane, loads.clone(), None);
             let view = gateway.serving().await?;
             let lost = |problem: &Problem| matches!(problem.cause, Cause::PortInUse { .. });
             if !view.problems.iter().any(lost) {

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Exit;
 use crate::args::{IssuerBehaviour, RejectionStyle, RunArgs, TalkArgs};
-use crate::gateway::{Gateway, OwnSockets, bind_own, control_runtime, data_plane_runtime};
+use crate::gateway::{Gateway, OwnSockets, Parts, bind_own, control_runtime, data_plane_runtime};
 use crate::issuance::{self, Place, Setup};
 use crate::state::state_directory;
 use crate::{logging, manifests};
@@ -46,6 +46,7 @@ async fn serve(args: &RunArgs, config: Config, data_plane: &Handle) -> anyhow::R
         placement: args.addresses.placement(),
         endpoints: args.addresses.endpoint.clone(),
         reserved: sockets.addresses(),
+        crl_failure: args.crl_failure.into(),
     };
     if args.addresses.is_default_loopback() {
         tracing::info!(
@@ -54,8 +55,11 @@ async fn serve(args: &RunArgs, config: Config, data_plane: &Handle) -> anyhow::R
     }
     let watch = Watch::start(loader, first, WatchSettings::default()).context("cannot watch the manifests")?;
     let drain_timeout = config.drain_timeout;
+    // Without a home there is nothing to keep; what is fetched is had all the same.
+    let state = state_directory(args.state_dir.as_deref()).ok();
+    let lists = state.map(|state| state.join("revocation-lists"));
     let issuance = issuance::open(issuance_setup(args), watch.subscribe()).await;
-    let mut gateway = Gateway::start(settings, config, sockets, data_plane, watch.subscribe(), issuance);
+    let mut gateway = Gateway::start(settings, config, sockets, data_plane, watch.subscribe(), Parts { issuance, lists });
     let mut hangups = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     loop {
         tokio::select! {
