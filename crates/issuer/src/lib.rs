@@ -5,6 +5,7 @@
 //! Invariants: a key is never kept or served without its certificate; a CA's key is on disk before anything that it signed is served.
 
 mod chain;
+mod export;
 mod facts;
 mod issued;
 mod keys;
@@ -20,6 +21,7 @@ mod usages;
 mod x509;
 
 pub use chain::{ChainBundle, ChainFault, bundle, read_authority, read_chain, self_signed};
+pub use export::{Export, ExportFault, Exported};
 pub use facts::{Facts, FactsFault};
 pub use issued::{Attempt, Authority, AuthorityId, Change, Issuance, Issued, IssuedSecret, Revocation};
 pub use keys::{KeyFault, PrivateKey};

@@ -17,6 +17,7 @@ use self::place::Place;
 use crate::issued::{Attempt, Change, Issued};
 
 pub use self::fault::{Damage, OpenFault, Unreadable, WriteFault};
+pub(crate) use self::place::is_object_name;
 
 #[cfg(test)]
 mod crashes;
