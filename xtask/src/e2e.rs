@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
+mod certificates;
 mod context;
 mod example;
 mod gateway;
@@ -23,6 +24,7 @@ mod process;
 mod readme;
 mod rotation;
 mod suites;
+mod trust;
 
 use context::Context;
 pub(crate) use idle::{backend as idle_backend, clients as idle_clients};
@@ -93,6 +95,10 @@ async fn scenarios(arguments: &[&str]) -> anyhow::Result<ExitCode> {
     report.record("demo --once passes every row", example::demo_once(at)).await;
     report
         .record("examples/article with demo --backends", example::article_with_backends(at))
+        .await;
+
+    report
+        .record("certs trust with Debian's store and its clients", trust::system_store(at))
         .await;
 
     report
