@@ -114,6 +114,16 @@ impl Store {
         self.directory.path()
     }
 
+    /// From now on, or no longer: the system says this instead of writing.
+    #[cfg(test)]
+    pub(crate) fn fail(&self, kind: Option<io::ErrorKind>) {
+        let trouble = kind.map(|kind| file::Trouble::Error {
+            at: file::Point::Written,
+            kind,
+        });
+        *self.directory.trouble.lock().expect("not poisoned") = trouble;
+    }
+
     /// Keeps one change. When this returns, it outlives a crash of the process and of the machine.
     ///
     /// # Errors
