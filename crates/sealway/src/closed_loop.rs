@@ -24,7 +24,8 @@ mod report;
 mod targets;
 
 use expected::Expected;
-pub(crate) use report::{Report, Reports, add_conditions, problems};
+use report::Report;
+pub(crate) use report::{Reports, add_conditions, problems};
 use targets::{Place, Target};
 
 /// Looks until one of the channels is gone.

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealway_api::{Kind, ObjectRef, Resources, Timestamp};
 use rustls::pki_types::CertificateDer;
+use sealway_api::{Kind, ObjectRef, Resources, Timestamp};
 use sealway_core::{Cause, Problem, RevocationList, Told};
 use sealway_issuer::{
-    Command, Export, ExportFault, Finding, Hook, Issued, IssuerStatuses, Keeping, OpenFault, Outlook, Overlay, Settings, Severity, Worker,
+    Command, Export, ExportFault, Finding, Hook, Issued, IssuerStatuses, Keeping, OpenFault, Outlook, Overlay, Settings,
+    Severity, Worker,
 };
 use sealway_provider::files::Loaded;
 use serde::Serialize;
@@ -24,7 +25,7 @@ use tokio::time::sleep;
 use crate::revocation::Lists;
 
 /// What the command line says of issuing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Setup {
     /// How to issue.
     pub(crate) settings: Settings,
@@ -37,9 +38,10 @@ pub(crate) struct Setup {
 }
 
 /// Where what is issued is kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Place {
     /// Nowhere: it ends with the process.
+    #[default]
     Memory,
     /// In this state directory.
     Directory(PathBuf),
@@ -66,7 +68,6 @@ pub(crate) struct Issuance {
 }
 
 /// The issuer's own end: to be run.
-#[derive(Debug)]
 pub(crate) struct Issuing {
     setup: Setup,
     worker: Option<Worker>,
@@ -87,10 +88,7 @@ pub(crate) async fn open(setup: Setup, loads: watch::Receiver<Loaded>) -> (Issua
         outlook: publish,
     };
     issuing.try_open().await;
-    let issuance = Issuance {
-        outlook,
-        commands: ask,
-    };
+    let issuance = Issuance { outlook, commands: ask };
     (issuance, issuing)
 }
 
@@ -227,7 +225,10 @@ fn is_wanted(resources: &Resources) -> bool {
         || !resources.issuers.is_empty()
         || !resources.cluster_issuers.is_empty()
         || !resources.bundles.is_empty()
-        || resources.gateways.values().any(|gateway| is_annotated(&gateway.metadata.annotations))
+        || resources
+            .gateways
+            .values()
+            .any(|gateway| is_annotated(&gateway.metadata.annotations))
 }
 
 /// Whether an earlier process has issued anything.

@@ -59,7 +59,14 @@ async fn serve(args: &RunArgs, config: Config, data_plane: &Handle) -> anyhow::R
     let state = state_directory(args.state_dir.as_deref()).ok();
     let lists = state.map(|state| state.join("revocation-lists"));
     let issuance = issuance::open(issuance_setup(args), watch.subscribe()).await;
-    let mut gateway = Gateway::start(settings, config, sockets, data_plane, watch.subscribe(), Parts { issuance, lists });
+    let mut gateway = Gateway::start(
+        settings,
+        config,
+        sockets,
+        data_plane,
+        watch.subscribe(),
+        Parts { issuance, lists },
+    );
     let mut hangups = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     loop {
         tokio::select! {
