@@ -24,7 +24,6 @@ mod report;
 mod targets;
 
 use expected::Expected;
-use report::Report;
 pub(crate) use report::{Reports, add_conditions, problems};
 use targets::{Place, Target};
 
