@@ -22,6 +22,9 @@ pub struct Issued {
     pub attempts: BTreeMap<ObjectKey, Arc<Attempt>>,
     /// CAs that have signed, or are about to.
     pub authorities: BTreeMap<AuthorityId, Arc<Authority>>,
+    /// Secrets that were issued and of which the disk has only a file that cannot be read: set aside, not lost. A CA or a certificate
+    /// that signs itself is not issued anew into one of these before its renewal is asked for: nobody trusts a new root yet.
+    pub damaged: BTreeSet<ObjectKey>,
 }
 
 /// A Secret and how it came about: one file, so that neither is ever without the other.
@@ -130,6 +133,7 @@ impl Issued {
     pub fn apply(&mut self, change: Change) {
         match change {
             Change::Secret(key, secret) => {
+                self.damaged.remove(&key);
                 self.secrets.insert(key, secret);
             }
             Change::Attempt(key, attempt) => {

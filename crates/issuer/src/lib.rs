@@ -4,18 +4,28 @@
 //! `perform` does what was decided (keys, signatures) and says what must be kept; `store` keeps it; a worker drives the three.
 //! Invariants: a key is never kept or served without its certificate; a CA's key is on disk before anything that it signed is served.
 
+mod chain;
 mod cron;
+mod facts;
 mod go_text;
 mod issued;
+mod keys;
 mod order;
 mod plan;
 mod request;
 mod settings;
+mod subject;
+mod x509;
 
+pub use chain::{ChainBundle, ChainFault, bundle, read_authority, read_chain, self_signed};
 pub use cron::{CronFault, CronReason, Schedule, ZoneFault};
+pub use facts::{Facts, FactsFault};
 pub use go_text::{DurationFault, GoDuration};
 pub use issued::{Attempt, Authority, AuthorityId, Change, Issuance, Issued, IssuedSecret, Revocation};
+pub use keys::{KeyFault, PrivateKey};
 pub use order::{Action, IssuerUrls, Order, SecretForm, Signer, StoreForm};
 pub use plan::{Finding, IssuerStatuses, Overlay, Plan, Severity, plan};
-pub use request::{Request, StoredConstraints};
+pub use request::{Request, RequestFault, StoredConstraints, go_duration};
 pub use settings::{Behaviour, Settings};
+pub use subject::{SubjectParts, subject};
+pub use x509::{CertificateParts, SignFault, SigningKey, certificate, revocation_list, serial};
