@@ -10,6 +10,7 @@ use jiff::{Timestamp, ToSpan as _};
 
 mod syntax;
 
+pub(crate) use syntax::zone;
 pub use syntax::{CronFault, CronReason, ZoneFault};
 
 /// How far [`Schedule::next`] looks. The 29th of February may be eight years away.

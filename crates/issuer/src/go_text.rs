@@ -1,7 +1,7 @@
 //! How Go reads and writes what cert-manager's messages show: quoted text and durations.
 //!
-//! Messages must equal cert-manager's byte for byte, so the texts come from Go's `strconv` and `time`. Input: text or nanoseconds.
-//! Output: the same, the other way round. Nothing here fails but [`parse_duration`].
+//! Messages must equal cert-manager's byte for byte, so the texts come from Go's `strconv` and `time`. Input: text, values or
+//! nanoseconds. Output: the same, the other way round. Nothing here fails but [`parse_duration`].
 
 use std::fmt::{self, Write as _};
 
@@ -42,6 +42,21 @@ fn is_printable(character: char) -> bool {
         // Behind another character, as a combining mark would be escaped in front.
         _ => format!("a{character}").escape_debug().count() == 2,
     }
+}
+
+/// A value as Go's `json.Marshal` writes it, which leaves nothing that HTML would read.
+pub(crate) fn json(value: &impl serde::Serialize) -> String {
+    let text = serde_json::to_string(value).unwrap_or_default();
+    let mut written = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                let _ = write!(written, "\\u{:04x}", u32::from(character));
+            }
+            _ => written.push(character),
+        }
+    }
+    written
 }
 
 /// Strings as `%v` prints a slice of them: `[a b]`.

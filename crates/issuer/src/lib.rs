@@ -17,6 +17,7 @@ mod request;
 mod settings;
 mod subject;
 mod usages;
+mod validate;
 mod x509;
 
 pub use chain::{ChainBundle, ChainFault, bundle, read_authority, read_chain, self_signed};
@@ -30,4 +31,5 @@ pub use plan::{Finding, IssuerStatuses, Overlay, Plan, Severity, plan};
 pub use request::{Request, RequestFault, StoredConstraints, go_duration};
 pub use settings::{Behaviour, Settings};
 pub use subject::{Attribute, SubjectParts, literal_subject, subject};
+pub use validate::{FieldError, FieldErrorKind, foreign_issuer, issuer_warnings, validate_certificate, validate_issuer};
 pub use x509::{CertificateParts, SignFault, SigningKey, certificate, revocation_list, serial};
