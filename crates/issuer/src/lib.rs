@@ -4,6 +4,8 @@
 //! `perform` does what was decided (keys, signatures) and says what must be kept; `store` keeps it; a worker drives the three.
 //! Invariants: a key is never kept or served without its certificate; a CA's key is on disk before anything that it signed is served.
 
+mod bundle;
+mod cause;
 mod chain;
 mod cron;
 mod facts;
@@ -17,11 +19,14 @@ mod plan;
 mod request;
 pub mod secret;
 mod settings;
+mod shim;
 mod subject;
 mod usages;
 mod validate;
 mod x509;
 
+pub use bundle::{Bundles, PoolFault, SourceFault, bundles};
+pub use cause::{Cause, certificate_findings, issuer_findings};
 pub use chain::{ChainBundle, ChainFault, bundle, read_authority, read_chain, self_signed};
 pub use cron::{CronFault, CronReason, Schedule, ZoneFault};
 pub use facts::{Facts, FactsFault};
@@ -32,6 +37,9 @@ pub use order::{Action, IssuerUrls, Order, SecretForm, Signer, StoreForm};
 pub use plan::{Finding, IssuerStatuses, Overlay, Plan, Severity, plan};
 pub use request::{Request, RequestFault, StoredConstraints, go_duration};
 pub use settings::{Behaviour, Settings};
+pub use shim::{AnnotationFault, AnnotationReason, Shim, gateway_certificates};
 pub use subject::{Attribute, SubjectParts, literal_subject, subject};
-pub use validate::{FieldError, FieldErrorKind, foreign_issuer, issuer_warnings, validate_certificate, validate_issuer};
+pub use validate::{
+    FieldError, FieldErrorKind, foreign_issuer, issuer_warnings, validate_bundle, validate_certificate, validate_issuer,
+};
 pub use x509::{CertificateParts, SignFault, SigningKey, certificate, revocation_list, serial};

@@ -4,10 +4,11 @@
 //! refuse was refused by who read the manifest. Invariant: pure and total; an object without refusals is one that cert-manager takes.
 //! Go goes through maps in any order; here they go by key.
 
-use sealway_api::{Certificate, Issuer, IssuerSpec};
+use sealway_api::{Bundle, Certificate, Issuer, IssuerSpec};
 
 use field_error::{forbidden, invalid, required};
 
+mod bundle;
 mod certificate;
 mod email;
 mod field_error;
@@ -52,6 +53,12 @@ pub fn validate_issuer(issuer: &Issuer) -> Vec<FieldError> {
         );
     }
     errors
+}
+
+/// What trust-manager's webhook would refuse in a Bundle, in its words.
+#[must_use]
+pub fn validate_bundle(object: &Bundle) -> Vec<FieldError> {
+    bundle::bundle(object)
 }
 
 /// What cert-manager's webhook would take with a warning.

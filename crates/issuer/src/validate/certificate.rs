@@ -250,8 +250,7 @@ fn secret_template(spec: &CertificateSpec, errors: &mut Vec<FieldError>) {
                 .map(|fault| invalid(field, key, fault).hint(hint)),
         );
     }
-    let size: usize = template.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
-    if size > object_names::ANNOTATIONS_LIMIT {
+    if object_names::too_many_bytes(&template.annotations) {
         errors.push(
             too_long(field, object_names::ANNOTATIONS_LIMIT).hint("annotations of one object have at most 256 KiB together"),
         );

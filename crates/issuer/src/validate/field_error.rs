@@ -52,6 +52,21 @@ impl fmt::Display for FieldErrorKind {
 }
 
 impl FieldError {
+    /// Without a value.
+    pub(crate) fn new(field: &str, kind: FieldErrorKind, detail: &str, hint: &str) -> Self {
+        error(field, kind, None, detail).hint(hint)
+    }
+
+    /// For texts of a type of their own.
+    pub(crate) fn invalid(field: &str, value: &str, detail: &str, hint: &str) -> Self {
+        invalid_value(field, &value, detail).hint(hint)
+    }
+
+    /// For texts of a type of their own.
+    pub(crate) fn not_supported(field: &str, value: &str, supported: &[&str], hint: &str) -> Self {
+        not_supported(field, &value, supported).hint(hint)
+    }
+
     /// Everything behind the field's name.
     #[must_use]
     pub fn body(&self) -> String {

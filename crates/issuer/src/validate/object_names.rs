@@ -1,7 +1,14 @@
 //! Kubernetes' rules for names, labels and annotations, with its messages (k8s.io/apimachinery's `content`).
 
+use std::collections::BTreeMap;
+
 /// Most bytes that the annotations of one object may have.
 pub(super) const ANNOTATIONS_LIMIT: usize = 256 * 1024;
+
+/// Whether annotations are too large together.
+pub(super) fn too_many_bytes(annotations: &BTreeMap<String, String>) -> bool {
+    annotations.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > ANNOTATIONS_LIMIT
+}
 
 const DNS_LABEL: &str = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
 const LABEL_KEY: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
