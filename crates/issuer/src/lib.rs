@@ -15,11 +15,13 @@ mod keys;
 pub mod keystore;
 mod order;
 mod pem;
+mod perform;
 mod plan;
 mod request;
 pub mod secret;
 mod settings;
 mod shim;
+mod store;
 mod subject;
 mod usages;
 mod validate;
@@ -34,10 +36,12 @@ pub use go_text::{DurationFault, GoDuration};
 pub use issued::{Attempt, Authority, AuthorityId, Change, Issuance, Issued, IssuedSecret, Revocation};
 pub use keys::{KeyFault, PrivateKey};
 pub use order::{Action, IssuerUrls, Order, SecretForm, Signer, StoreForm};
+pub use perform::{PerformFault, perform};
 pub use plan::{Finding, IssuerStatuses, Overlay, Plan, Severity, plan};
 pub use request::{Request, RequestFault, StoredConstraints, go_duration};
 pub use settings::{Behaviour, Settings};
 pub use shim::{AnnotationFault, AnnotationReason, Shim, gateway_certificates};
+pub use store::{Damage, OpenFault, Store, Unreadable, WriteFault};
 pub use subject::{Attribute, SubjectParts, literal_subject, subject};
 pub use validate::{
     FieldError, FieldErrorKind, foreign_issuer, issuer_warnings, validate_bundle, validate_certificate, validate_issuer,

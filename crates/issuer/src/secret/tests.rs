@@ -30,6 +30,7 @@ fn facts() -> Facts {
         email_addresses: Vec::new(),
         is_ca: false,
         may_sign: true,
+        may_sign_lists: true,
         public_key_info: Vec::new(),
         fingerprint: String::new(),
     }
