@@ -26,6 +26,8 @@ pub use self::commands::{Command, RenewRefusal, Renewed, RevokeRefusal, Revoked}
 pub use self::run::run;
 
 mod commands;
+#[cfg(test)]
+mod crashes;
 mod holds;
 mod nearest;
 mod run;
