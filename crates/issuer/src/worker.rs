@@ -26,6 +26,8 @@ pub use self::commands::{Command, RenewRefusal, Renewed, RevokeRefusal, Revoked}
 pub use self::run::run;
 
 mod commands;
+#[cfg(test)]
+mod crashes;
 mod holds;
 mod nearest;
 mod run;
@@ -292,7 +294,10 @@ fn switched(before: &Overlay, after: &Overlay) -> BTreeSet<ObjectKey> {
         (!is_same).then(|| key.clone())
     });
     let maps = after.config_maps.iter().filter_map(|(key, map)| {
-        let is_same = before.config_maps.get(key).is_some_and(|before| before.data == map.data);
+        let is_same = before
+            .config_maps
+            .get(key)
+            .is_some_and(|before| (&before.data, &before.binary_data) == (&map.data, &map.binary_data));
         (!is_same).then(|| key.clone())
     });
     secrets.chain(maps).collect()
