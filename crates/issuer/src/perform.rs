@@ -64,9 +64,7 @@ pub fn perform(action: &Action, issued: &Issued, now: Timestamp) -> Result<Vec<C
                 .secrets
                 .get(secret)
                 .ok_or_else(|| PerformFault::Gone(format!("Secret {secret}")))?;
-            let key = signing_key(secret, &before.secret)?;
-            let facts = Facts::of(&leaf_of(secret, &before.secret)?)?;
-            let amended = secret::amended(&before.secret, form, &facts, &key.to_pkcs8_der(), now, &mut random_salts)?;
+            let amended = secret::amended(&before.secret, form, now, &mut random_salts)?;
             let after = IssuedSecret {
                 secret: Arc::new(amended),
                 ..IssuedSecret::clone(before)
@@ -217,12 +215,6 @@ fn new_key(request: &Request) -> Result<PrivateKey, KeyFault> {
 fn signing_key(name: &ObjectKey, secret: &Secret) -> Result<PrivateKey, PerformFault> {
     let pem = secret.data.get("tls.key").ok_or_else(|| incomplete(name, "tls.key"))?;
     Ok(PrivateKey::read(pem.expose())?)
-}
-
-fn leaf_of(name: &ObjectKey, secret: &Secret) -> Result<Vec<u8>, PerformFault> {
-    let pem = secret.data.get("tls.crt").ok_or_else(|| incomplete(name, "tls.crt"))?;
-    let chain = chain::read_chain(pem.expose())?;
-    chain.into_iter().next().ok_or_else(|| incomplete(name, "tls.crt"))
 }
 
 fn incomplete(secret: &ObjectKey, what: &'static str) -> PerformFault {
