@@ -96,7 +96,7 @@ fn the_highest_certificate_is_the_ca() {
 fn what_makes_no_chain_is_refused() {
     let [root, upper, _, leaf] = chain();
     assert_eq!(
-        bundle(vec![root.clone(), upper.clone(), leaf.clone()]),
+        bundle(vec![root.clone(), upper.clone(), leaf]),
         Err(ChainFault::Broken),
         "a link is missing"
     );
