@@ -13,6 +13,8 @@ mod go_text;
 mod issued;
 mod keys;
 pub mod keystore;
+#[cfg(test)]
+mod manifests;
 mod order;
 mod pem;
 mod perform;
