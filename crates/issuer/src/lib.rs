@@ -15,6 +15,8 @@ mod hook;
 mod issued;
 mod keys;
 pub mod keystore;
+#[cfg(test)]
+mod manifests;
 mod order;
 mod pem;
 mod perform;
