@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use crate::admin::{self, Sources};
 use crate::expiry::Expiry;
 use crate::reconcile::Reconciler;
-use crate::revocation::{self, ListSources, Lists};
+use crate::revocation::{Fetcher, ListSources, Lists};
 use crate::view::{Phase, View};
 
 /// A gateway that serves as long as it is not dropped.
@@ -77,12 +77,12 @@ impl Gateway {
         if let Some(socket) = sockets.health {
             tasks.spawn(admin::serve(socket, admin::health_router(sources)));
         }
-        let (found, fetched) = watch::channel(Lists::new());
-        tasks.spawn(revocation::fetch(proxy.wanted_lists(), lists, found));
+        let fetcher = Fetcher::open(lists);
         let lists = ListSources {
             issued: watch::channel(Lists::new()).1,
-            fetched,
+            fetched: fetcher.found(),
         };
+        tasks.spawn(fetcher.run(proxy.wanted_lists()));
         let reconciler = Reconciler::new(settings, Arc::clone(&proxy), metrics, expiry, lists, view.clone());
         tasks.spawn(reconciler.run(loads));
         Self { proxy, view, tasks }

@@ -5,6 +5,7 @@ mod demo;
 mod examples;
 mod process;
 mod requests;
+mod revocation;
 mod run;
 mod talk;
 mod yaml;
