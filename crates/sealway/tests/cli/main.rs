@@ -6,6 +6,7 @@ mod demo;
 mod examples;
 mod process;
 mod requests;
+mod revocation;
 mod run;
 mod talk;
 mod yaml;
