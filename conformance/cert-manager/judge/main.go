@@ -18,6 +18,7 @@ import (
 
 	"github.com/cert-manager/cert-manager/comparison/apply"
 	"github.com/cert-manager/cert-manager/comparison/compare"
+	"github.com/cert-manager/cert-manager/comparison/validate"
 )
 
 func main() {
@@ -54,6 +55,9 @@ func run(ctx context.Context, arguments []string) error {
 		excused := flags.String("excused", "", "file of excused differences")
 		_ = flags.Parse(arguments[1:])
 		return compare.Run(*want, *got, *specs, *excused)
+	case "validate":
+		_ = flags.Parse(arguments[1:])
+		return validate.Run(flags.Arg(0), os.Stdout)
 	case "facts":
 		of := flags.String("of", "", "dump of cert-manager")
 		specs := flags.String("specs", "", "directory of manifests")
