@@ -32,12 +32,23 @@ func Run(want, got, specs, excused string) error {
 	return wrong.report()
 }
 
-// Differences are lines `fact: want … got …`, sorted.
+// Differences gives the facts that differ, sorted; of an object that only one of the two has, the one fact that it is there.
 func Differences(want, got map[string]string) []Difference {
-	names := maps.Clone(want)
+	wanted, gotten := objects(want), objects(got)
+	names := map[string]string{}
+	maps.Copy(names, want)
 	maps.Copy(names, got)
 	var differences []Difference
+	lone := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
+		object := objectOf(name)
+		if wanted[object] != gotten[object] {
+			if !lone[object] {
+				lone[object] = true
+				differences = append(differences, Difference{object + " is there", fmt.Sprint(wanted[object]), fmt.Sprint(gotten[object])})
+			}
+			continue
+		}
 		a, inWant := want[name]
 		b, inGot := got[name]
 		if a != b || inWant != inGot {
@@ -45,6 +56,19 @@ func Differences(want, got map[string]string) []Difference {
 		}
 	}
 	return differences
+}
+
+func objects(stated map[string]string) map[string]bool {
+	found := map[string]bool{}
+	for name := range stated {
+		found[objectOf(name)] = true
+	}
+	return found
+}
+
+func objectOf(fact string) string {
+	object, _, _ := strings.Cut(fact, " ")
+	return object
 }
 
 // Difference is one fact that is not the same.

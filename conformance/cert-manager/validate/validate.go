@@ -22,9 +22,10 @@ import (
 
 // Finding is what is said about one object.
 type Finding struct {
-	Object   string   `json:"object"`
-	Errors   []string `json:"errors"`
-	Warnings []string `json:"warnings,omitempty"`
+	Object   string         `json:"object"`
+	Errors   []string       `json:"errors"`
+	Warnings []string       `json:"warnings,omitempty"`
+	Manifest map[string]any `json:"manifest"`
 }
 
 // Run writes the findings of every Certificate, Issuer and ClusterIssuer in the directory, as a JSON array in their order. The
@@ -42,7 +43,7 @@ func Run(directory string, out io.Writer) error {
 			return fmt.Errorf("%s %s: %w", object.GetKind(), object.GetName(), err)
 		}
 		name := fmt.Sprintf("%s %s/%s", object.GetKind(), object.GetNamespace(), object.GetName())
-		finding := Finding{strings.Replace(name, " /", " ", 1), []string{}, warnings}
+		finding := Finding{strings.Replace(name, " /", " ", 1), []string{}, warnings, object.Object}
 		for _, one := range errors {
 			finding.Errors = append(finding.Errors, one.Error())
 		}
