@@ -130,6 +130,11 @@ impl Context {
         Ok(environment.join("bin/python"))
     }
 
+    /// Where what is installed once is kept, below the target directory.
+    pub(crate) fn cached(&self, name: &str) -> PathBuf {
+        self.cache.join(name)
+    }
+
     /// The directory of the Go programs: those that others wrote, pinned in `conformance/suites/go.mod`, and ours beside them.
     pub(crate) async fn go_programs(&self) -> anyhow::Result<&Path> {
         let programs = self.cache.join("go");
