@@ -87,16 +87,16 @@ const TRUSTING_NAMESPACES: [&str; 5] = ["database", "gateway-system", "order", "
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
-    use std::time::SystemTime;
 
     use super::*;
+    use crate::certificates::sample::certificates;
 
     #[test]
     fn every_file_is_readable_by_its_owner_only() {
-        let certificates = Certificates::generate(SystemTime::now()).expect("certificates");
+        let certificates = certificates();
         let parent = tempfile::tempdir().expect("temporary directory");
         let directory = parent.path().join("demo");
-        write(&certificates, &directory).expect("written");
+        write(certificates, &directory).expect("written");
         let mut names = Vec::new();
         for file in directory.read_dir().expect("directory") {
             let file = file.expect("file");
@@ -109,8 +109,8 @@ mod tests {
 
     #[test]
     fn secrets_carry_each_identity_whole() {
-        let certificates = Certificates::generate(SystemTime::now()).expect("certificates");
-        let manifest = secrets_manifest(&certificates);
+        let certificates = certificates();
+        let manifest = secrets_manifest(certificates);
         assert_eq!(manifest.matches("kind: Secret").count(), 10);
         assert_eq!(manifest.matches("kind: ConfigMap").count(), 6);
         for line in certificates.payment.key().expose_pem().lines() {
