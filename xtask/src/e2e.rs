@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
-mod certificates;
 mod cert_manager;
+mod certificates;
 mod context;
 mod example;
 mod gateway;
@@ -114,7 +114,10 @@ async fn scenarios(arguments: &[&str]) -> anyhow::Result<ExitCode> {
         .await;
 
     report
-        .record("certificates of the article are issued and verified", certificates::article::issued(at))
+        .record(
+            "certificates of the article are issued and verified",
+            certificates::article::issued(at),
+        )
         .await;
     report
         .record(

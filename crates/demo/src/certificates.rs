@@ -77,7 +77,9 @@ impl Certificates {
         let identity = |namespace, name| {
             let key = ObjectKey::new(namespace, name);
             let secret = secrets.get(&key);
-            secret.and_then(|secret| Identity::of(secret)).ok_or(CertificateError::NotIssued(key))
+            secret
+                .and_then(|secret| Identity::of(secret))
+                .ok_or(CertificateError::NotIssued(key))
         };
         Ok(Self {
             authority: Authority::of(identity("cert-manager", "internal-ca-keypair")?)?,

@@ -31,6 +31,15 @@ pub fn write(certificates: &Certificates, directory: &Path) -> io::Result<()> {
     write_private(&directory.join(SECRETS_FILE), secrets_manifest(certificates).as_bytes())
 }
 
+/// Writes the CA certificate alone into `directory`, which is made if it is missing.
+pub fn write_trust(certificates: &Certificates, directory: &Path) -> io::Result<()> {
+    create_private_dir(directory)?;
+    write_private(
+        &directory.join(TRUST_FILE),
+        certificates.authority.certificate_pem().as_bytes(),
+    )
+}
+
 /// The Secrets and CA ConfigMaps as YAML. It holds private keys: for a file of mode 0600, or memory.
 pub fn secrets_manifest(certificates: &Certificates) -> String {
     let trust = certificates.authority.certificate_pem();

@@ -11,6 +11,6 @@ mod sample;
 mod waiting;
 
 pub use ports::{LOOPBACK, free_port, loopback};
-pub use sealway_demo::{backends, certificates, clients, manifests, output, rows, wire};
 pub use sample::sample_certificates;
+pub use sealway_demo::{backends, certificates, clients, manifests, output, rows, wire};
 pub use waiting::wait_until;

@@ -12,7 +12,9 @@ use sealway_provider::files::Loaded;
 /// When something of it cannot be issued.
 #[must_use]
 pub fn sample_certificates() -> Certificates {
-    let texts = manifests().iter().map(|manifest| (manifest.name.to_owned(), manifest.yaml.to_owned()));
+    let texts = manifests()
+        .iter()
+        .map(|manifest| (manifest.name.to_owned(), manifest.yaml.to_owned()));
     let loaded = Loaded::from_texts(texts);
     let mut worker = Worker::open(Settings::default(), Keeping::Memory, None, None).expect("a worker");
     Certificates::issued(&mut worker, &loaded.resources, Timestamp::now()).expect("certificates")

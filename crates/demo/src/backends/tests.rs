@@ -8,7 +8,6 @@ use crate::clients::{Client, Failure, Negotiation};
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-
 #[tokio::test]
 async fn https_backend_names_itself_and_the_server_name() {
     let certificates = certificates();

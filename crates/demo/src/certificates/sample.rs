@@ -13,7 +13,9 @@ pub(crate) fn certificates() -> &'static Certificates {
 }
 
 static ISSUED: LazyLock<Certificates> = LazyLock::new(|| {
-    let texts = manifests().iter().map(|manifest| (manifest.name.to_owned(), manifest.yaml.to_owned()));
+    let texts = manifests()
+        .iter()
+        .map(|manifest| (manifest.name.to_owned(), manifest.yaml.to_owned()));
     let loaded = Loaded::from_texts(texts);
     let mut worker = Worker::open(Settings::default(), Keeping::Memory, None, None).expect("a worker");
     Certificates::issued(&mut worker, &loaded.resources, Timestamp::now()).expect("certificates")
