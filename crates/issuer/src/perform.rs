@@ -15,6 +15,7 @@ use crate::issued::{Attempt, Authority, AuthorityId, Change, Issuance, Issued, I
 use crate::keys::{KeyFault, PrivateKey};
 use crate::keystore::random_salts;
 use crate::order::{Action, Order, Signer};
+use crate::plan::lists::revoked;
 use crate::request::Request;
 use crate::secret::{self, FormFault, KeyForms, SecretParts, TLS_SECRET};
 use crate::x509::{self, CertificateParts, SignFault, SigningKey};
@@ -90,7 +91,8 @@ pub fn perform(action: &Action, issued: &Issued, now: Timestamp) -> Result<Vec<C
                 key: key.clone().or_else(|| known.and_then(|known| known.key.clone())),
                 secret: secret.clone(),
                 issuers: issuers.clone(),
-                published: known.map_or(now, |known| known.published),
+                // A clock that was set back must not keep the CA waiting for years.
+                published: known.map_or(now, |known| known.published.min(now)),
                 issuances: known.map(|known| known.issuances.clone()).unwrap_or_default(),
                 revocation_list: known.and_then(|known| known.revocation_list.clone()),
                 list_number: known.map_or(0, |known| known.list_number),
@@ -116,14 +118,8 @@ pub fn perform(action: &Action, issued: &Issued, now: Timestamp) -> Result<Vec<C
             let mut authority = over_dropped(known, now);
             authority.list_number += 1;
             let next_update = now.checked_add(*lifetime).unwrap_or(Timestamp::MAX);
-            let list = x509::revocation_list(
-                certificate,
-                &key,
-                authority.list_number,
-                now,
-                next_update,
-                &authority.issuances,
-            )?;
+            let entries: Vec<Issuance> = revoked(issued, id, now).into_iter().cloned().collect();
+            let list = x509::revocation_list(certificate, &key, authority.list_number, now, next_update, &entries)?;
             authority.revocation_list = Some(list);
             Ok(vec![Change::Authority(id.clone(), Arc::new(authority))])
         }
