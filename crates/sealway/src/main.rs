@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 mod admin;
 mod args;
+mod certificates;
 mod commands;
 mod document;
 mod expiry;
