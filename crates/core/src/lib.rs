@@ -19,7 +19,7 @@ pub use explain::{Lost, Miss, NoTrace, Recording, RuleName, Step, Trace};
 pub use hostname::{HostnamePattern, NameIndex};
 pub use keys::{KeyMaterial, Keys};
 pub use pki::is_authority;
-pub use problem::{AuthorityFlaw, Cause, CertificateFlaw, ListFault, Location, NoEndpoint, OcspFault, Problem, Severity};
+pub use problem::{AuthorityFlaw, Cause, CertificateFlaw, ListFault, Location, NoEndpoint, OcspFault, Problem, Severity, Told};
 pub use settings::{
     BackendAddress, BackendPeer, BackendTlsFault, BindFailure, CONTROLLER_NAME, Classes, EndpointOverride, Observed, Placement,
     PortSelector, PortState, Ports, Settings, SocketKey,

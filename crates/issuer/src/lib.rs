@@ -5,7 +5,9 @@
 //! Invariants: a key is never kept or served without its certificate; a CA's key is on disk before anything that it signed is served.
 
 mod chain;
+mod export;
 mod facts;
+mod hook;
 mod issued;
 mod keys;
 pub mod keystore;
@@ -19,10 +21,13 @@ mod settings;
 mod store;
 mod subject;
 mod usages;
+mod worker;
 mod x509;
 
 pub use chain::{ChainBundle, ChainFault, bundle, read_authority, read_chain, self_signed};
+pub use export::{Export, ExportFault, Exported};
 pub use facts::{Facts, FactsFault};
+pub use hook::{Hook, HookFault, HookRunner, Switch};
 pub use issued::{Attempt, Authority, AuthorityId, Change, Issuance, Issued, IssuedSecret, Revocation};
 pub use keys::{KeyFault, PrivateKey};
 pub use order::{Action, IssuerUrls, Order, SecretForm, Signer, StoreForm};
@@ -32,4 +37,5 @@ pub use request::{Request, RequestFault, StoredConstraints, go_duration};
 pub use settings::{Behaviour, Settings};
 pub use store::{Damage, OpenFault, Store, Unreadable, WriteFault};
 pub use subject::{Attribute, SubjectParts, literal_subject, subject};
+pub use worker::{Command, Keeping, Outlook, RenewRefusal, Renewed, RevokeRefusal, Revoked, Worker, run};
 pub use x509::{CertificateParts, SignFault, SigningKey, certificate, revocation_list, serial};

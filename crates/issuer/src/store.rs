@@ -17,6 +17,7 @@ use self::place::Place;
 use crate::issued::{Attempt, Change, Issued};
 
 pub use self::fault::{Damage, OpenFault, Unreadable, WriteFault};
+pub(crate) use self::place::is_object_name;
 
 #[cfg(test)]
 mod crashes;
@@ -111,6 +112,25 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// From now on, or no longer: the system says this instead of writing.
+    #[cfg(test)]
+    pub(crate) fn fail(&self, kind: Option<io::ErrorKind>) {
+        let at = file::Point::Written;
+        self.directory.set_trouble(kind.map(|kind| file::Trouble::Error { at, kind }));
+    }
+
+    /// The process dies when so many points have been passed: no write comes to its end from then on.
+    #[cfg(test)]
+    pub(crate) fn crash(&self, after: usize) {
+        self.directory.set_trouble(Some(file::Trouble::Crash { after }));
+    }
+
+    /// Whether it has come to that.
+    #[cfg(test)]
+    pub(crate) fn has_crashed(&self) -> bool {
+        self.directory.has_crashed()
     }
 
     /// Keeps one change. When this returns, it outlives a crash of the process and of the machine.

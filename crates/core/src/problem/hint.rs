@@ -243,6 +243,7 @@ impl Cause {
             }
             Self::MountMissing { .. } => "create it, or correct the name".to_owned(),
             Self::SelectorAbsent => "add `spec.selector.matchLabels` that fits the template's labels".to_owned(),
+            Self::Told(told) => return told.hint.clone(),
             Self::Syntax { .. }
             | Self::Invalid { .. }
             | Self::RepeatedObject { .. }

@@ -336,6 +336,7 @@ impl Cause {
                     .map(|key| format!("; BackendTLSPolicy {key} takes that name for a ConfigMap"));
                 format!("mounts {reference}, which does not exist{}", policy.unwrap_or_default())
             }
+            Self::Told(told) => told.message.clone(),
             Self::SelectorAbsent => "a Deployment must have a selector: an API server refuses it".to_owned(),
         }
     }

@@ -4,7 +4,6 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::file::Trouble;
 use super::tests::{attempt, authority, secret, state};
 use super::*;
 
@@ -42,7 +41,7 @@ fn a_crash_at_any_point_loses_nothing_and_halves_nothing() {
         for is_torn in [false, true] {
             let (_scratch, path) = state();
             let (store, mut kept, _) = Store::open(&path).expect("the store opens");
-            *store.directory.trouble.lock().expect("lock") = Some(Trouble::Crash { after: crashes });
+            store.crash(crashes);
             let died = (0..CHANGES).find(|number| {
                 let written = store.write(&change(*number));
                 if written.is_ok() {

@@ -35,7 +35,9 @@ pub(super) enum Point {
 pub(super) struct Directory {
     path: PathBuf,
     #[cfg(test)]
-    pub(super) trouble: std::sync::Mutex<Option<Trouble>>,
+    trouble: std::sync::Mutex<Option<Trouble>>,
+    #[cfg(test)]
+    has_crashed: std::sync::atomic::AtomicBool,
 }
 
 /// For tests: what goes wrong, and when.
@@ -54,7 +56,19 @@ impl Directory {
             path,
             #[cfg(test)]
             trouble: std::sync::Mutex::new(None),
+            #[cfg(test)]
+            has_crashed: std::sync::atomic::AtomicBool::new(false),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_trouble(&self, trouble: Option<Trouble>) {
+        *self.trouble.lock().expect("not poisoned") = trouble;
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_crashed(&self) -> bool {
+        self.has_crashed.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -158,7 +172,10 @@ impl Directory {
     fn reached(&self, point: Point) -> io::Result<()> {
         let mut trouble = self.trouble.lock().expect("not poisoned");
         match &mut *trouble {
-            Some(Trouble::Crash { after: 0 }) => Err(io::Error::other(CRASH)),
+            Some(Trouble::Crash { after: 0 }) => {
+                self.has_crashed.store(true, std::sync::atomic::Ordering::Relaxed);
+                Err(io::Error::other(CRASH))
+            }
             Some(Trouble::Crash { after }) => {
                 *after -= 1;
                 Ok(())

@@ -353,7 +353,7 @@ fn a_write_that_fails_leaves_what_was() {
     ];
     for at in [Point::Created, Point::Written, Point::Synced] {
         for (kind, label) in kinds {
-            *store.directory.trouble.lock().expect("lock") = Some(Trouble::Error { at, kind });
+            store.directory.set_trouble(Some(Trouble::Error { at, kind }));
             let fault = store.write(&secret("leaf", 2)).expect_err("it fails");
             assert_eq!(fault.label(), label, "{at:?} {kind:?}");
             assert!(!fault.hint().is_empty());
@@ -364,7 +364,7 @@ fn a_write_that_fails_leaves_what_was() {
         1,
         "nothing half-written"
     );
-    *store.directory.trouble.lock().expect("lock") = None;
+    store.directory.set_trouble(None);
     drop(store);
     assert_eq!(open(&path).1, issued);
 }

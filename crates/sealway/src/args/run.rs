@@ -24,6 +24,15 @@ pub(crate) struct RunArgs {
     /// Where state that outlives the process is kept [default: $XDG_STATE_HOME/sealway]
     #[arg(long, env = "SEALWAY_STATE_DIR", value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// Keep each issued Secret as files too: DIR/NAMESPACE/NAME/{tls.crt,tls.key,ca.crt}, switched together
+    #[arg(long, env = "SEALWAY_EXPORT_CERTS", value_name = "DIR")]
+    pub(crate) export_certs: Option<PathBuf>,
+    /// Run by /bin/sh after each issued Secret has changed, with SEALWAY_NAMESPACE, SEALWAY_NAME and so on in its environment
+    #[arg(long, env = "SEALWAY_ON_RENEW", value_name = "CMD")]
+    pub(crate) on_renew: Option<String>,
+    /// How Certificates are issued
+    #[arg(long, env = "SEALWAY_ISSUER_BEHAVIOUR", value_name = "BEHAVIOUR", default_value = "sealway")]
+    pub(crate) issuer_behaviour: IssuerBehaviour,
     /// Address of the admin API, read-only and without authentication: keep it on loopback
     #[arg(long, env = "SEALWAY_ADMIN", value_name = "ADDR", default_value = "127.0.0.1:15000")]
     pub(crate) admin: SocketAddr,
@@ -57,4 +66,13 @@ pub(crate) enum RejectionStyle {
     Alert,
     /// By closing without a word
     Close,
+}
+
+/// How Certificates are issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IssuerBehaviour {
+    /// A leaf ends with its CA; a new CA is published before it signs; leaves follow their CA; revocation lists
+    Sealway,
+    /// Exactly as cert-manager does
+    CertManager,
 }

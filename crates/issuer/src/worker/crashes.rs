@@ -1,0 +1,286 @@
+//! The process dies in the middle of issuing, renewal and roll-over: at every point, and, killed by the system, at random moments.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use super::*;
+use crate::issued::IssuedSecret;
+use crate::keys::PrivateKey;
+use crate::x509::is_issued_by;
+use sealway_api::Resource;
+
+/// A root that lives for hours, and a leaf that lives for one.
+const WORLD: [&str; 4] = [
+    "
+kind: Issuer
+metadata: {name: itself, namespace: shop}
+spec: {selfSigned: {}}
+",
+    "
+kind: Certificate
+metadata: {name: root, namespace: shop}
+spec:
+  isCA: true
+  commonName: Root
+  usages: [cert sign, crl sign]
+  duration: 4h
+  renewBefore: 2h
+  secretName: root
+  privateKey: {algorithm: ECDSA}
+  issuerRef: {name: itself}
+",
+    "
+kind: Issuer
+metadata: {name: root, namespace: shop}
+spec: {ca: {secretName: root}}
+",
+    "
+kind: Certificate
+metadata: {name: pay, namespace: shop}
+spec:
+  dnsNames: [pay.example.com]
+  duration: 1h
+  renewBefore: 20m
+  secretName: pay
+  privateKey: {algorithm: ECDSA}
+  issuerRef: {name: root}
+",
+];
+/// Seconds of virtual time from one step to the next: less than the leaf has left when it is due.
+const PACE: i64 = 600;
+
+fn world() -> Resources {
+    let mut resources = Resources::default();
+    for document in WORLD {
+        let value: serde_json::Value = serde_saphyr::from_str(document).expect("YAML");
+        let kind = Kind::from(value["kind"].as_str().expect("a kind"));
+        let resource = Resource::read(&kind, value).expect("a known kind").expect("an object");
+        resources.insert(resource.with_generation(1));
+    }
+    resources
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).expect("a time")
+}
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::new("shop", name)
+}
+
+/// In memory where there is such a directory: what is tested is the order of things, not the disk.
+fn scratch() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a directory")
+}
+
+fn open(path: &Path) -> Worker {
+    let mut worker = Worker::open(Settings::default(), Keeping::Directory(path), None, None).expect("it opens");
+    assert_eq!(worker.damage, []);
+    worker.settings.publication_lead = Duration::from_secs(10);
+    worker
+}
+
+/// Steps at `now` and at every moment soon after at which the plan wants to be asked again.
+fn settle(worker: &mut Worker, resources: &Resources, now: i64) -> Arc<Outlook> {
+    let mut outlook = worker.step(at(now), resources);
+    while let Some(wake_at) = outlook.wake_at.filter(|wake_at| *wake_at < at(now + PACE)) {
+        if worker.store.as_ref().is_some_and(Store::has_crashed) {
+            break;
+        }
+        outlook = worker.step(wake_at, resources);
+    }
+    outlook
+}
+
+fn chain(pem: &[u8]) -> Vec<Vec<u8>> {
+    read_chain(pem).expect("certificates")
+}
+
+/// What holds at every moment of the life of the state directory.
+fn check(issued: &Issued, when: &str) {
+    for (name, kept) in &issued.secrets {
+        let certificates = chain(kept.secret.data["tls.crt"].expose());
+        let leaf = Facts::of(&certificates[0]).expect("a certificate");
+        let private = PrivateKey::read(kept.secret.data["tls.key"].expose()).expect("a key");
+        assert_eq!(
+            private.public_key_info(),
+            leaf.public_key_info,
+            "{when}: key and certificate of {name}"
+        );
+        if leaf.issuer_der == leaf.subject_der {
+            continue;
+        }
+        let signer = issued.authorities.values().find(|authority| {
+            let above = chain(authority.chain.as_bytes());
+            let (_, parent) = X509Certificate::from_der(&above[0]).expect("a certificate");
+            is_issued_by(&certificates[0], &parent)
+        });
+        let signer = signer.unwrap_or_else(|| panic!("{when}: the CA of {name} is lost"));
+        assert!(
+            signer.issuances.iter().any(|issuance| issuance.serial == leaf.serial),
+            "{when}: {name} cannot be revoked"
+        );
+    }
+    for (id, authority) in &issued.authorities {
+        let above = Facts::of(&chain(authority.chain.as_bytes())[0]).expect("a certificate");
+        assert_eq!(above.fingerprint, id.0, "{when}");
+        let private = authority
+            .key
+            .as_ref()
+            .unwrap_or_else(|| panic!("{when}: the key of CA {id} is lost"));
+        let private = PrivateKey::read(private.expose()).expect("a key");
+        assert_eq!(
+            private.public_key_info(),
+            above.public_key_info,
+            "{when}: key and certificate of CA {id}"
+        );
+    }
+}
+
+/// Nothing that was handed out has become older.
+fn is_kept(handed_out: &Issued, found: &Issued, when: &str) {
+    for (name, before) in &handed_out.secrets {
+        let after = found.secrets.get(name).unwrap_or_else(|| panic!("{when}: {name} is lost"));
+        assert!(after.revision >= before.revision, "{when}: {name} has become older");
+        let is_same = |one: &IssuedSecret, two: &IssuedSecret| one.secret.data == two.secret.data;
+        assert!(
+            after.revision > before.revision || is_same(before, after),
+            "{when}: {name} is another one"
+        );
+    }
+}
+
+#[test]
+fn a_life_that_is_cut_short_anywhere_goes_on() {
+    const END: i64 = 15 * PACE;
+    let resources = world();
+    for crash in 0.. {
+        let scratch = scratch();
+        let mut worker = open(scratch.path());
+        worker.store.as_ref().expect("a store").crash(crash);
+        let mut handed_out = Arc::new(Issued::default());
+        let mut now = 0;
+        let has_crashed = loop {
+            let outlook = settle(&mut worker, &resources, now);
+            if worker.store.as_ref().expect("a store").has_crashed() {
+                break true;
+            }
+            handed_out = Arc::clone(&outlook.issued);
+            check(&handed_out, "handed out");
+            now += PACE;
+            if now > END {
+                break false;
+            }
+        };
+        if !has_crashed {
+            let revisions = ["root", "pay"].map(|name| handed_out.secrets[&key(name)].revision);
+            assert!(
+                revisions[0] >= 2 && revisions[1] >= 3,
+                "a roll-over and renewals are in the story: {revisions:?}"
+            );
+            assert!(crash > 40, "only {crash} points");
+            return;
+        }
+        drop(worker);
+
+        let mut worker = open(scratch.path());
+        let when = format!("crash {crash}");
+        check(&worker.issued, &when);
+        is_kept(&handed_out, &worker.issued, &when);
+        for now in (now..=END).step_by(usize::try_from(PACE).expect("small")) {
+            let outlook = settle(&mut worker, &resources, now);
+            check(&outlook.issued, &when);
+            let pay = facts(&outlook.overlay.secrets[&key("pay")]).expect("a certificate");
+            assert!(
+                pay.not_before <= at(now) && at(now) < pay.not_after,
+                "{when}: served at {now}"
+            );
+        }
+    }
+}
+
+const PATH: &str = "SEALWAY_TEST_LIFE";
+const FROM: &str = "SEALWAY_TEST_FROM";
+
+fn live(path: &Path, from: i64) -> Child {
+    Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "worker::crashes::living_until_killed", "--ignored", "--nocapture"])
+        .env(PATH, path)
+        .env(FROM, from.to_string())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a child")
+}
+
+#[test]
+fn two_hundred_kills_of_issuing_and_roll_over() {
+    let scratch = scratch();
+    let mut said = BTreeSet::new();
+    let mut from = 0;
+    let mut revisions = [0, 0];
+    // Any numbers will do, as long as they are spread; the same ones each time.
+    let mut dice: u64 = 0x0CA0_11FE;
+    for kill in 0..200 {
+        dice = dice
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let lives_for = Duration::from_micros((dice >> 33) % 40_000);
+        let mut child = live(scratch.path(), from);
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        // It is given time only once it lives: how long a process takes to start is no part of the story.
+        for line in lines.by_ref() {
+            if line.expect("a line") == "open" {
+                break;
+            }
+        }
+        std::thread::sleep(lives_for);
+        child.kill().expect("killed");
+        for line in lines.map_while(Result::ok) {
+            let numbers: Vec<i64> = line.split(' ').filter_map(|number| number.parse().ok()).collect();
+            if let [now, root, pay] = numbers[..] {
+                (from, revisions) = (now, [root, pay]);
+            }
+        }
+        child.wait().expect("it ended");
+
+        let when = format!("kill {kill}");
+        let (_store, issued, damage) = Store::open(scratch.path()).expect("it opens");
+        assert_eq!(damage, [], "{when}");
+        check(&issued, &when);
+        for (name, said) in ["root", "pay"].into_iter().zip(revisions) {
+            let kept = issued.secrets.get(&key(name)).map_or(0, |kept| kept.revision);
+            assert!(
+                i64::try_from(kept).expect("small") >= said,
+                "{when}: {name} was said to be at {said}, and is at {kept}"
+            );
+        }
+        said.insert(revisions);
+    }
+    assert!(
+        revisions[0] > 20 && said.len() > 50,
+        "only {} moments, up to {revisions:?}",
+        said.len()
+    );
+}
+
+#[test]
+#[ignore = "the child of two_hundred_kills_of_issuing_and_roll_over"]
+fn living_until_killed() {
+    let (Ok(path), Ok(from)) = (std::env::var(PATH), std::env::var(FROM)) else {
+        return;
+    };
+    let mut worker = open(Path::new(&path));
+    let resources = world();
+    println!("\nopen");
+    let mut now = from.parse::<i64>().expect("a number");
+    loop {
+        let outlook = settle(&mut worker, &resources, now);
+        let revision = |name| outlook.issued.secrets.get(&key(name)).map_or(0, |kept| kept.revision);
+        println!("{now} {} {}", revision("root"), revision("pay"));
+        now += PACE;
+    }
+}
