@@ -156,7 +156,8 @@ impl Export {
         let mut wanted: BTreeMap<&ObjectKey, (Kind, BTreeMap<&str, &[u8]>)> = BTreeMap::new();
         for (key, map) in &overlay.config_maps {
             let files = map.data.iter().map(|(name, text)| (name.as_str(), text.as_bytes()));
-            wanted.insert(key, (Kind::ConfigMap, files.collect()));
+            let binary = map.binary_data.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+            wanted.insert(key, (Kind::ConfigMap, files.chain(binary).collect()));
         }
         for (key, secret) in &overlay.secrets {
             let (kind, files) = wanted.entry(key).or_insert((Kind::Secret, BTreeMap::new()));

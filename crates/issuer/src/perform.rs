@@ -15,6 +15,7 @@ use crate::issued::{Attempt, Authority, AuthorityId, Change, Issuance, Issued, I
 use crate::keys::{KeyFault, PrivateKey};
 use crate::keystore::random_salts;
 use crate::order::{Action, Order, Signer};
+use crate::plan::lists::revoked;
 use crate::request::Request;
 use crate::secret::{self, FormFault, KeyForms, SecretParts, TLS_SECRET};
 use crate::x509::{self, CertificateParts, SignFault, SigningKey};
@@ -63,9 +64,7 @@ pub fn perform(action: &Action, issued: &Issued, now: Timestamp) -> Result<Vec<C
                 .secrets
                 .get(secret)
                 .ok_or_else(|| PerformFault::Gone(format!("Secret {secret}")))?;
-            let key = signing_key(secret, &before.secret)?;
-            let facts = Facts::of(&leaf_of(secret, &before.secret)?)?;
-            let amended = secret::amended(&before.secret, form, &facts, &key.to_pkcs8_der(), now, &mut random_salts)?;
+            let amended = secret::amended(&before.secret, form, now, &mut random_salts)?;
             let after = IssuedSecret {
                 secret: Arc::new(amended),
                 ..IssuedSecret::clone(before)
@@ -90,7 +89,8 @@ pub fn perform(action: &Action, issued: &Issued, now: Timestamp) -> Result<Vec<C
                 key: key.clone().or_else(|| known.and_then(|known| known.key.clone())),
                 secret: secret.clone(),
                 issuers: issuers.clone(),
-                published: known.map_or(now, |known| known.published),
+                // A clock that was set back must not keep the CA waiting for years.
+                published: known.map_or(now, |known| known.published.min(now)),
                 issuances: known.map(|known| known.issuances.clone()).unwrap_or_default(),
                 revocation_list: known.and_then(|known| known.revocation_list.clone()),
                 list_number: known.map_or(0, |known| known.list_number),
@@ -116,14 +116,8 @@ pub fn perform(action: &Action, issued: &Issued, now: Timestamp) -> Result<Vec<C
             let mut authority = over_dropped(known, now);
             authority.list_number += 1;
             let next_update = now.checked_add(*lifetime).unwrap_or(Timestamp::MAX);
-            let list = x509::revocation_list(
-                certificate,
-                &key,
-                authority.list_number,
-                now,
-                next_update,
-                &authority.issuances,
-            )?;
+            let entries: Vec<Issuance> = revoked(issued, id, now).into_iter().cloned().collect();
+            let list = x509::revocation_list(certificate, &key, authority.list_number, now, next_update, &entries)?;
             authority.revocation_list = Some(list);
             Ok(vec![Change::Authority(id.clone(), Arc::new(authority))])
         }
@@ -221,12 +215,6 @@ fn new_key(request: &Request) -> Result<PrivateKey, KeyFault> {
 fn signing_key(name: &ObjectKey, secret: &Secret) -> Result<PrivateKey, PerformFault> {
     let pem = secret.data.get("tls.key").ok_or_else(|| incomplete(name, "tls.key"))?;
     Ok(PrivateKey::read(pem.expose())?)
-}
-
-fn leaf_of(name: &ObjectKey, secret: &Secret) -> Result<Vec<u8>, PerformFault> {
-    let pem = secret.data.get("tls.crt").ok_or_else(|| incomplete(name, "tls.crt"))?;
-    let chain = chain::read_chain(pem.expose())?;
-    chain.into_iter().next().ok_or_else(|| incomplete(name, "tls.crt"))
 }
 
 fn incomplete(secret: &ObjectKey, what: &'static str) -> PerformFault {

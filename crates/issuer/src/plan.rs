@@ -9,9 +9,40 @@ use std::sync::Arc;
 
 use sealway_api::{CertificateStatus, ConditionsStatus, ConfigMap, ObjectKey, ObjectRef, Resources, Secret, Timestamp};
 
+use crate::bundle::bundles;
 use crate::issued::Issued;
 use crate::order::Action;
 use crate::settings::Settings;
+use crate::shim::gateway_certificates;
+
+use authorities::Authorities;
+use certificates::Draft;
+use issuers::Issuers;
+use owners::Owners;
+use secrets::Secrets;
+use wake::Wake;
+use ways::Scene;
+
+mod authorities;
+mod backoff;
+mod certificates;
+mod expiry;
+mod form;
+mod held;
+mod issuers;
+#[cfg(test)]
+mod lab;
+pub(crate) mod lists;
+mod overlay;
+mod owners;
+mod renewal;
+mod secrets;
+mod status;
+mod times;
+mod triggers;
+mod trouble;
+mod wake;
+mod ways;
 
 /// What is to be done now, what is to be shown, and when to look again.
 #[derive(Clone, Debug, Default)]
@@ -80,6 +111,66 @@ pub enum Severity {
 
 /// Decides. See the module.
 #[must_use]
-pub fn plan(_now: Timestamp, _resources: &Resources, _issued: &Issued, _settings: &Settings) -> Plan {
-    Plan::default()
+pub fn plan(now: Timestamp, resources: &Resources, issued: &Issued, settings: &Settings) -> Plan {
+    let secrets = Secrets { resources, issued };
+    let mut statuses = IssuerStatuses::default();
+    let mut draft = Draft {
+        actions: Vec::new(),
+        findings: Vec::new(),
+        wake: Wake::new(now),
+    };
+    let shim = gateway_certificates(resources);
+    draft.findings.extend(shim.findings);
+    let mut certificates = resources.certificates.clone();
+    for certificate in shim.certificates {
+        certificates
+            .entry(certificate.metadata.key())
+            .or_insert_with(|| Arc::new(certificate));
+    }
+    let issuers = Issuers::of(secrets, settings, &mut statuses, &mut draft.findings);
+    let authorities = Authorities::of(now, &issuers, issued, settings);
+    let owners = Owners::of(&certificates, secrets, settings);
+    let scene = Scene {
+        now,
+        settings,
+        secrets,
+        issuers: &issuers,
+        authorities: &authorities,
+        owners: &owners,
+    };
+
+    // A CA is kept, with its key, before anything is signed with it.
+    draft.actions.extend(authorities.adoptions.iter().cloned());
+    let revisions = revisions(issued);
+    for (key, certificate) in &certificates {
+        let status = certificates::decide(&scene, certificate, revisions.get(key).copied(), &mut draft);
+        statuses.certificates.insert(key.clone(), status);
+    }
+    authorities::watch(&scene, &mut draft);
+    let mut overlay = overlay::issued(&scene, &certificates, &mut draft);
+    let bundles = bundles(now, resources, &overlay.secrets, &authorities.beside_sources(), settings);
+    overlay.secrets.extend(bundles.secrets);
+    overlay.config_maps.extend(bundles.config_maps);
+    statuses.bundles.extend(bundles.statuses);
+    draft.findings.extend(bundles.findings);
+    Plan {
+        actions: draft.actions,
+        overlay,
+        statuses,
+        findings: draft.findings,
+        wake_at: draft.wake.earliest(),
+    }
 }
+
+/// How many times each Certificate was issued.
+fn revisions(issued: &Issued) -> BTreeMap<&ObjectKey, u64> {
+    let mut revisions = BTreeMap::new();
+    for secret in issued.secrets.values() {
+        let revision: &mut u64 = revisions.entry(&secret.certificate).or_default();
+        *revision = secret.revision.max(*revision);
+    }
+    revisions
+}
+
+#[cfg(test)]
+mod tests;

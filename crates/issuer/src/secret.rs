@@ -6,14 +6,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine as _;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use sealway_api::{ObjectKey, ObjectMeta, OutputFormat, Secret, SecretBytes, Timestamp};
 
 use crate::facts::Facts;
+use crate::keys::PrivateKey;
 use crate::keystore::{self, KeyParts, Salts, StoreFault, Trusted, jks, pkcs12};
 use crate::order::SecretForm;
+use crate::pem;
 
 mod annotations;
 mod manifest;
@@ -86,7 +87,7 @@ pub struct KeyForms<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormFault {
     /// An issued Secret that is to be amended lacks this key.
-    #[error("the Secret has no {0} that can be read: delete it, and it is issued again")]
+    #[error("the Secret has no {0} that can be read: ask for a renewal")]
     Missing(&'static str),
     /// PEM that cannot be read, under this key.
     #[error("{0} cannot be read: give certificates as PEM blocks CERTIFICATE")]
@@ -136,19 +137,16 @@ pub fn secret(parts: &SecretParts<'_>, salts: &mut Salts<'_>) -> Result<Secret, 
     })
 }
 
-/// An issued Secret as `form` asks for it now, with its key and certificates: what mends a [`Mismatch`]. The forms of the key other
-/// than PKCS#8 are read from it.
-pub fn amended(
-    secret: &Secret,
-    form: &SecretForm,
-    facts: &Facts,
-    pkcs8: &SecretBytes,
-    now: Timestamp,
-    salts: &mut Salts<'_>,
-) -> Result<Secret, FormFault> {
+/// An issued Secret as `form` asks for it now, with its key and certificates: what mends a [`Mismatch`].
+pub fn amended(secret: &Secret, form: &SecretForm, now: Timestamp, salts: &mut Salts<'_>) -> Result<Secret, FormFault> {
     let pem = secret.data.get(KEY).ok_or(FormFault::Missing(KEY))?;
     let der = key_der(pem).ok_or(FormFault::Missing(KEY))?;
+    let key = PrivateKey::read(pem.expose()).map_err(|_| FormFault::Missing(KEY))?;
     let chain = text_of(secret, CERTIFICATES).ok_or(FormFault::Missing(CERTIFICATES))?;
+    let leaf = certificates(chain, CERTIFICATES)?.into_iter().next();
+    let facts = leaf
+        .and_then(|leaf| Facts::of(&leaf).ok())
+        .ok_or(FormFault::Missing(CERTIFICATES))?;
     let own = text_of(secret, AUTHORITIES).map(own_authority).transpose()?;
     let said = |annotation: &str| secret.metadata.annotations.get(annotation).map_or("", String::as_str);
     let parts = SecretParts {
@@ -156,10 +154,14 @@ pub fn amended(
         kind: &secret.kind,
         certificate: said(CERTIFICATE_NAME),
         issuer: [said(ISSUER_NAME), said(ISSUER_KIND), said(ISSUER_GROUP)],
-        key: KeyForms { pem, der: &der, pkcs8 },
+        key: KeyForms {
+            pem,
+            der: &der,
+            pkcs8: &key.to_pkcs8_der(),
+        },
         chain,
         authority: own.as_deref(),
-        facts,
+        facts: &facts,
         form,
         now,
     };
@@ -264,15 +266,7 @@ fn certificates(pem: &str, key: &'static str) -> Result<Vec<Vec<u8>>, FormFault>
 }
 
 fn pem(certificate: &[u8]) -> String {
-    let text = base64::engine::general_purpose::STANDARD.encode(certificate);
-    let lines: Vec<&str> = (0..text.len())
-        .step_by(64)
-        .map(|start| &text[start..text.len().min(start + 64)])
-        .collect();
-    format!(
-        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-        lines.join("\n")
-    )
+    pem::write("CERTIFICATE", certificate)
 }
 
 fn combined(key: &[u8], chain: &[u8]) -> Vec<u8> {

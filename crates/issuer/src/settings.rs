@@ -1,5 +1,6 @@
 //! What is fixed for the life of the process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Fixed for the life of the process.
@@ -11,6 +12,8 @@ pub struct Settings {
     pub cluster_resource_namespace: String,
     /// Where Bundles find their sources (trust-manager's trust namespace).
     pub trust_namespace: String,
+    /// The authorities that this system believes, PEM, for Bundles that ask for default CAs; `None`: it has none.
+    pub system_authorities: Option<Arc<str>>,
     /// CA roll-over: how long a new CA stands in every bundle before anything is signed by it. Long enough for whoever mounts a bundle
     /// to read it again.
     pub publication_lead: Duration,
@@ -22,6 +25,7 @@ impl Default for Settings {
             behaviour: Behaviour::Sealway,
             cluster_resource_namespace: "cert-manager".to_owned(),
             trust_namespace: "cert-manager".to_owned(),
+            system_authorities: None,
             publication_lead: Duration::from_secs(10),
         }
     }

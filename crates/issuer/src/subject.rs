@@ -161,7 +161,7 @@ fn encode(attribute: Attribute) -> Result<Vec<u8>, RequestFault> {
 }
 
 /// X.680's PrintableString, to the letter.
-fn is_printable(byte: u8) -> bool {
+pub(crate) fn is_printable(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte)
 }
 

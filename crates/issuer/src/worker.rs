@@ -115,8 +115,17 @@ impl Worker {
         })
     }
 
+    /// What was kept, and what is to be done, without doing it.
+    pub fn look(&mut self, now: Timestamp, resources: &Resources) -> Arc<Outlook> {
+        self.step_within(now, resources, 0)
+    }
+
     /// Does what is to be done at `now`, as far as it can be.
     pub fn step(&mut self, now: Timestamp, resources: &Resources) -> Arc<Outlook> {
+        self.step_within(now, resources, ACTIONS)
+    }
+
+    fn step_within(&mut self, now: Timestamp, resources: &Resources, most: usize) -> Arc<Outlook> {
         let mut plan = self.decide(now, resources);
         // Before the first step, what was kept is what others have.
         let before = self
@@ -124,8 +133,8 @@ impl Worker {
             .as_ref()
             .map_or_else(|| Arc::new(plan.overlay.clone()), |outlook| Arc::clone(&outlook.overlay));
         let mut done = 0;
-        while done < ACTIONS {
-            let tried = self.round(now, &plan.actions, ACTIONS - done);
+        while done < most {
+            let tried = self.round(now, &plan.actions, most - done);
             if tried == 0 {
                 break;
             }
@@ -285,7 +294,10 @@ fn switched(before: &Overlay, after: &Overlay) -> BTreeSet<ObjectKey> {
         (!is_same).then(|| key.clone())
     });
     let maps = after.config_maps.iter().filter_map(|(key, map)| {
-        let is_same = before.config_maps.get(key).is_some_and(|before| before.data == map.data);
+        let is_same = before
+            .config_maps
+            .get(key)
+            .is_some_and(|before| (&before.data, &before.binary_data) == (&map.data, &map.binary_data));
         (!is_same).then(|| key.clone())
     });
     secrets.chain(maps).collect()

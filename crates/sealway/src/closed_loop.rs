@@ -24,7 +24,7 @@ mod report;
 mod targets;
 
 use expected::Expected;
-pub(crate) use report::{Report, Reports, add_conditions, problems};
+pub(crate) use report::{Reports, add_conditions, problems};
 use targets::{Place, Target};
 
 /// Looks until one of the channels is gone.

@@ -1,7 +1,8 @@
 //! The reconcile loop: every event compiles, and what differs is published, shown and said.
 //!
-//! Events: a load of manifests, what was issued, what became of sockets, what backends did in TLS, an answer for a name, the time that the compiler asked
-//! to be woken at. Output: snapshots to the data plane, a [`View`] to the admin API, log lines. Invariant: nothing is published before
+//! Events: a load of manifests, what was issued and what of it is served, what became of sockets, what backends did in TLS, an answer for a
+//! name, a revocation list, the time that the compiler asked to be woken at. Output: snapshots to the data plane, a [`View`] to the admin API,
+//! log lines. Invariant: nothing is published before
 //! the first complete load, and a load that failed leaves everything as it was.
 
 use std::collections::BTreeMap;
@@ -18,13 +19,25 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::closed_loop::{self, Reports};
 use crate::expiry::Expiry;
 use crate::issuance;
 use crate::listening::Announcer;
 use crate::manifests::gather;
 use crate::names::Names;
+use crate::revocation::ListSources;
 use crate::transition::merge_times;
 use crate::view::{Phase, View};
+
+/// What is looked at beside the loads.
+pub(crate) struct Inputs {
+    /// What the issuer gives.
+    pub(crate) outlook: watch::Receiver<Arc<Outlook>>,
+    /// What handshakes found.
+    pub(crate) reports: watch::Receiver<Arc<Reports>>,
+    /// Revocation lists that stand in no manifest.
+    pub(crate) lists: ListSources,
+}
 
 /// Turns loads into what is served and shown.
 pub(crate) struct Reconciler {
@@ -34,7 +47,7 @@ pub(crate) struct Reconciler {
     metrics: Metrics,
     expiry: Expiry,
     names: Names,
-    outlook: watch::Receiver<Arc<Outlook>>,
+    inputs: Inputs,
     view: watch::Sender<Arc<View>>,
     announcer: Announcer,
     published: BTreeMap<ObjectRef, Arc<Snapshot>>,
@@ -47,7 +60,7 @@ impl Reconciler {
         proxy: Arc<Proxy>,
         metrics: Metrics,
         expiry: Expiry,
-        outlook: watch::Receiver<Arc<Outlook>>,
+        inputs: Inputs,
         view: watch::Sender<Arc<View>>,
     ) -> Self {
         Self {
@@ -57,7 +70,7 @@ impl Reconciler {
             metrics,
             expiry,
             names: Names::start(),
-            outlook,
+            inputs,
             view,
             announcer: Announcer::default(),
             published: BTreeMap::new(),
@@ -67,7 +80,7 @@ impl Reconciler {
     /// Runs until the source of loads ends. The first load is complete when it is handed over.
     pub(crate) async fn run(mut self, mut loads: watch::Receiver<Loaded>) {
         let mut load = loads.borrow_and_update().clone();
-        let mut outlook = Arc::clone(&self.outlook.borrow_and_update());
+        let mut outlook = Arc::clone(&self.inputs.outlook.borrow_and_update());
         let mut resources = issuance::with_overlay(&load.resources, &outlook.overlay);
         let mut noticed = Instant::now();
         let mut ports = self.proxy.port_states();
@@ -80,6 +93,7 @@ impl Reconciler {
                 ports: Ports::Reported(ports.borrow_and_update().clone()),
                 names: self.names.answers(),
                 backend_tls: backends.borrow_and_update().clone(),
+                revocation_lists: self.inputs.lists.known(),
             };
             let compiled = self.compile(&resources, &observed);
             let wake_at = compiled.as_ref().and_then(|compiled| compiled.wake_at);
@@ -102,15 +116,17 @@ impl Reconciler {
                     resources = issuance::with_overlay(&load.resources, &outlook.overlay);
                     is_new = true;
                 }
-                Ok(()) = self.outlook.changed() => {
-                    let before = std::mem::replace(&mut outlook, Arc::clone(&self.outlook.borrow_and_update()));
+                Ok(()) = self.inputs.outlook.changed() => {
+                    let before = std::mem::replace(&mut outlook, Arc::clone(&self.inputs.outlook.borrow_and_update()));
                     if before.overlay != outlook.overlay {
                         resources = issuance::with_overlay(&load.resources, &outlook.overlay);
                     }
                 }
                 changed = ports.changed() => if changed.is_err() { return },
                 changed = seldom(&mut backends) => if changed.is_err() { return },
+                Ok(()) = self.inputs.reports.changed() => {}
                 () = self.names.changed() => {}
+                () = self.inputs.lists.changed() => {}
                 () = alarm(wake_at) => {}
             }
         }
@@ -162,11 +178,15 @@ impl Reconciler {
         self.names.want(&compiled.names);
 
         let mut found = compiled.problems;
+        let reports = Arc::clone(&self.inputs.reports.borrow_and_update());
         found.extend(issuance::problems(&outlook.findings));
+        found.extend(closed_loop::problems(&reports));
         let problems = gather(load, found);
         let before = Arc::clone(&self.view.borrow());
         let mut statuses = serde_json::to_value(&compiled.statuses).unwrap_or(Value::Null);
-        issuance::add_statuses(&mut statuses, &outlook.statuses);
+        let mut of_issuer = outlook.statuses.clone();
+        closed_loop::add_conditions(&mut of_issuer, &reports);
+        issuance::add_statuses(&mut statuses, &of_issuer);
         merge_times(&mut statuses, &before.statuses, observed.now);
         let Ports::Reported(states) = &observed.ports else { return };
         let sockets: Vec<Option<&PortState>> = compiled

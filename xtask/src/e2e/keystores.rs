@@ -224,8 +224,8 @@ const PROFILES: [Pkcs12Profile; 4] = [
 ];
 const PASSWORD: &str = "pass word!";
 const BEYOND_ASCII: &str = "pässwörd 🔑";
-/// Java's attribute of trusted certificates: for any usage.
-const JAVA_TRUSTED: &str = "2.16.840.1.113894.746875.1.1: Any Extended Key Usage";
+/// Java's attribute of trusted certificates, which OpenSSL has no name for.
+const JAVA_TRUSTED: &str = "2.16.840.1.113894.746875.1.1: ";
 /// The password, then keystore and truststore of each profile.
 const OPEN: &str = "import sys
 from cryptography.hazmat.primitives.serialization import pkcs12

@@ -181,12 +181,13 @@ fn a_secret_and_a_config_map_of_one_name_share_a_directory() {
         data: [("ca.crt", "from the ConfigMap"), ("ca.pem", "pem")]
             .map(|(name, text)| (name.to_owned(), text.to_owned()))
             .into(),
+        binary_data: [("bundle.jks".to_owned(), vec![0xfe, 0xed])].into(),
         ..ConfigMap::default()
     };
     overlay.config_maps.insert(key("internal-ca-cert"), Arc::new(map));
     write(&export, &overlay);
     let place = export.place(&key("internal-ca-cert"));
-    assert_eq!(visible(&place), ["bundle.p12", "ca.crt", "ca.pem"]);
+    assert_eq!(visible(&place), ["bundle.jks", "bundle.p12", "ca.crt", "ca.pem"]);
     assert_eq!(fs::read(place.join("ca.crt")).expect("read"), b"from the Secret");
 }
 

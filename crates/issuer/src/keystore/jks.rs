@@ -57,7 +57,7 @@ pub fn opens_with(store: &[u8], alias: &str, password: &Password) -> bool {
     let Ok(alias) = modified_utf8(&lower_case(alias)) else {
         return false;
     };
-    integrity(signed, password).as_ref() == digest && has_key(signed, &alias).unwrap_or(false)
+    has_key(signed, &alias).unwrap_or(false) && integrity(signed, password).as_ref() == digest
 }
 
 /// By alias, so that the order is always the same.

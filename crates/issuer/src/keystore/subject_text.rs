@@ -7,6 +7,7 @@ use der::{Encode, Tag};
 use x509_parser::prelude::{AttributeTypeAndValue, FromDer, X509Certificate};
 
 use super::StoreFault;
+use crate::subject::is_printable;
 
 /// In the order of the text: name, object identifier.
 const NAMES: [(&str, &str); 9] = [
@@ -90,9 +91,7 @@ fn escaped(value: &str) -> String {
 
 /// An attribute that Go has no name for: hexadecimal DER of the value, as Go writes a string of its own.
 fn encoded(value: &str) -> Result<String, StoreFault> {
-    let printable = value
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte));
+    let printable = value.bytes().all(is_printable);
     let tag = if printable { Tag::PrintableString } else { Tag::Utf8String };
     let der = Any::new(tag, value.as_bytes())?.to_der()?;
     Ok(der.iter().fold(String::new(), |mut digits, byte| {

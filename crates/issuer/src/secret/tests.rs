@@ -11,29 +11,17 @@ use crate::keystore::random_salts;
 use crate::subject::SubjectParts;
 use crate::{Behaviour, StoreForm};
 
-const CHAIN: &str = include_str!("../../testdata/keystore/chain.pem");
+const CHAIN: &str = include_str!("../../testdata/keystore/bare.pem");
 const AUTHORITIES_PEM: &str = include_str!("../../testdata/keystore/ca.pem");
 const KEY_PEM: &str = include_str!("../../testdata/keystore/key.pem");
 
+/// Of a certificate with one DNS name and no subject.
 fn facts() -> Facts {
-    let now: Timestamp = "2026-11-28T12:00:00Z".parse().expect("a time");
-    Facts {
-        serial: "01".to_owned(),
-        subject: SubjectParts::default(),
-        subject_der: Vec::new(),
-        issuer_der: Vec::new(),
-        not_before: now,
-        not_after: now,
-        dns_names: vec!["example.com".to_owned(), "cert-manager.io".to_owned()],
-        ip_addresses: Vec::new(),
-        uris: Vec::new(),
-        email_addresses: Vec::new(),
-        is_ca: false,
-        may_sign: true,
-        may_sign_lists: true,
-        public_key_info: Vec::new(),
-        fingerprint: String::new(),
-    }
+    Facts::of(&certificates(CHAIN, CERTIFICATES).expect("PEM")[0]).expect("a certificate")
+}
+
+fn now() -> Timestamp {
+    "2026-11-28T12:00:00Z".parse().expect("a time")
 }
 
 fn texts(values: &[&str]) -> Vec<String> {
@@ -74,7 +62,7 @@ fn made_with(form: &SecretForm, authority: Option<&str>) -> Result<Secret, FormF
         authority,
         facts: &facts(),
         form,
-        now: facts().not_before,
+        now: now(),
     };
     secret(&parts, &mut random_salts)
 }
@@ -84,7 +72,7 @@ fn made(form: &SecretForm) -> Secret {
 }
 
 fn again(secret: &Secret, form: &SecretForm) -> Secret {
-    amended(secret, form, &facts(), &pkcs8(), facts().not_before, &mut random_salts).expect("a Secret")
+    amended(secret, form, now(), &mut random_salts).expect("a Secret")
 }
 
 fn differs(secret: &Secret, form: &SecretForm) -> Option<(&'static str, String)> {
@@ -121,6 +109,7 @@ fn annotations_repeat_the_certificate() {
         street_addresses: texts(&["1725 Slough Avenue, Suite 200, Scranton Business Park", "123 Example St"]),
         postal_codes: texts(&["55555", "12345"]),
     };
+    facts.dns_names = texts(&["example.com", "cert-manager.io"]);
     facts.ip_addresses = ["1.1.1.1", "2001:db8::1", "::ffff:1.2.3.4"]
         .map(|ip| ip.parse().expect("an address"))
         .to_vec();
@@ -176,7 +165,7 @@ fn a_plain_secret_has_what_cert_manager_gives_it() {
     assert_eq!(secret.kind, "kubernetes.io/tls");
     assert_eq!(secret.metadata.labels, map(&[("controller.cert-manager.io/fao", "true")]));
     let expected = map(&[
-        ("cert-manager.io/alt-names", "example.com,cert-manager.io"),
+        ("cert-manager.io/alt-names", "a.example.com"),
         ("cert-manager.io/certificate-name", "payment"),
         ("cert-manager.io/common-name", ""),
         ("cert-manager.io/ip-sans", ""),
@@ -225,7 +214,7 @@ fn a_template_adds_and_never_replaces() {
     );
     assert_eq!(annotations["note"], "a");
     assert_eq!(annotations["cert-manager.io/issuer-name"], "internal-ca");
-    assert_eq!(annotations["cert-manager.io/alt-names"], "example.com,cert-manager.io");
+    assert_eq!(annotations["cert-manager.io/alt-names"], "a.example.com");
     assert_eq!(annotations["cert-manager.io/allow-direct-injection"], "true");
     assert_eq!(differs(&secret, &form), None, "what was made is what was asked for");
 }
@@ -318,10 +307,10 @@ fn what_does_not_match_is_named_and_mended() {
         ),
         (
             "SecretTemplateMismatch",
-            "Secret metadata a.example.com does not match certificate metadata example.com,cert-manager.io",
+            "Secret metadata b.example.com does not match certificate metadata a.example.com",
             |secret, _| {
                 let names = secret.metadata.annotations.get_mut("cert-manager.io/alt-names");
-                *names.expect("there") = "a.example.com".to_owned();
+                *names.expect("there") = "b.example.com".to_owned();
             },
         ),
         (
@@ -427,7 +416,7 @@ fn a_secret_without_its_key_cannot_be_amended() {
     for key in ["tls.key", "tls.crt"] {
         let mut secret = made(&form);
         secret.data.insert(key.to_owned(), SecretBytes::new(vec![0xff]));
-        let refused = amended(&secret, &form, &facts(), &pkcs8(), facts().not_before, &mut random_salts);
+        let refused = amended(&secret, &form, now(), &mut random_salts);
         assert_eq!(refused, Err(FormFault::Missing(key)));
         let _ = differs(&secret, &form);
     }

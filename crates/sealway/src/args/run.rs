@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use sealway_core::CrlFailure;
 
 use super::values::duration;
 use super::{AddressFlags, ManifestArgs};
@@ -54,9 +55,30 @@ pub(crate) struct RunArgs {
     /// Connections that one source address holds at most [default: no limit]
     #[arg(long, env = "SEALWAY_MAX_CONNECTIONS_PER_SOURCE", value_name = "N")]
     pub(crate) max_connections_per_source: Option<NonZeroUsize>,
+    /// What becomes of a peer whose certificate names a distribution point, when no current revocation list of its issuer is known
+    #[arg(long, env = "SEALWAY_CRL_FAILURE", value_name = "POLICY", default_value = "soft")]
+    pub(crate) crl_failure: CrlFailureFlag,
     /// Threads that carry connections [default: one per core]
     #[arg(long, env = "SEALWAY_WORKERS", value_name = "N")]
     pub(crate) workers: Option<NonZeroUsize>,
+}
+
+/// What becomes of peers about whose revocation nothing current is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CrlFailureFlag {
+    /// It is refused, and its list asked for
+    Hard,
+    /// It is let in, and its list asked for
+    Soft,
+}
+
+impl From<CrlFailureFlag> for CrlFailure {
+    fn from(flag: CrlFailureFlag) -> Self {
+        match flag {
+            CrlFailureFlag::Hard => Self::Hard,
+            CrlFailureFlag::Soft => Self::Soft,
+        }
+    }
 }
 
 /// How a connection is refused.

@@ -25,13 +25,18 @@ pub(crate) struct Expected {
 pub(crate) fn of(issued: &Issued) -> BTreeMap<ObjectKey, Expected> {
     let mut older: BTreeMap<&ObjectKey, BTreeSet<String>> = BTreeMap::new();
     for issuance in issued.authorities.values().flat_map(|authority| &authority.issuances) {
-        older.entry(&issuance.certificate).or_default().insert(issuance.serial.clone());
+        older
+            .entry(&issuance.certificate)
+            .or_default()
+            .insert(issuance.serial.clone());
     }
     let mut expected = BTreeMap::new();
     for (key, issued) in &issued.secrets {
         let chain = issued.secret.data.get("tls.crt").map(SecretBytes::expose);
         let leaf = chain.and_then(|chain| read_chain(chain).ok()?.into_iter().next());
-        let Some(facts) = leaf.and_then(|leaf| Facts::of(&leaf).ok()) else { continue };
+        let Some(facts) = leaf.and_then(|leaf| Facts::of(&leaf).ok()) else {
+            continue;
+        };
         let mut older = older.get(&issued.certificate).cloned().unwrap_or_default();
         older.remove(&facts.serial);
         let names = facts.dns_names.iter().map(|name| HostnamePattern::parse(Some(name)));

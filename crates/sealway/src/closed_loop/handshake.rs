@@ -49,8 +49,13 @@ pub(super) async fn serial(target: &Target) -> Result<String, Fault> {
 }
 
 async fn shake_hands(target: &Target) -> Result<String, Fault> {
-    let mut stream = TcpStream::connect(target.address).await.map_err(|error| Fault::Connect(error.to_string()))?;
-    stream.write_all(target.preface).await.map_err(|error| Fault::Connect(error.to_string()))?;
+    let mut stream = TcpStream::connect(target.address)
+        .await
+        .map_err(|error| Fault::Connect(error.to_string()))?;
+    stream
+        .write_all(target.preface)
+        .await
+        .map_err(|error| Fault::Connect(error.to_string()))?;
     let name = ServerName::try_from(target.server_name.clone()).map_err(|error| Fault::Handshake(error.to_string()))?;
     let provider = Arc::new(aws_lc_rs::default_provider());
     let seen = Arc::new(Witness {
@@ -98,8 +103,12 @@ impl ServerCertVerifier for Witness {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let verified =
-            verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms);
+        let verified = verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        );
         self.kept_if(verified)
     }
 
@@ -109,8 +118,12 @@ impl ServerCertVerifier for Witness {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let verified =
-            verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms);
+        let verified = verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        );
         self.kept_if(verified)
     }
 

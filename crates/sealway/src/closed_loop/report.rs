@@ -57,7 +57,11 @@ impl Report {
     }
 
     fn status(&self) -> ConditionStatus {
-        if self.is_good() { ConditionStatus::True } else { ConditionStatus::False }
+        if self.is_good() {
+            ConditionStatus::True
+        } else {
+            ConditionStatus::False
+        }
     }
 
     fn reason(&self) -> &'static str {
@@ -71,7 +75,11 @@ impl Report {
     fn message(&self) -> String {
         match self {
             Self::Served { serial, count, after } => {
-                let places = if *count == 1 { "one place".to_owned() } else { format!("{count} places") };
+                let places = if *count == 1 {
+                    "one place".to_owned()
+                } else {
+                    format!("{count} places")
+                };
                 let after = after.map(|after| format!(", {:.3} s after it was issued", after.as_secs_f64()));
                 format!("serial {serial} is served in {places}{}", after.unwrap_or_default())
             }
@@ -121,7 +129,9 @@ impl Report {
 pub(super) fn of(expected: &BTreeMap<ObjectKey, Expected>, arrived: &Arrived, before: &Reports, now: Timestamp) -> Reports {
     let mut reports = Reports::new();
     for expected in expected.values() {
-        let Some(seen) = arrived.get(&expected.certificate) else { continue };
+        let Some(seen) = arrived.get(&expected.certificate) else {
+            continue;
+        };
         let mut worst = None;
         let mut count = 0;
         for (place, address, server_name, found) in seen {
@@ -167,14 +177,18 @@ fn since(expected: &Expected, before: &Reports, now: Timestamp) -> Option<Durati
         Some(Report::Served { serial, after, .. }) if *serial == expected.serial => *after,
         Some(_) => Duration::try_from(now.duration_since(expected.issued_at)).ok(),
         // The first look of this process says nothing about a certificate of yesterday.
-        None => Duration::try_from(now.duration_since(expected.issued_at)).ok().filter(|after| *after < FRESH),
+        None => Duration::try_from(now.duration_since(expected.issued_at))
+            .ok()
+            .filter(|after| *after < FRESH),
     }
 }
 
 /// Adds the condition `Served` to the Certificates' statuses.
 pub(crate) fn add_conditions(statuses: &mut IssuerStatuses, reports: &Reports) {
     for (certificate, report) in reports {
-        let Some(status) = statuses.certificates.get_mut(certificate) else { continue };
+        let Some(status) = statuses.certificates.get_mut(certificate) else {
+            continue;
+        };
         let generation = status.conditions.first().map_or(0, |condition| condition.observed_generation);
         status.conditions.push(StatusCondition {
             kind: "Served".to_owned(),
@@ -190,7 +204,11 @@ pub(crate) fn add_conditions(statuses: &mut IssuerStatuses, reports: &Reports) {
 pub(crate) fn problems(reports: &Reports) -> impl Iterator<Item = Problem> + '_ {
     reports.iter().filter_map(|(certificate, report)| {
         let cause = Cause::Told(Box::new(report.told()?));
-        Some(Problem::new(ObjectRef::of(Kind::Certificate, certificate), "spec.secretName", cause))
+        Some(Problem::new(
+            ObjectRef::of(Kind::Certificate, certificate),
+            "spec.secretName",
+            cause,
+        ))
     })
 }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use sealway_api::{ObjectKey, ObjectRef};
 use sealway_core::{
-    Action, CertificateChoice, HelloFacts, HostnamePattern, NoTrace, PortPlan, ProxyProtocol, ServerName, Snapshot, Target as Behind,
-    Termination, TlsListener,
+    Action, CertificateChoice, HelloFacts, HostnamePattern, NoTrace, PortPlan, ProxyProtocol, ServerName, Snapshot,
+    Target as Behind, Termination, TlsListener,
 };
 
 use super::Expected;
@@ -85,7 +85,10 @@ fn gateway(
 /// Names that a client could ask this listener for, and that the certificate's name covers.
 fn askable(name: &HostnamePattern, listener: &TlsListener) -> BTreeSet<String> {
     let routes = listener.routes.iter().map(|(pattern, _)| pattern);
-    let hosts = listener.requests.iter().flat_map(|requests| requests.hosts.iter().map(|(pattern, _)| pattern));
+    let hosts = listener
+        .requests
+        .iter()
+        .flat_map(|requests| requests.hosts.iter().map(|(pattern, _)| pattern));
     let patterns = routes.chain(hosts).chain([listener.hostname.clone(), name.clone()]);
     let exact = patterns.filter_map(|pattern| match pattern {
         HostnamePattern::Exact(exact) => Some(exact.into_string()),
@@ -127,8 +130,12 @@ fn arrives(plan: &PortPlan, termination: &Termination, secret: &ObjectKey, name:
 
 fn backends(targets: &mut BTreeSet<Target>, listener: &TlsListener, expected: &BTreeMap<ObjectKey, Expected>) {
     for (pattern, forward) in listener.routes.iter() {
-        let HostnamePattern::Exact(server_name) = &pattern else { continue };
-        let covering = expected.values().filter(|expected| expected.names.iter().any(|name| is_covered(name, server_name)));
+        let HostnamePattern::Exact(server_name) = &pattern else {
+            continue;
+        };
+        let covering = expected
+            .values()
+            .filter(|expected| expected.names.iter().any(|name| is_covered(name, server_name)));
         for expected in covering {
             for backend in &forward.backends {
                 let Behind::Backend(backend) = &backend.target else { continue };

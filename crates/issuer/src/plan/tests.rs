@@ -1,0 +1,428 @@
+//! Whole lives of certificates.
+
+use std::time::Duration;
+
+use super::lab::{Lab, ROOT, START, condition, key, labels, leaf, said};
+use super::times::{earlier, later};
+use super::*;
+
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
+
+#[test]
+fn root_intermediate_and_leaf_come_in_one_go() {
+    let mut lab = Lab::new(ROOT);
+    lab.add(
+        "kind: Certificate
+metadata: {name: middle, namespace: shop}
+spec:
+  isCA: true
+  commonName: Middle
+  usages: [cert sign, crl sign]
+  secretName: middle
+  duration: 8760h
+  privateKey: {algorithm: ECDSA}
+  issuerRef: {name: root}
+---
+kind: Issuer
+metadata: {name: middle, namespace: shop}
+spec: {ca: {secretName: middle}}
+---
+kind: Certificate
+metadata: {name: web, namespace: shop}
+spec: {dnsNames: [web.shop], secretName: web, privateKey: {algorithm: ECDSA}, issuerRef: {name: middle}}
+",
+    );
+    let plan = lab.settle();
+    let ready = "True Ready: Certificate is up to date and has not expired";
+    for certificate in ["shop/root", "shop/middle", "shop/web"] {
+        assert_eq!(said(&plan, certificate, "Ready"), ready);
+        assert_eq!(said(&plan, certificate, "Issuing"), "");
+        let status = &plan.statuses.certificates[&key(certificate)];
+        assert_eq!(status.revision, Some(1));
+        assert_eq!((status.last_failure_time, status.failed_issuance_attempts), (None, None));
+        assert!(condition(status, "Ready").is_some_and(|ready| ready.observed_generation == 1));
+    }
+    assert_eq!(plan.findings, []);
+    assert_eq!(lab.facts("shop/web").issuer_der, lab.facts("shop/middle").subject_der);
+    assert_eq!(lab.part("shop/web", "ca.crt"), lab.part("shop/root", "tls.crt"));
+    assert_eq!(plan.overlay.secrets.len(), 3);
+    // Both CAs are kept with their keys, and have lists.
+    assert_eq!(lab.issued.authorities.len(), 2);
+    for authority in lab.issued.authorities.values() {
+        assert!(authority.key.is_some() && authority.revocation_list.is_some());
+        assert_eq!(authority.issuances.len(), 1);
+    }
+}
+
+#[test]
+fn ten_years_of_renewals() {
+    let mut lab = Lab::new(ROOT);
+    lab.add(&leaf("web", ""));
+    let mut plan = lab.settle();
+    let end = later(lab.now, DAY * 3650);
+    while let Some(wake) = plan.wake_at.filter(|wake| *wake < end) {
+        lab.now = wake;
+        plan = lab.settle();
+        let facts = lab.facts("shop/web");
+        assert!(facts.not_before <= lab.now && lab.now <= facts.not_after, "{}", lab.now);
+        assert_eq!(plan.statuses.certificates[&key("shop/web")].conditions.len(), 1);
+    }
+    // 2160 h, renewed after 1440 h; the root lives ten years and is renewed once.
+    let web = lab.issued.secrets[&key("shop/web")].revision;
+    assert!((60..=64).contains(&web), "{web}");
+    assert_eq!(lab.issued.secrets[&key("shop/root")].revision, 2);
+    assert_eq!(lab.issued.authorities.len(), 1, "the old root has left");
+}
+
+#[test]
+fn a_jump_over_the_end_issues_at_once_and_back_again_too() {
+    let mut lab = Lab::new(ROOT);
+    lab.add(&leaf("web", ""));
+    lab.settle();
+    let start = lab.now;
+    lab.now = later(start, DAY * 4000);
+    lab.settle();
+    let plan = lab.pass(Duration::from_secs(30));
+    assert_eq!(
+        said(&plan, "shop/web", "Ready"),
+        "True Ready: Certificate is up to date and has not expired"
+    );
+    assert!(lab.facts("shop/web").not_after > lab.now);
+    lab.now = start;
+    lab.settle();
+    let plan = lab.pass(Duration::from_secs(30));
+    let (root, web) = (lab.facts("shop/root"), lab.facts("shop/web"));
+    assert!(root.not_before <= lab.now && web.not_before <= lab.now, "{plan:?}");
+    assert_eq!(web.issuer_der, root.subject_der);
+    // cert-manager would serve what is not yet valid; ours says why it does not.
+    assert!(
+        lab.done
+            .iter()
+            .any(|(_, action)| matches!(action, Action::Issue(order) if order.reason == "NotYetValid"))
+    );
+}
+
+#[test]
+fn a_clock_that_was_set_back_leaves_cert_manager_as_it_is() {
+    let mut lab = Lab::new(ROOT).cert_manager();
+    lab.add(&leaf("web", ""));
+    lab.settle();
+    let done = lab.done.len();
+    lab.now = earlier(lab.now, DAY * 400);
+    lab.settle();
+    let issued = |(_, action): &(Timestamp, Action)| matches!(action, Action::Issue(_));
+    assert!(!lab.done[done..].iter().any(issued));
+}
+
+#[test]
+fn a_secret_of_the_manifests_is_left_as_it_is() {
+    let mut maker = Lab::new(ROOT);
+    maker.add(&leaf("web", ""));
+    maker.settle();
+    let indent = |text: String| text.replace('\n', "\n    ");
+    let secret = |name: &str, cert: String, key: String| {
+        format!(
+            "kind: Secret\nmetadata: {{name: {name}, namespace: shop}}\ntype: kubernetes.io/tls\nstringData:\n  tls.crt: |\n    {}\n  tls.key: |\n    {}\n",
+            indent(cert),
+            indent(key)
+        )
+    };
+    let mut lab = Lab::new(ROOT);
+    lab.add(&secret(
+        "web",
+        maker.part("shop/web", "tls.crt"),
+        maker.part("shop/web", "tls.key"),
+    ));
+    lab.add(&leaf("web", ""));
+    let plan = lab.settle();
+    let ready = said(&plan, "shop/web", "Ready");
+    assert!(
+        ready.starts_with("True Ready: Secret shop/web is carried by the manifests"),
+        "{ready}"
+    );
+    assert!(!plan.overlay.secrets.contains_key(&key("shop/web")));
+    assert_eq!(labels(&plan), ["secret_given"]);
+    // Its end comes nearer, and nobody will do anything about it.
+    lab.pass(DAY * 68);
+    assert_eq!(labels(&lab.plan()), ["secret_given"]);
+    let wake = lab.plan().wake_at.unwrap();
+    assert_eq!(wake, earlier(maker.facts("shop/web").not_after, DAY * 21));
+    for (days, words) in [
+        (69, "less than 21 days"),
+        (83, "less than 7 days"),
+        (89, "less than a day"),
+        (91, "ended at"),
+    ] {
+        lab.now = later(START.parse().unwrap(), DAY * days);
+        let plan = lab.settle();
+        assert!(
+            plan.findings.iter().any(|finding| finding.message.contains(words)),
+            "{words} {:?}",
+            plan.findings
+        );
+    }
+    let ready = said(&lab.plan(), "shop/web", "Ready");
+    assert!(
+        ready.starts_with("False Expired: Certificate expired on Thu, 01 Apr 2027 00:00:00 UTC"),
+        "{ready}"
+    );
+    // Names that are not those of the Certificate, a key that is not the certificate's, and no key at all.
+    lab.add(&leaf("web", "").replace("web.shop", "other.shop"));
+    let ready = said(&lab.plan(), "shop/web", "Ready");
+    assert!(
+        ready.starts_with("False SecretMismatch: Certificate of the Secret is not up to date for spec: [spec.dnsNames]."),
+        "{ready}"
+    );
+    lab.add(&secret(
+        "web",
+        maker.part("shop/web", "tls.crt"),
+        maker.part("shop/root", "tls.key"),
+    ));
+    let ready = said(&lab.plan(), "shop/web", "Ready");
+    assert!(
+        ready.starts_with("False InvalidKeyPair: Secret contains a private key that does not match the certificate."),
+        "{ready}"
+    );
+    lab.add("kind: Secret\nmetadata: {name: web, namespace: shop}\n");
+    let ready = said(&lab.plan(), "shop/web", "Ready");
+    assert!(
+        ready.starts_with("False MissingData: Secret does not contain any data."),
+        "{ready}"
+    );
+    assert!(lab.plan().actions.is_empty());
+}
+
+#[test]
+fn of_two_certificates_with_one_secret_the_first_has_it() {
+    let mut lab = Lab::new(ROOT);
+    lab.add(&leaf("alpha", "").replace("secretName: alpha", "secretName: shared"));
+    lab.add(&leaf("beta", "").replace("secretName: beta", "secretName: shared"));
+    let plan = lab.settle();
+    assert_eq!(lab.issued.secrets[&key("shop/shared")].certificate, key("shop/alpha"));
+    assert_eq!(labels(&plan), ["secret_taken"]);
+    let ready = said(&plan, "shop/beta", "Ready");
+    assert_eq!(
+        ready,
+        "False IncorrectCertificate: Secret was issued for \"alpha\". If this message is not transient, you might have two conflicting \
+         Certificates pointing to the same secret."
+    );
+    assert_eq!(said(&plan, "shop/beta", "Issuing"), "");
+    // Who has it keeps it, whoever comes later; and hands it on when it goes.
+    lab.add(&leaf("aaa", "").replace("secretName: aaa", "secretName: shared"));
+    lab.settle();
+    assert_eq!(lab.issued.secrets[&key("shop/shared")].revision, 1);
+    lab.resources.certificates.remove(&key("shop/alpha"));
+    lab.resources.certificates.remove(&key("shop/aaa"));
+    lab.settle();
+    assert_eq!(lab.issued.secrets[&key("shop/shared")].certificate, key("shop/beta"));
+    let reason = lab.done.iter().rev().find_map(|(_, action)| match action {
+        Action::Issue(order) => Some(order.reason.clone()),
+        _ => None,
+    });
+    assert_eq!(reason.as_deref(), Some("IncorrectCertificate"));
+}
+
+#[test]
+fn the_secret_of_a_certificate_that_is_gone_is_served_on() {
+    let mut lab = Lab::new(ROOT);
+    lab.add(&leaf("web", ""));
+    lab.settle();
+    lab.resources.certificates.remove(&key("shop/web"));
+    let plan = lab.settle();
+    assert!(plan.overlay.secrets.contains_key(&key("shop/web")));
+    assert_eq!(labels(&plan), ["secret_left_over"]);
+}
+
+#[test]
+fn an_issuer_of_another_namespace_is_explained() {
+    let mut lab = Lab::new(ROOT);
+    lab.add(&leaf("client", "").replace("namespace: shop", "namespace: payment"));
+    let plan = lab.settle();
+    let waiting = "DoesNotExist: Issuing certificate as Secret does not exist";
+    assert_eq!(said(&plan, "payment/client", "Ready"), format!("False {waiting}"));
+    assert_eq!(said(&plan, "payment/client", "Issuing"), format!("True {waiting}"));
+    let finding = plan
+        .findings
+        .iter()
+        .find(|finding| finding.label == "issuer_missing")
+        .unwrap();
+    assert_eq!(finding.field, "spec.issuerRef.name");
+    assert!(finding.message.contains("namespace shop has one"), "{finding:?}");
+    assert!(finding.hint.as_deref().is_some_and(|hint| hint.contains("ClusterIssuer")));
+}
+
+#[test]
+fn what_was_asked_to_be_renewed_is() {
+    let mut lab = Lab::new(ROOT);
+    lab.add(&leaf("web", "  renewal: {policy: Disabled}\n"));
+    lab.settle();
+    let attempt = crate::issued::Attempt {
+        renewal_asked: Some(lab.now),
+        ..Default::default()
+    };
+    lab.issued.attempts.insert(key("shop/web"), attempt.into());
+    let plan = lab.plan();
+    assert_eq!(
+        said(&plan, "shop/web", "Issuing"),
+        "True ManuallyTriggered: Certificate re-issuance manually triggered"
+    );
+    lab.settle();
+    assert_eq!(lab.issued.secrets[&key("shop/web")].revision, 2);
+    assert!(lab.issued.attempts.is_empty());
+}
+
+#[test]
+fn after_a_failure_it_waits_and_says_so() {
+    let mut lab = Lab::new(ROOT);
+    lab.settle();
+    lab.add(&leaf("web", ""));
+    let Some(Action::Issue(order)) = lab
+        .plan()
+        .actions
+        .into_iter()
+        .find(|action| matches!(action, Action::Issue(_)))
+    else {
+        panic!("nothing is issued");
+    };
+    let attempt = crate::issued::Attempt {
+        failures: 2,
+        last_failure: Some(lab.now),
+        message: "Error signing certificate: no".to_owned(),
+        request: Some(order.request),
+        renewal_asked: None,
+    };
+    lab.issued.attempts.insert(key("shop/web"), attempt.into());
+    let plan = lab.settle();
+    let failed =
+        "False Failed: The certificate request has failed to complete and will be retried: Error signing certificate: no";
+    assert_eq!(said(&plan, "shop/web", "Issuing"), failed);
+    let status = &plan.statuses.certificates[&key("shop/web")];
+    assert_eq!(
+        (status.last_failure_time, status.failed_issuance_attempts),
+        (Some(lab.now), Some(2))
+    );
+    assert_eq!(labels(&plan), ["issuance_failed"]);
+    assert_eq!(plan.wake_at, Some(later(lab.now, HOUR * 2)));
+    let mut changed = Lab {
+        issued: lab.issued.clone(),
+        resources: lab.resources.clone(),
+        settings: lab.settings.clone(),
+        done: Vec::new(),
+        ..lab
+    };
+    changed.add(&leaf("web", "").replace("web.shop", "www.shop"));
+    changed.settle();
+    assert_eq!(changed.issued.secrets[&key("shop/web")].revision, 1);
+    lab.now = later(lab.now, HOUR * 2);
+    lab.settle();
+    assert_eq!(lab.issued.secrets[&key("shop/web")].revision, 1);
+}
+
+#[test]
+fn a_damaged_root_waits_for_a_word_and_a_damaged_leaf_does_not() {
+    let mut lab = Lab::new(ROOT);
+    lab.add(&leaf("web", ""));
+    lab.settle();
+    for secret in ["shop/root", "shop/web"] {
+        lab.issued.secrets.remove(&key(secret));
+        lab.issued.damaged.insert(key(secret));
+    }
+    let plan = lab.settle();
+    assert!(labels(&plan).contains(&"secret_damaged"));
+    assert!(!lab.issued.secrets.contains_key(&key("shop/root")));
+    let asked = crate::issued::Attempt {
+        renewal_asked: Some(lab.now),
+        ..Default::default()
+    };
+    lab.issued.attempts.insert(key("shop/root"), asked.into());
+    lab.settle();
+    lab.pass(Duration::from_secs(20));
+    assert!(lab.issued.secrets.contains_key(&key("shop/root")));
+    assert!(lab.issued.secrets.contains_key(&key("shop/web")));
+}
+
+#[test]
+fn two_cas_that_sign_each_other_are_refused() {
+    let mut lab = Lab::new(ROOT);
+    lab.settle();
+    lab.add(&ROOT.replace("issuerRef: {name: selfsigned}", "issuerRef: {name: root}"));
+    let plan = lab.settle();
+    assert!(labels(&plan).contains(&"authority_circle"), "{:?}", plan.findings);
+    assert_eq!(lab.issued.secrets[&key("shop/root")].revision, 1);
+}
+
+#[test]
+fn a_spec_that_a_webhook_would_refuse_issues_nothing() {
+    let mut lab = Lab::new(ROOT);
+    lab.add(&leaf("web", "  renewBefore: 9000h\n"));
+    let plan = lab.settle();
+    assert!(said(&plan, "shop/web", "Ready").starts_with("False InvalidSpec: spec.renewBefore"));
+    assert_eq!(labels(&plan), ["refused"]);
+    assert!(!lab.issued.secrets.contains_key(&key("shop/web")));
+}
+
+#[test]
+fn a_key_that_must_not_change_and_does_not_fit_waits() {
+    let mut lab = Lab::new(ROOT);
+    let spec = "  duration: 3h\n";
+    lab.add(&leaf("web", spec).replace("{algorithm: ECDSA}", "{algorithm: ECDSA, rotationPolicy: Never}"));
+    lab.settle();
+    let before = lab.facts("shop/web").public_key_info;
+    lab.pass(HOUR * 4);
+    assert_eq!(lab.facts("shop/web").public_key_info, before);
+    assert_eq!(lab.issued.secrets[&key("shop/web")].revision, 3);
+    lab.add(&leaf("web", spec).replace("{algorithm: ECDSA}", "{algorithm: ECDSA, size: 384, rotationPolicy: Never}"));
+    let plan = lab.settle();
+    assert!(labels(&plan).contains(&"key_fixed"));
+    assert_eq!(
+        said(&plan, "shop/web", "Issuing"),
+        "True SecretMismatch: Existing private key is not up to date for spec: [spec.privateKey.size]"
+    );
+}
+
+#[test]
+fn keystores_wait_for_their_password() {
+    let mut lab = Lab::new(ROOT);
+    lab.add(&leaf(
+        "web",
+        "  keystores: {jks: {create: true, passwordSecretRef: {name: pass, key: word}}}\n",
+    ));
+    let plan = lab.settle();
+    assert_eq!(labels(&plan), ["password_missing"]);
+    assert!(!lab.issued.secrets.contains_key(&key("shop/web")));
+    assert!(lab.issued.attempts.is_empty(), "waiting is no failure");
+    lab.add("kind: Secret\nmetadata: {name: pass, namespace: shop}\nstringData: {word: changeit}\n");
+    let plan = lab.settle();
+    assert_eq!(plan.findings, []);
+    assert!(lab.issued.secrets[&key("shop/web")].secret.data.contains_key("keystore.jks"));
+}
+
+#[test]
+fn labels_and_formats_change_without_a_new_certificate() {
+    let mut lab = Lab::new(ROOT);
+    lab.add(&leaf("web", ""));
+    lab.settle();
+    let before = lab.facts("shop/web");
+    lab.add(&leaf(
+        "web",
+        "  secretTemplate: {labels: {team: shop}}\n  additionalOutputFormats: [{type: CombinedPEM}]\n",
+    ));
+    lab.settle();
+    assert_eq!(lab.facts("shop/web"), before);
+    let secret = &lab.issued.secrets[&key("shop/web")].secret;
+    assert_eq!(secret.metadata.labels.get("team").map(String::as_str), Some("shop"));
+    assert!(secret.data.contains_key("tls-combined.pem"));
+}
+
+#[test]
+fn times_of_the_status_are_those_of_the_certificate() {
+    let mut lab = Lab::new(ROOT);
+    lab.add(&leaf("web", "  duration: 3h\n"));
+    let plan = lab.settle();
+    let status = &plan.statuses.certificates[&key("shop/web")];
+    assert_eq!(status.not_before, Some(lab.now));
+    assert_eq!(status.not_after, Some(later(lab.now, HOUR * 3)));
+    assert_eq!(status.renewal_time, Some(later(lab.now, HOUR * 2)));
+    assert_eq!(plan.wake_at, status.renewal_time);
+}
