@@ -166,9 +166,9 @@ pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
     let paths = match &mut cli.command {
         Command::Run(run) => Some(&mut run.manifests.paths),
         Command::Check(check) => Some(&mut check.manifests.paths),
-        Command::Certs(CertsCommand::List(CertsListArgs { source, .. }) | CertsCommand::Inspect(CertsInspectArgs { source, .. })) => {
-            Some(&mut source.paths)
-        }
+        Command::Certs(
+            CertsCommand::List(CertsListArgs { source, .. }) | CertsCommand::Inspect(CertsInspectArgs { source, .. }),
+        ) => Some(&mut source.paths),
         Command::Certs(CertsCommand::Renew(renew)) => Some(&mut renew.paths),
         Command::Certs(CertsCommand::Revoke(_) | CertsCommand::Trust(_))
         | Command::Demo(_)

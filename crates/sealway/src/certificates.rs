@@ -25,7 +25,7 @@ mod text;
 
 pub(crate) use authorities::{AuthorityEntry, BundleEntry, list_times, signs_now};
 pub(crate) use details::{Details, chain};
-pub(crate) use inspection::{Inspection, NotFound, inspect};
+pub(crate) use inspection::{Inspection, inspect};
 pub(crate) use inventory::inventory;
 pub(crate) use nearest::nearest;
 pub(crate) use places::Place;

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealway_api::ObjectKey;
-use sealway_issuer::Command;
+use sealway_issuer::{Command, Outlook};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 mod message;
@@ -109,6 +109,21 @@ impl Control {
     }
 }
 
+/// Opens the socket in a state directory once the issuer has it, and serves it.
+pub(crate) async fn run(state_directory: PathBuf, mut outlook: watch::Receiver<Arc<Outlook>>, commands: mpsc::Sender<Command>) {
+    // The first step of a worker is the first generation: from then on the directory is locked by this process.
+    if outlook.wait_for(|outlook| outlook.generation > 0).await.is_err() {
+        return;
+    }
+    match Control::bind(&state_directory) {
+        Ok(control) => control.serve(commands).await,
+        Err(fault) => {
+            tracing::warn!("`sealway certs renew` and `revoke` cannot reach this process: {fault}");
+            std::future::pending().await
+        }
+    }
+}
+
 fn inode(path: &Path) -> Option<u64> {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::symlink_metadata(path).ok().map(|metadata| metadata.ino())
@@ -177,9 +192,12 @@ pub(crate) async fn ask(state_directory: &Path, asked: Asked) -> io::Result<Opti
     let mut line = String::new();
     let mut limited = BufReader::new(stream.take(LONGEST_LINE));
     timeout(PATIENCE, limited.read_line(&mut line)).await??;
-    serde_json::from_str(&line)
-        .map(Some)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the gateway's answer cannot be read: does another version run?"))
+    serde_json::from_str(&line).map(Some).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the gateway's answer cannot be read: does another version run?",
+        )
+    })
 }
 
 /// In the state directory.

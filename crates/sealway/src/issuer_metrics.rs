@@ -15,7 +15,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use sealway_api::{CertificateStatus, ConditionStatus, ConditionsStatus, ObjectKey, Resources, StatusCondition, Timestamp};
-use sealway_issuer::{Issued, IssuerStatuses};
+use sealway_issuer::{Issued, IssuerStatuses, Outlook};
+use sealway_provider::files::Loaded;
+use tokio::sync::watch;
+
+use crate::expiry::Expiry;
+use crate::view::View;
 
 /// The metrics.
 #[derive(Debug)]
@@ -80,7 +85,11 @@ impl IssuerMetrics {
     /// What was issued, and what failed, since the last time. What was there before this process looked is not counted.
     fn count(&mut self, issued: &Issued) {
         let now = Counts {
-            revisions: issued.secrets.iter().map(|(key, secret)| (key.clone(), secret.revision)).collect(),
+            revisions: issued
+                .secrets
+                .iter()
+                .map(|(key, secret)| (key.clone(), secret.revision))
+                .collect(),
             failures: issued
                 .attempts
                 .iter()
@@ -93,16 +102,46 @@ impl IssuerMetrics {
                 // Issued for another Certificate, or after it was gone.
                 _ => 1,
             });
-            let failed = now.failures.iter().map(|(key, (failures, last))| match before.failures.get(key) {
-                Some((before, _)) if before <= failures => u64::from(failures - before),
-                Some((_, before)) if before == last => 0,
-                _ => u64::from(*failures),
-            });
+            let failed = now
+                .failures
+                .iter()
+                .map(|(key, (failures, last))| match before.failures.get(key) {
+                    Some((before, _)) if before <= failures => u64::from(failures - before),
+                    Some((_, before)) if before == last => 0,
+                    _ => u64::from(*failures),
+                });
             let add = |result, count| self.renewals.get_or_create(&ResultLabels { result }).inc_by(count);
             add("success", issued.sum());
             add("failure", failed.sum());
         }
         self.before = Some(now);
+    }
+}
+
+/// Shows certificates and issuers in the metrics, and when certificates expire, until one of the channels is gone.
+pub(crate) async fn run(
+    mut expiry: Expiry,
+    mut metrics: IssuerMetrics,
+    mut views: watch::Receiver<Arc<View>>,
+    mut outlooks: watch::Receiver<Arc<Outlook>>,
+    loads: watch::Receiver<Loaded>,
+) {
+    loop {
+        let view = Arc::clone(&views.borrow_and_update());
+        let outlook = Arc::clone(&outlooks.borrow_and_update());
+        let resources = Arc::clone(&loads.borrow().resources);
+        expiry.show(&view.snapshots, &outlook.issued, &resources);
+        // Before the worker has looked for the first time there is nothing to count from.
+        if outlook.generation > 0 {
+            metrics.show(&resources, &outlook.issued, &outlook.statuses);
+        }
+        let changed = tokio::select! {
+            changed = views.changed() => changed,
+            changed = outlooks.changed() => changed,
+        };
+        if changed.is_err() {
+            return;
+        }
     }
 }
 
@@ -230,7 +269,10 @@ impl Collector for Series {
             ),
         ];
         for (name, help, time) in times {
-            let series = shown.certificates.iter().map(|(labels, times, _)| (labels.clone(), time(times)));
+            let series = shown
+                .certificates
+                .iter()
+                .map(|(labels, times, _)| (labels.clone(), time(times)));
             gauges(&mut encoder, name, help, series)?;
         }
         let certificates = shown.certificates.iter().flat_map(|(labels, _, ready)| {
@@ -258,10 +300,22 @@ impl Collector for Series {
         let issuers = shown.issuers.iter().flat_map(|(key, ready)| {
             by_status(ready).map(|(condition, value)| {
                 let (name, namespace) = (key.name.clone(), key.namespace.clone());
-                (IssuerLabels { condition, name, namespace }, value)
+                (
+                    IssuerLabels {
+                        condition,
+                        name,
+                        namespace,
+                    },
+                    value,
+                )
             })
         });
-        gauges(&mut encoder, "certmanager_issuer_ready_status", "The ready status of the Issuer", issuers)?;
+        gauges(
+            &mut encoder,
+            "certmanager_issuer_ready_status",
+            "The ready status of the Issuer",
+            issuers,
+        )?;
         let cluster_issuers = shown.cluster_issuers.iter().flat_map(|(name, ready)| {
             by_status(ready).map(|(condition, value)| {
                 let name = name.clone();
@@ -275,7 +329,9 @@ impl Collector for Series {
 
 /// 1 for what it is, 0 for what it is not.
 fn by_status(ready: &'static str) -> impl Iterator<Item = (&'static str, i64)> {
-    ["True", "False", "Unknown"].map(|condition| (condition, i64::from(condition == ready))).into_iter()
+    ["True", "False", "Unknown"]
+        .map(|condition| (condition, i64::from(condition == ready)))
+        .into_iter()
 }
 
 fn gauges<Labels: EncodeLabelSet>(

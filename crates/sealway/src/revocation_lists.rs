@@ -75,7 +75,10 @@ pub(crate) fn find<'a>(
     now: Timestamp,
     publication_lead: Duration,
 ) -> Result<RevocationList<'a>, Missing> {
-    let mut own = issued.authorities.iter().filter(|(_, authority)| authority.issuers.contains(issuer));
+    let mut own = issued
+        .authorities
+        .iter()
+        .filter(|(_, authority)| authority.issuers.contains(issuer));
     let (id, found): (&AuthorityId, &Authority) = match authority {
         None => signs_now(issued, issuer, now, publication_lead).ok_or_else(|| Missing::Issuer {
             issuer: issuer.clone(),
@@ -87,11 +90,13 @@ pub(crate) fn find<'a>(
                 return find(issued, issuer, None, now, publication_lead);
             }
             let found = own.find(|(id, _)| id.0.eq_ignore_ascii_case(asked));
-            found.map(|(id, authority)| (id, authority.as_ref())).ok_or_else(|| Missing::Authority {
-                issuer: issuer.clone(),
-                asked: asked.chars().filter(|letter| !letter.is_control()).take(64).collect(),
-                known,
-            })?
+            found
+                .map(|(id, authority)| (id, authority.as_ref()))
+                .ok_or_else(|| Missing::Authority {
+                    issuer: issuer.clone(),
+                    asked: asked.chars().filter(|letter| !letter.is_control()).take(64).collect(),
+                    known,
+                })?
         }
     };
     let unsigned = || Missing::Unsigned { issuer: issuer.clone() };
@@ -146,7 +151,10 @@ mod tests {
         let mut add = |id: &str, authority| issued.authorities.insert(AuthorityId(id.to_owned()), authority);
         add("aa", authority(&[&issuer], 1000, Some(b"old")));
         add("bb", authority(&[&issuer], 2000, Some(b"new")));
-        add("cc", authority(&[&ObjectRef::new(Kind::ClusterIssuer, "", "root")], 1000, None));
+        add(
+            "cc",
+            authority(&[&ObjectRef::new(Kind::ClusterIssuer, "", "root")], 1000, None),
+        );
         (issued, issuer)
     }
 
@@ -171,7 +179,10 @@ mod tests {
         assert_eq!(asked("payment/ca.crl"), Ok(()));
         assert!(matches!(asked("root.crl"), Err(Missing::Unsigned { .. })));
         let missing = asked("order/ca.crl").expect_err("not there").to_string();
-        assert!(missing.contains("Issuer payment/ca") && missing.contains("ClusterIssuer root"), "{missing}");
+        assert!(
+            missing.contains("Issuer payment/ca") && missing.contains("ClusterIssuer root"),
+            "{missing}"
+        );
         for path in ["", ".crl", "payment/ca", "a/b/c.crl", "/ca.crl"] {
             assert_eq!(asked(path), Err(Missing::Path), "{path}");
         }

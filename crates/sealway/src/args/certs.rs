@@ -18,14 +18,18 @@ pub(crate) enum CertsCommand {
     #[command(after_help = "Exit status: 0 when it was found, 1 when not, 2 when nobody could be asked.")]
     Inspect(CertsInspectArgs),
     /// Issue certificates anew, now
-    #[command(after_help = "A running gateway is asked over the socket `control` in its state directory. When none runs, it is done here with the \
+    #[command(
+        after_help = "A running gateway is asked over the socket `control` in its state directory. When none runs, it is done here with the \
                       manifests of -f, or else noted for the next `sealway run`.\n\
-                      Exit status: 0 when all were issued or noted, 1 when one was not, 2 when it could not be tried.")]
+                      Exit status: 0 when all were issued or noted, 1 when one was not, 2 when it could not be tried."
+    )]
     Renew(CertsRenewArgs),
     /// Take a certificate back that was issued here, after asking
-    #[command(after_help = "Its CA's revocation list says so from then on. A running gateway is asked over the socket `control` in its state \
+    #[command(
+        after_help = "Its CA's revocation list says so from then on. A running gateway is asked over the socket `control` in its state \
                       directory; when none runs, it is done here.\n\
-                      Exit status: 0 when it is revoked, 1 when it is not, 2 when it could not be tried.")]
+                      Exit status: 0 when it is revoked, 1 when it is not, 2 when it could not be tried."
+    )]
     Revoke(CertsRevokeArgs),
     /// Let the programs of this machine believe a CA, and take that back
     #[command(subcommand)]
@@ -36,7 +40,13 @@ pub(crate) enum CertsCommand {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CertsSourceArgs {
     /// Ask no gateway, but read these manifests: file, directory or `-`; repeatable
-    #[arg(short = 'f', long = "file", env = "SEALWAY_FILE", value_name = "PATH", conflicts_with = "admin")]
+    #[arg(
+        short = 'f',
+        long = "file",
+        env = "SEALWAY_FILE",
+        value_name = "PATH",
+        conflicts_with = "admin"
+    )]
     pub(crate) paths: Vec<PathBuf>,
     /// Ask the gateway with this admin address [default: 127.0.0.1:15000, else the state directory]
     #[arg(long, env = "SEALWAY_ADMIN", value_name = "ADDR")]

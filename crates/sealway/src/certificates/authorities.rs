@@ -101,7 +101,11 @@ pub(super) fn authorities(scene: &Scene<'_>) -> Vec<AuthorityEntry> {
 /// Whether its Secret still holds it; of a Secret of the manifests nothing is known when there are none.
 fn stands(scene: &Scene<'_>, id: &AuthorityId, authority: &Authority) -> bool {
     let given = scene.resources.secrets.get(&authority.secret).map(AsRef::as_ref);
-    let issued = scene.issued.secrets.get(&authority.secret).map(|issued| issued.secret.as_ref());
+    let issued = scene
+        .issued
+        .secrets
+        .get(&authority.secret)
+        .map(|issued| issued.secret.as_ref());
     match leaf(given.or(issued)) {
         Some(leaf) => leaf.sha256 == id.0,
         None => scene.resources.secrets.is_empty(),
@@ -112,8 +116,7 @@ pub(super) fn bundles(scene: &Scene<'_>) -> Vec<BundleEntry> {
     let mut bundles: BTreeMap<String, BundleEntry> = BTreeMap::new();
     for (name, status) in &scene.statuses.bundles {
         let synced = status.conditions.iter().find(|condition| condition.kind == "Synced");
-        bundles.entry(name.clone()).or_default().synced =
-            synced.is_some_and(|synced| synced.status == ConditionStatus::True);
+        bundles.entry(name.clone()).or_default().synced = synced.is_some_and(|synced| synced.status == ConditionStatus::True);
     }
     let maps = scene.overlay.config_maps.iter().filter_map(|(key, map)| {
         let texts: Vec<&[u8]> = map.data.values().map(String::as_bytes).collect();

@@ -144,7 +144,11 @@ fn key(certificate: &X509Certificate<'_>) -> String {
             _ => "RSA".to_owned(),
         },
         "1.2.840.10045.2.1" => {
-            let curve = info.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
+            let curve = info
+                .algorithm
+                .parameters
+                .as_ref()
+                .and_then(|parameters| parameters.as_oid().ok());
             match curve.map(|curve| curve.to_id_string()).as_deref() {
                 Some("1.2.840.10045.3.1.7") => "ECDSA P-256".to_owned(),
                 Some("1.3.132.0.34") => "ECDSA P-384".to_owned(),
@@ -203,7 +207,9 @@ fn extended_usages(usage: &ExtendedKeyUsage<'_>) -> Vec<String> {
         (usage.ocsp_signing, "ocsp signing"),
     ];
     let named = named.into_iter().filter(|(has, _)| *has).map(|(_, name)| name.to_owned());
-    named.chain(usage.other.iter().map(|identifier| identifier.to_id_string())).collect()
+    named
+        .chain(usage.other.iter().map(|identifier| identifier.to_id_string()))
+        .collect()
 }
 
 /// No chain is longer.

@@ -106,7 +106,9 @@ fn find(scene: &Scene<'_>, inventory: &Inventory, asked: &str) -> Option<ObjectK
     let issuances = scene.issued.authorities.values().flat_map(|authority| &authority.issuances);
     let certificate = &issuances.into_iter().find(|issuance| issuance.serial == asked)?.certificate;
     let mut secrets = scene.issued.secrets.iter();
-    secrets.find(|(_, issued)| issued.certificate == *certificate).map(|(key, _)| key.clone())
+    secrets
+        .find(|(_, issued)| issued.certificate == *certificate)
+        .map(|(key, _)| key.clone())
 }
 
 fn not_found(inventory: &Inventory, asked: &str) -> NotFound {

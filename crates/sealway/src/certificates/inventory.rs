@@ -57,7 +57,9 @@ impl<'a> Index<'a> {
 
     fn secrets(&self, scene: &Scene<'_>) -> BTreeSet<ObjectKey> {
         let given = scene.resources.secrets.iter();
-        let given = given.filter(|(_, secret)| secret.data.contains_key(CERTIFICATES)).map(|(key, _)| key);
+        let given = given
+            .filter(|(_, secret)| secret.data.contains_key(CERTIFICATES))
+            .map(|(key, _)| key);
         let issued = scene.issued.secrets.keys().chain(&scene.issued.damaged);
         let all = given.chain(issued).chain(self.owners.keys()).chain(self.places.keys());
         all.cloned().collect()
@@ -102,9 +104,15 @@ impl<'a> Index<'a> {
         given: Option<&Secret>,
     ) -> (State, Option<String>) {
         let attempt = certificate.and_then(|certificate| scene.issued.attempts.get(certificate));
-        let failure = attempt.filter(|attempt| attempt.failures > 0).map(|attempt| attempt.message.clone());
-        let issuing = status.and_then(|status| condition(status, "Issuing")).filter(|issuing| holds(issuing));
-        let unready = status.and_then(|status| condition(status, "Ready")).filter(|ready| !holds(ready));
+        let failure = attempt
+            .filter(|attempt| attempt.failures > 0)
+            .map(|attempt| attempt.message.clone());
+        let issuing = status
+            .and_then(|status| condition(status, "Issuing"))
+            .filter(|issuing| holds(issuing));
+        let unready = status
+            .and_then(|status| condition(status, "Ready"))
+            .filter(|ready| !holds(ready));
         let said = |condition: &StatusCondition| Some(condition.message.clone()).filter(|message| !message.is_empty());
         let revoked = leaf.and_then(|leaf| self.revoked.get(leaf.serial.as_str()));
         let is_damaged = leaf.is_none() && (scene.issued.damaged.contains(key) || given.is_some());
@@ -112,7 +120,11 @@ impl<'a> Index<'a> {
             return (State::Damaged, Some("no certificate can be read from it".to_owned()));
         }
         if let Some(revoked) = revoked {
-            let reason = if revoked.reason.is_empty() { "unspecified" } else { revoked.reason.as_str() };
+            let reason = if revoked.reason.is_empty() {
+                "unspecified"
+            } else {
+                revoked.reason.as_str()
+            };
             return (State::Revoked, Some(format!("revoked at {}: {reason}", revoked.at)));
         }
         if leaf.is_some_and(|leaf| leaf.not_after < scene.now) {

@@ -63,7 +63,13 @@ mod tests {
 
     #[test]
     fn distances_are_levenshteins() {
-        for (one, two, expected) in [("", "", 0), ("kitten", "sitting", 3), ("abc", "", 3), ("", "abc", 3), ("ab", "ba", 2)] {
+        for (one, two, expected) in [
+            ("", "", 0),
+            ("kitten", "sitting", 3),
+            ("abc", "", 3),
+            ("", "abc", 3),
+            ("ab", "ba", 2),
+        ] {
             assert_eq!(distance(one, two), expected, "{one} {two}");
         }
     }

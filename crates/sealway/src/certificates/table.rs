@@ -52,13 +52,20 @@ fn row(entry: &Entry) -> [(String, Style); 6] {
 }
 
 fn authority_row(authority: &AuthorityEntry) -> [(String, Style); 6] {
-    let state = if authority.retired { ("retired", OPEN) } else { ("in use", PLAIN) };
+    let state = if authority.retired {
+        ("retired", OPEN)
+    } else {
+        ("in use", PLAIN)
+    };
     [
         (authority.secret.clone(), PLAIN),
         (shortened(authority.issuers.clone(), 2), PLAIN),
         (authority.issuances.to_string(), PLAIN),
         (authority.revoked.len().to_string(), PLAIN),
-        (authority.list_number.map_or_else(none, |number| format!("number {number}")), PLAIN),
+        (
+            authority.list_number.map_or_else(none, |number| format!("number {number}")),
+            PLAIN,
+        ),
         (state.0.to_owned(), state.1),
     ]
 }
@@ -71,7 +78,11 @@ pub(crate) fn inspection_text(inspection: &Inspection) -> String {
     }
     let titled = |title: &str, details: &Details| format!("\n{title}\n{}", fields(&details_fields(details)));
     for (place, details) in inspection.chain.iter().enumerate() {
-        let title = if place == 0 { "certificate".to_owned() } else { format!("above it ({place})") };
+        let title = if place == 0 {
+            "certificate".to_owned()
+        } else {
+            format!("above it ({place})")
+        };
         text += &titled(&title, details);
     }
     for details in &inspection.authorities {
@@ -123,7 +134,13 @@ fn details_fields(details: &Details) -> Vec<(&'static str, Vec<String>)> {
         ("key", one(&details.key)),
         ("signature", one(&details.signature)),
         ("CA", vec![ca]),
-        ("usages", vec![details.usages.join(", ")].into_iter().filter(|text| !text.is_empty()).collect()),
+        (
+            "usages",
+            vec![details.usages.join(", ")]
+                .into_iter()
+                .filter(|text| !text.is_empty())
+                .collect(),
+        ),
         ("names", details.names.clone()),
         ("name constraints", constraints.collect()),
         ("subject key id", details.subject_key_id.iter().cloned().collect()),
@@ -141,7 +158,11 @@ fn past_line(past: &Past) -> String {
     });
     let current = if past.current { ", in the Secret now" } else { "" };
     let serial = plain(&past.serial);
-    format!("  {serial} until {}{current}{}\n", past.not_after, revoked.unwrap_or_default())
+    format!(
+        "  {serial} until {}{current}{}\n",
+        past.not_after,
+        revoked.unwrap_or_default()
+    )
 }
 
 /// Fields that have something, values one below the other.
@@ -194,7 +215,11 @@ fn until(seconds: i64) -> String {
         7_200..172_800 => format!("{}h", length / 3_600),
         _ => format!("{}d", length / 86_400),
     };
-    if seconds < 0 { format!("{text} ago") } else { format!("in {text}") }
+    if seconds < 0 {
+        format!("{text} ago")
+    } else {
+        format!("in {text}")
+    }
 }
 
 fn columns(rows: &[[(String, Style); 6]]) -> String {

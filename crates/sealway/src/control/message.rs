@@ -167,17 +167,29 @@ impl Refused {
 
     fn version(version: u32) -> Self {
         let message = format!("version {version} of the control protocol is not known here, but {VERSION} is");
-        Self::new("version", message, "use the `sealway` that is of the same version as the one that runs")
+        Self::new(
+            "version",
+            message,
+            "use the `sealway` that is of the same version as the one that runs",
+        )
     }
 
     /// An answer to another question.
     pub(crate) fn strange() -> Self {
-        Self::new("strange", "the gateway answers something else", "use the `sealway` that is of the same version as the one that runs")
+        Self::new(
+            "strange",
+            "the gateway answers something else",
+            "use the `sealway` that is of the same version as the one that runs",
+        )
     }
 
     /// Only the gateway's own user is heard.
     pub(super) fn other_user() -> Self {
-        Self::new("other-user", "the gateway runs as another user", "ask as that user, for instance with `sudo -u USER`")
+        Self::new(
+            "other-user",
+            "the gateway runs as another user",
+            "ask as that user, for instance with `sudo -u USER`",
+        )
     }
 
     /// The issuer is at something else.

@@ -63,7 +63,9 @@ impl Lab {
 
     /// Sends bytes as they are and reads what comes back.
     async fn raw(&self, bytes: &[u8]) -> String {
-        let mut stream = UnixStream::connect(self.directory.path().join(SOCKET)).await.expect("connected");
+        let mut stream = UnixStream::connect(self.directory.path().join(SOCKET))
+            .await
+            .expect("connected");
         // The other side may have heard enough before all is sent.
         let _ = stream.write_all(bytes).await;
         let _ = stream.shutdown().await;
@@ -83,7 +85,13 @@ fn renew(name: &str) -> Asked {
 #[tokio::test]
 async fn what_is_asked_reaches_the_worker_and_the_answer_comes_back() {
     let lab = Lab::start();
-    let Outcome::Renewed { certificate, serial, revision, .. } = lab.ask(renew("cert")).await else {
+    let Outcome::Renewed {
+        certificate,
+        serial,
+        revision,
+        ..
+    } = lab.ask(renew("cert")).await
+    else {
         panic!("renewed")
     };
     assert_eq!((certificate.as_str(), serial.as_str(), revision), ("payment/cert", "0a0b", 2));
@@ -103,8 +111,16 @@ async fn what_is_asked_reaches_the_worker_and_the_answer_comes_back() {
 async fn lines_that_are_wrong_are_answered_and_cost_nothing_else() {
     let lab = Lab::start();
     assert!(lab.raw(b"nonsense\n").await.contains("malformed"));
-    assert!(lab.raw(b"{\"version\":1,\"command\":\"explode\"}\n").await.contains("malformed"));
-    assert!(lab.raw(b"{\"version\":2,\"command\":\"renew\"}\n").await.contains("version 2"));
+    assert!(
+        lab.raw(b"{\"version\":1,\"command\":\"explode\"}\n")
+            .await
+            .contains("malformed")
+    );
+    assert!(
+        lab.raw(b"{\"version\":2,\"command\":\"renew\"}\n")
+            .await
+            .contains("version 2")
+    );
     assert!(lab.raw(b"\xff\xfe\n").await.is_empty());
     // More than a line may have.
     let long = vec![b'a'; 1024 * 1024];

@@ -8,7 +8,9 @@ use crate::document::Document;
 use crate::printer::Printer;
 
 pub(super) fn run(args: &CertsListArgs, printer: &Printer) -> anyhow::Result<Exit> {
-    let found = source::find(&args.source, "/api/v1/certificates", printer, |scene| Found::Yes(inventory(scene)))?;
+    let found = source::find(&args.source, "/api/v1/certificates", printer, |scene| {
+        Found::Yes(inventory(scene))
+    })?;
     let inventory: Inventory = match found {
         Found::Yes(inventory) => inventory,
         Found::No(why) => anyhow::bail!("the gateway has no list of certificates: {why}"),

@@ -60,7 +60,11 @@ fn running(directory: &Path, wanted: &BTreeSet<ObjectKey>) -> anyhow::Result<Opt
             match answer {
                 Some(answer) => results.push(Renewal::of(key, answer)),
                 None if results.is_empty() => return Ok(None),
-                None => anyhow::bail!("the gateway has ended in between; {} of {} are renewed", results.len(), wanted.len()),
+                None => anyhow::bail!(
+                    "the gateway has ended in between; {} of {} are renewed",
+                    results.len(),
+                    wanted.len()
+                ),
             }
         }
         Ok(Some(results))
@@ -94,7 +98,11 @@ fn noted(directory: &Path, wanted: &BTreeSet<ObjectKey>, printer: &Printer) -> a
         }
         let attempt = Attempt {
             renewal_asked: Some(Timestamp::now()),
-            ..issued.attempts.get(key).map(|attempt| Attempt::clone(attempt)).unwrap_or_default()
+            ..issued
+                .attempts
+                .get(key)
+                .map(|attempt| Attempt::clone(attempt))
+                .unwrap_or_default()
         };
         store
             .write(&Change::Attempt(key.clone(), Arc::new(attempt)))
@@ -163,7 +171,11 @@ fn report(results: &[Renewal], output: OutputArgs, printer: &Printer) -> anyhow:
     if output.format == OutputFormat::Text {
         for Renewal { certificate, done } in results {
             match done {
-                Done::Renewed { secret, revision, serial } => printer.data(format!(
+                Done::Renewed {
+                    secret,
+                    revision,
+                    serial,
+                } => printer.data(format!(
                     "renewed {certificate}: Secret {secret} has serial {serial} (revision {revision})\n"
                 ))?,
                 Done::Noted => printer.data(format!("noted {certificate}: the next `sealway run` issues it anew\n"))?,

@@ -27,7 +27,10 @@ pub(super) fn run(args: &CertsRevokeArgs, printer: &Printer) -> anyhow::Result<E
         return Ok(Exit::No);
     };
     if let Some(revoked) = &found.issuance.revoked {
-        printer.complain(format!("error: certificate {} was revoked at {}: nothing is left to do", args.serial, revoked.at))?;
+        printer.complain(format!(
+            "error: certificate {} was revoked at {}: nothing is left to do",
+            args.serial, revoked.at
+        ))?;
         return Ok(Exit::No);
     }
     if !agreed(args, &found.text(args), printer)? {
@@ -35,12 +38,16 @@ pub(super) fn run(args: &CertsRevokeArgs, printer: &Printer) -> anyhow::Result<E
         return Ok(Exit::No);
     }
     let (certificate, is_current) = (found.issuance.certificate.clone(), found.secret.is_some());
-    let reason = Some(args.reason.as_str()).filter(|reason| *reason != "unspecified").unwrap_or_default();
+    let reason = Some(args.reason.as_str())
+        .filter(|reason| *reason != "unspecified")
+        .unwrap_or_default();
     let asked = Asked::Revoke {
         serial: args.serial.clone(),
         reason: reason.to_owned(),
     };
-    let answer = control_runtime().context("runtime")?.block_on(control::ask(&directory, asked));
+    let answer = control_runtime()
+        .context("runtime")?
+        .block_on(control::ask(&directory, asked));
     let answer = answer.with_context(|| format!("the gateway on {} cannot be asked", directory.display()))?;
     let listed = match answer.map(|answer| answer.outcome) {
         Some(Outcome::Revoked { .. }) => true,
@@ -71,7 +78,10 @@ struct Found<'a> {
 impl<'a> Found<'a> {
     fn of(issued: &'a Issued, serial: &str) -> Option<Self> {
         let (_, authority, issuance) = find(issued, serial)?;
-        let secrets = issued.secrets.iter().filter(|(_, secret)| secret.certificate == issuance.certificate);
+        let secrets = issued
+            .secrets
+            .iter()
+            .filter(|(_, secret)| secret.certificate == issuance.certificate);
         let mut holding = secrets.filter(|(_, secret)| {
             let text = secret.secret.data.get("tls.crt");
             text.and_then(|text| chain(text.expose()).into_iter().next())
@@ -87,7 +97,10 @@ impl<'a> Found<'a> {
     /// What will be done.
     fn text(&self, args: &CertsRevokeArgs) -> String {
         let certificate = &self.issuance.certificate;
-        let subject = chain(self.authority.chain.as_bytes()).into_iter().next().map(|own| own.subject);
+        let subject = chain(self.authority.chain.as_bytes())
+            .into_iter()
+            .next()
+            .map(|own| own.subject);
         let issuers: Vec<String> = self.authority.issuers.iter().map(ObjectRef::to_string).collect();
         let mut text = format!(
             "serial       {}\nCertificate  {certificate}\nvalid until  {}\nsigned by    {} (Secret {}, {})\nreason       {}\n",
@@ -119,7 +132,10 @@ fn missing(issued: &Issued, serial: &str) -> String {
     let known = issued.authorities.values().flat_map(|authority| &authority.issuances);
     let near = nearest(serial, known.map(|issuance| issuance.serial.clone()));
     let hint = match near.as_slice() {
-        [] => "`sealway certs list` shows serial numbers; one that signed itself, or that another CA signed, cannot be revoked here".to_owned(),
+        [] => {
+            "`sealway certs list` shows serial numbers; one that signed itself, or that another CA signed, cannot be revoked here"
+                .to_owned()
+        }
         near => format!("did you mean {}?", near.join(" or ")),
     };
     format!("no CA of this state directory has signed a certificate with serial number {serial} that is not over: {hint}")

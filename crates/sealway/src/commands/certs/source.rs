@@ -41,7 +41,9 @@ pub(super) fn find<T: DeserializeOwned>(
         let asked = control_runtime().context("runtime")?.block_on(ask::get(address, path))?;
         match asked {
             Asked::Answer(status, body) => return read(address, status, &body),
-            Asked::Nobody if args.admin.is_some() => bail!("nobody answers at {address}: does the gateway run, with this --admin?"),
+            Asked::Nobody if args.admin.is_some() => {
+                bail!("nobody answers at {address}: does the gateway run, with this --admin?")
+            }
             Asked::Nobody => {}
         }
         let directory = state_directory(None)?;
@@ -69,7 +71,10 @@ fn read<T: DeserializeOwned>(address: SocketAddr, status: StatusCode, body: &[u8
     let framed: Framed<T> =
         serde_json::from_slice(body).with_context(|| format!("the answer of {address} cannot be read: is it a sealway?"))?;
     if framed.version != VERSION {
-        bail!("the gateway at {address} answers in version {} of the schema, this program reads {VERSION}", framed.version);
+        bail!(
+            "the gateway at {address} answers in version {} of the schema, this program reads {VERSION}",
+            framed.version
+        );
     }
     Ok(Found::Yes(framed.content))
 }

@@ -12,8 +12,8 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::super::Exit;
-use crate::certificates::NameConstraints;
 use crate::args::{ConsentArgs, OutputArgs, OutputFormat, TrustCommand, TrustInstallArgs, TrustUninstallArgs};
+use crate::certificates::NameConstraints;
 use crate::document::Document;
 use crate::gateway::control_runtime;
 use crate::printer::Printer;
