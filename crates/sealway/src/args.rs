@@ -18,7 +18,7 @@ mod values;
 
 pub(crate) use certs::{
     CertsCommand, CertsInspectArgs, CertsListArgs, CertsRenewArgs, CertsRevokeArgs, CertsSourceArgs, ConsentArgs, TrustCommand,
-    TrustInstallArgs, TrustUninstallArgs,
+    TrustInstallArgs, TrustUninstallArgs, Typed,
 };
 pub(crate) use check::CheckArgs;
 pub(crate) use demo::DemoArgs;
@@ -168,7 +168,19 @@ pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
         Command::Check(check) => Some(&mut check.manifests.paths),
         Command::Certs(
             CertsCommand::List(CertsListArgs { source, .. }) | CertsCommand::Inspect(CertsInspectArgs { source, .. }),
-        ) => Some(&mut source.paths),
+        ) => {
+            let typed = |id| innermost.value_source(id) == Some(ValueSource::CommandLine);
+            source.typed = match (typed("admin"), typed("paths") || typed("state_dir")) {
+                (true, true) => {
+                    let text = "--admin asks a gateway, -f and --state-dir ask none: give one or the other\n";
+                    return Err(command.error(clap::error::ErrorKind::ArgumentConflict, text));
+                }
+                (true, false) => Typed::Admin,
+                (false, true) => Typed::Disk,
+                (false, false) => Typed::Nothing,
+            };
+            Some(&mut source.paths)
+        }
         Command::Certs(CertsCommand::Renew(renew)) => Some(&mut renew.paths),
         Command::Certs(CertsCommand::Revoke(_) | CertsCommand::Trust(_))
         | Command::Demo(_)
@@ -219,6 +231,18 @@ mod tests {
         };
         assert_eq!(check.manifests.paths, [PathBuf::from("a.yaml"), PathBuf::from("b,c.yaml")]);
         assert_eq!(check.output.format, OutputFormat::Json);
+    }
+
+    #[test]
+    fn a_gateway_is_asked_unless_the_disk_is_typed() {
+        let typed = |line: &str| match parse(words(line)).map(|cli| cli.command) {
+            Ok(Command::Certs(CertsCommand::List(list))) => Some(list.source.typed),
+            _ => None,
+        };
+        assert_eq!(typed("sealway certs list"), Some(Typed::Nothing));
+        assert_eq!(typed("sealway certs list --admin 127.0.0.1:1"), Some(Typed::Admin));
+        assert_eq!(typed("sealway certs list -f a.yaml --state-dir b"), Some(Typed::Disk));
+        assert_eq!(typed("sealway certs list -f a.yaml --admin 127.0.0.1:1"), None);
     }
 
     #[test]

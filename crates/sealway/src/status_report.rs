@@ -271,7 +271,7 @@ mod tests {
         assert_eq!(
             shown,
             "Certificate shop/later  will be issued by ClusterIssuer root\n\
-             Certificate shop/never                                       Ready=False(DoesNotExist)  Issuing(DoesNotExist)\n"
+             Certificate shop/never                                        Ready=False(DoesNotExist)  Issuing(DoesNotExist)\n"
         );
     }
 

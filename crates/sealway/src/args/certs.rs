@@ -52,8 +52,23 @@ pub(crate) struct CertsSourceArgs {
     #[arg(long, env = "SEALWAY_ADMIN", value_name = "ADDR")]
     pub(crate) admin: Option<SocketAddr>,
     /// Ask no gateway, but read what was issued in this state directory; with -f, both
-    #[arg(long, env = "SEALWAY_STATE_DIR", value_name = "DIR", conflicts_with = "admin")]
+    #[arg(long, env = "SEALWAY_STATE_DIR", value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// What was typed, and does not only stand in the environment of every command.
+    #[arg(skip)]
+    pub(crate) typed: Typed,
+}
+
+/// See [`CertsSourceArgs::typed`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Typed {
+    /// Neither.
+    #[default]
+    Nothing,
+    /// `--admin`.
+    Admin,
+    /// `-f` or `--state-dir`.
+    Disk,
 }
 
 /// `sealway certs list`.

@@ -20,6 +20,7 @@ spec:
   secretName: root-keypair
   isCA: true
   commonName: shop root
+  usages: [cert sign, crl sign]
   duration: 87600h
   privateKey: {algorithm: ECDSA}
   issuerRef: {kind: ClusterIssuer, name: roots}
@@ -103,8 +104,10 @@ impl Lab {
         self.entry(name).leaf.expect("issued").serial
     }
 
-    fn change(&mut self, change: impl FnOnce(&mut Issued)) {
-        change(Arc::make_mut(&mut self.outlook.issued));
+    /// Its file cannot be read.
+    fn lose(&mut self, name: &str) {
+        let issued = Arc::make_mut(&mut self.outlook.issued);
+        issued.damaged.insert(ObjectKey::new("shop", name));
     }
 
     fn revoke(&mut self, name: &str) {
@@ -121,7 +124,8 @@ impl Lab {
             }
             changes.push(Change::Authority(id.clone(), Arc::new(authority)));
         }
-        self.change(|issued| changes.into_iter().for_each(|change| issued.apply(change)));
+        let issued = Arc::make_mut(&mut self.outlook.issued);
+        changes.into_iter().for_each(|change| issued.apply(change));
     }
 }
 
@@ -199,7 +203,7 @@ fn documents_are_read_back_as_they_were() {
     let mut lab = Lab::issued(MANIFESTS);
     lab.revoke("web-tls");
     // One without a certificate too: its fields are absent.
-    lab.change(|issued| drop(issued.damaged.insert(ObjectKey::new("shop", "lost"))));
+    lab.lose("lost");
     let inventory = inventory(&lab.scene());
     let text = serde_json::to_string(&inventory).expect("JSON");
     assert_eq!(serde_json::from_str::<Inventory>(&text).expect("read"), inventory);
@@ -211,7 +215,7 @@ fn documents_are_read_back_as_they_were() {
 #[test]
 fn states_are_told_apart() {
     let mut lab = Lab::issued(MANIFESTS);
-    lab.change(|issued| drop(issued.damaged.insert(ObjectKey::new("shop", "lost"))));
+    lab.lose("lost");
     assert_eq!(lab.entry("lost").state, State::Damaged);
     lab.revoke("web-tls");
     let revoked = lab.entry("web-tls");

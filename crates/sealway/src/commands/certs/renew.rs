@@ -22,9 +22,8 @@ use crate::state::state_directory;
 
 pub(super) fn run(args: &CertsRenewArgs, printer: &Printer) -> anyhow::Result<Exit> {
     let directory = state_directory(args.state_dir.as_deref())?;
-    let issued = read_state(&directory)?;
     let wanted: BTreeSet<ObjectKey> = if args.all {
-        known(&issued)
+        known(&read_state(&directory)?)
     } else {
         let named = args.certificates.iter();
         named.map(|(namespace, name)| ObjectKey::new(namespace, name)).collect()

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::ask::{self, Asked};
-use crate::args::CertsSourceArgs;
+use crate::args::{CertsSourceArgs, Typed};
 use crate::certificates::Scene;
 use crate::document::VERSION;
 use crate::gateway::control_runtime;
@@ -36,20 +36,18 @@ pub(super) fn find<T: DeserializeOwned>(
     printer: &Printer,
     offline: impl FnOnce(&Scene<'_>) -> Found<T>,
 ) -> anyhow::Result<Found<T>> {
-    if args.paths.is_empty() && args.state_dir.is_none() {
+    if args.typed != Typed::Disk {
         let address = args.admin.unwrap_or(DEFAULT_ADMIN);
         let asked = control_runtime().context("runtime")?.block_on(ask::get(address, path))?;
         match asked {
             Asked::Answer(status, body) => return read(address, status, &body),
-            Asked::Nobody if args.admin.is_some() => {
+            Asked::Nobody if args.typed == Typed::Admin => {
                 bail!("nobody answers at {address}: does the gateway run, with this --admin?")
             }
             Asked::Nobody => {}
         }
-        let directory = state_directory(None)?;
         printer.talk(format!(
-            "no gateway answers at {address}: this is what was issued, as {} has it",
-            directory.display()
+            "no gateway answers at {address}: this is what the disk says, and nobody serves it"
         ))?;
     }
     look(args, offline)
