@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
+mod cert_manager;
 mod certificates;
 mod context;
 mod example;
@@ -113,6 +114,19 @@ async fn scenarios(arguments: &[&str]) -> anyhow::Result<ExitCode> {
         .await;
 
     report
+        .record(
+            "certificates of the article are issued and verified",
+            certificates::article::issued(at),
+        )
+        .await;
+    report
+        .record(
+            "certificates: the article's misplaced issuerRef is explained",
+            certificates::article::misplaced_issuer(at),
+        )
+        .await;
+
+    report
         .record("100 rotations, no handshake fails", rotation::hundred_times(at))
         .await;
     report
@@ -139,6 +153,7 @@ async fn scenarios(arguments: &[&str]) -> anyhow::Result<ExitCode> {
     report.record("9500 idle connections hold", idle::hold(at)).await;
 
     suites(at, &mut report).await;
+    cert_manager(at, &mut report).await;
 
     println!("{} passed, {} failed", report.passed, report.failed);
     Ok(if report.failed == 0 {
@@ -177,6 +192,22 @@ async fn suites(at: &Context, report: &mut Report<'_>) {
         .await;
     report
         .record("suite request smuggling: nothing gets through", suites::smuggling::corpus(at))
+        .await;
+}
+
+/// The issuer, judged by cert-manager itself.
+async fn cert_manager(at: &Context, report: &mut Report<'_>) {
+    report
+        .record(
+            "cert-manager: the judge finds every alteration",
+            cert_manager::finds_alterations(at),
+        )
+        .await;
+    report
+        .record(
+            "cert-manager and the issuer issue the same",
+            cert_manager::issues_the_same(at),
+        )
         .await;
 }
 

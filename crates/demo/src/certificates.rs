@@ -1,11 +1,13 @@
-//! The sample CA and the certificates that the article's Secrets hold.
+//! The certificates that the article's Secrets hold, as the embedded issuer issues them; and a CA that makes others, for tests.
 //!
-//! Input: the time and the names. Output: [`Identity`] (chain and private key) and [`Certificates`], the whole set.
+//! Input: manifests, or the time and names. Output: [`Identity`] (chain and private key) and [`Certificates`], the whole set.
 //! Private keys stay in [`PrivateKey`], which masks its `Debug` and has no `Serialize`: bytes leave it only by name.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
@@ -14,6 +16,8 @@ use rcgen::{
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use sealway_api::{ObjectKey, Resources, Secret, Timestamp};
+use sealway_issuer::Worker;
 use thiserror::Error;
 
 mod private_file;
@@ -26,6 +30,9 @@ pub enum CertificateError {
     /// The generator refused a name or a key.
     #[error("certificate could not be made: {0}")]
     Make(#[from] rcgen::Error),
+    /// The issuer has not issued it.
+    #[error("Secret {0} was not issued")]
+    NotIssued(ObjectKey),
     /// The PEM text of a chain or key does not parse.
     #[error("PEM could not be read: {0}")]
     Pem(#[from] rustls_pki_types::pem::Error),
@@ -53,44 +60,36 @@ pub struct Certificates {
 }
 
 impl Certificates {
-    /// Makes a CA and all leaves, valid from a little before `now` for [`LEAF_VALIDITY`].
-    pub fn generate(now: SystemTime) -> Result<Self, CertificateError> {
-        let authority = Authority::generate("internal-ca", now)?;
-        let server = |name: &str, names: &[&str]| authority.issue(&Request::server(name, names, now));
+    /// Has the embedded issuer issue what `resources` (those of `examples/article`) ask for, and takes it from there.
+    pub fn issued(worker: &mut Worker, resources: &Resources, now: Timestamp) -> Result<Self, CertificateError> {
+        let mut outlook = worker.step(now, resources);
+        // A step ends after so many actions; the next goes on. A CA comes before what it signs.
+        for _ in 0..STEPS_MAX {
+            if let Ok(certificates) = Self::of(&outlook.overlay.secrets) {
+                return Ok(certificates);
+            }
+            outlook = worker.step(now, resources);
+        }
+        Self::of(&outlook.overlay.secrets)
+    }
+
+    fn of(secrets: &BTreeMap<ObjectKey, Arc<Secret>>) -> Result<Self, CertificateError> {
+        let identity = |namespace, name| {
+            let key = ObjectKey::new(namespace, name);
+            let secret = secrets.get(&key);
+            secret
+                .and_then(|secret| Identity::of(secret))
+                .ok_or(CertificateError::NotIssued(key))
+        };
         Ok(Self {
-            payment: server(
-                "payment-service",
-                &[
-                    "payment.internal.example.com",
-                    "payment-service.payment.svc.cluster.local",
-                    "payment.example.com",
-                ],
-            )?,
-            ledger: server(
-                "ledger-service",
-                &[
-                    "ledger.internal.example.com",
-                    "ledger-service.payment.svc.cluster.local",
-                    "ledger.example.com",
-                ],
-            )?,
-            vault: server(
-                "vault-service",
-                &["vault.internal.example.com", "vault-service.vault.svc.cluster.local"],
-            )?,
-            database: server("postgres-service", &["primary.db.example.com", "replica.db.example.com"])?,
-            wildcard: server("tls-gateway", &["*.example.com"])?,
-            order_client: authority.issue(&Request::client(
-                "order-service",
-                &["order-service.order.svc.cluster.local"],
-                now,
-            ))?,
-            gateway_client: authority.issue(&Request::client(
-                "tls-gateway",
-                &["tls-gateway.gateway-system.svc.cluster.local"],
-                now,
-            ))?,
-            authority,
+            authority: Authority::of(identity("cert-manager", "internal-ca-keypair")?)?,
+            payment: identity("payment", "payment-tls-secret")?,
+            ledger: identity("payment", "ledger-tls-secret")?,
+            vault: identity("vault", "vault-tls-secret")?,
+            database: identity("database", "database-tls-secret")?,
+            order_client: identity("order", "order-client-tls")?,
+            wildcard: identity("gateway-system", "wildcard-cert")?,
+            gateway_client: identity("gateway-system", "gateway-client-tls")?,
         })
     }
 }
@@ -102,6 +101,13 @@ pub struct Authority {
 }
 
 impl Authority {
+    /// An authority that was made elsewhere.
+    pub fn of(identity: Identity) -> Result<Self, CertificateError> {
+        let key = KeyPair::from_pem(identity.key.expose_pem())?;
+        let issuer = Issuer::from_ca_cert_pem(&identity.chain_pem, key)?;
+        Ok(Self { identity, issuer })
+    }
+
     /// A self-signed root called `name`.
     pub fn generate(name: &str, now: SystemTime) -> Result<Self, CertificateError> {
         let params = authority_params(name, now);
@@ -231,6 +237,12 @@ impl Identity {
         Self { chain_pem, key }
     }
 
+    /// What a Secret holds; `None` when that is no text.
+    fn of(secret: &Secret) -> Option<Self> {
+        let text = |key: &str| String::from_utf8(secret.data.get(key)?.expose().to_vec()).ok();
+        Some(Self::new(text("tls.crt")?, PrivateKey::new(text("tls.key")?)))
+    }
+
     /// The chain, leaf first, as PEM (`tls.crt`).
     pub fn chain_pem(&self) -> &str {
         &self.chain_pem
@@ -338,7 +350,11 @@ pub const AUTHORITY_VALIDITY: Duration = Duration::from_secs(90 * DAY);
 /// Validity starts this long before now, for clocks that are behind.
 pub const BACKDATED: Duration = Duration::from_secs(3600);
 
+/// More than any chain of issuers is long.
+const STEPS_MAX: usize = 16;
 const DAY: u64 = 24 * 60 * 60;
 
+#[cfg(test)]
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,15 @@ pub fn write(certificates: &Certificates, directory: &Path) -> io::Result<()> {
     write_private(&directory.join(SECRETS_FILE), secrets_manifest(certificates).as_bytes())
 }
 
+/// Writes the CA certificate alone into `directory`, which is made if it is missing.
+pub fn write_trust(certificates: &Certificates, directory: &Path) -> io::Result<()> {
+    create_private_dir(directory)?;
+    write_private(
+        &directory.join(TRUST_FILE),
+        certificates.authority.certificate_pem().as_bytes(),
+    )
+}
+
 /// The Secrets and CA ConfigMaps as YAML. It holds private keys: for a file of mode 0600, or memory.
 pub fn secrets_manifest(certificates: &Certificates) -> String {
     let trust = certificates.authority.certificate_pem();
@@ -87,16 +96,16 @@ const TRUSTING_NAMESPACES: [&str; 5] = ["database", "gateway-system", "order", "
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
-    use std::time::SystemTime;
 
     use super::*;
+    use crate::certificates::sample::certificates;
 
     #[test]
     fn every_file_is_readable_by_its_owner_only() {
-        let certificates = Certificates::generate(SystemTime::now()).expect("certificates");
+        let certificates = certificates();
         let parent = tempfile::tempdir().expect("temporary directory");
         let directory = parent.path().join("demo");
-        write(&certificates, &directory).expect("written");
+        write(certificates, &directory).expect("written");
         let mut names = Vec::new();
         for file in directory.read_dir().expect("directory") {
             let file = file.expect("file");
@@ -109,8 +118,8 @@ mod tests {
 
     #[test]
     fn secrets_carry_each_identity_whole() {
-        let certificates = Certificates::generate(SystemTime::now()).expect("certificates");
-        let manifest = secrets_manifest(&certificates);
+        let certificates = certificates();
+        let manifest = secrets_manifest(certificates);
         assert_eq!(manifest.matches("kind: Secret").count(), 10);
         assert_eq!(manifest.matches("kind: ConfigMap").count(), 6);
         for line in certificates.payment.key().expose_pem().lines() {

@@ -115,17 +115,8 @@ impl Worker {
         })
     }
 
-    /// What was kept, and what is to be done, without doing it.
-    pub fn look(&mut self, now: Timestamp, resources: &Resources) -> Arc<Outlook> {
-        self.step_within(now, resources, 0)
-    }
-
     /// Does what is to be done at `now`, as far as it can be.
     pub fn step(&mut self, now: Timestamp, resources: &Resources) -> Arc<Outlook> {
-        self.step_within(now, resources, ACTIONS)
-    }
-
-    fn step_within(&mut self, now: Timestamp, resources: &Resources, most: usize) -> Arc<Outlook> {
         let mut plan = self.decide(now, resources);
         // Before the first step, what was kept is what others have.
         let before = self
@@ -133,8 +124,8 @@ impl Worker {
             .as_ref()
             .map_or_else(|| Arc::new(plan.overlay.clone()), |outlook| Arc::clone(&outlook.overlay));
         let mut done = 0;
-        while done < most {
-            let tried = self.round(now, &plan.actions, most - done);
+        while done < ACTIONS {
+            let tried = self.round(now, &plan.actions, ACTIONS - done);
             if tried == 0 {
                 break;
             }

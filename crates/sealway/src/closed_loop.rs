@@ -98,5 +98,5 @@ const GRACE: Duration = Duration::from_millis(500);
 /// While something is not as it should be.
 const SOON: Duration = Duration::from_secs(1);
 /// Backends change without telling us.
-const NOW_AND_THEN: Duration = Duration::from_secs(60);
+const NOW_AND_THEN: Duration = Duration::from_secs(300);
 const AT_A_TIME: usize = 8;

@@ -26,7 +26,7 @@ use crate::expiry::Expiry;
 use crate::issuance::{self, Issuance, Issuing};
 use crate::issuer_metrics::{self, IssuerMetrics};
 use crate::reconcile::{Inputs, Reconciler};
-use crate::revocation::{self, ListSources, Lists};
+use crate::revocation::{Fetcher, ListSources, Lists};
 use crate::view::{Phase, View};
 
 /// A gateway that serves as long as it is not dropped.
@@ -107,17 +107,20 @@ impl Gateway {
         if let Some(directory) = issuing.state_directory() {
             tasks.spawn(control::run(directory, issuance.outlook.clone(), issuance.commands.clone()));
         }
-        let (found, fetched) = watch::channel(Lists::new());
-        tasks.spawn(revocation::fetch(proxy.wanted_lists(), lists, found));
+        let fetcher = Fetcher::open(lists);
         let (signed, issued) = watch::channel(Lists::new());
-        tasks.spawn(issuance::tell_lists(issuance.outlook.clone(), signed));
         let (reports, seen) = watch::channel(Arc::default());
-        tasks.spawn(closed_loop::run(view.subscribe(), issuance.outlook.clone(), reports));
         let inputs = Inputs {
-            outlook: issuance.outlook,
+            outlook: issuance.outlook.clone(),
             reports: seen,
-            lists: ListSources { issued, fetched },
+            lists: ListSources {
+                issued,
+                fetched: fetcher.found(),
+            },
         };
+        tasks.spawn(fetcher.run(proxy.wanted_lists()));
+        tasks.spawn(issuance::tell_lists(issuance.outlook.clone(), signed));
+        tasks.spawn(closed_loop::run(view.subscribe(), issuance.outlook, reports));
         let reconciler = Reconciler::new(settings, Arc::clone(&proxy), metrics, inputs, view.clone());
         tasks.spawn(reconciler.run(loads));
         tasks.spawn(issuing.run());

@@ -76,7 +76,7 @@ pub(crate) struct Issuing {
     outlook: watch::Sender<Arc<Outlook>>,
 }
 
-/// Opens what was issued before, so that it is served from the first moment. Nothing is issued before [`Issuing::run`].
+/// Opens what was issued before, issues what is missing (as far as one step goes), and hands both ends over.
 pub(crate) async fn open(setup: Setup, loads: watch::Receiver<Loaded>) -> (Issuance, Issuing) {
     let (publish, outlook) = watch::channel(Arc::default());
     let (ask, commands) = mpsc::channel(COMMANDS_MAX);
@@ -118,7 +118,7 @@ impl Issuing {
         tokio::join!(feed, sealway_issuer::run(worker, resources, self.commands, self.outlook));
     }
 
-    /// Opens the worker if there is anything for it to do, and shows what it sees.
+    /// Opens the worker if there is anything for it to do, and has it do its first step.
     async fn try_open(&mut self) {
         let resources = Arc::clone(&self.loads.borrow_and_update().resources);
         if !is_wanted(&resources) && !self.setup.place.directory().is_some_and(has_state) {
@@ -127,7 +127,9 @@ impl Issuing {
         let setup = self.setup.clone();
         let opened = spawn_blocking(move || {
             let (mut worker, runner) = setup.open()?;
-            let outlook = worker.look(Timestamp::now(), &resources);
+            // At the first start this issues what is asked for; at the next there is nothing left to do, and what was issued is served from
+            // the first moment.
+            let outlook = worker.step(Timestamp::now(), &resources);
             Ok::<_, Refusal>((worker, outlook, runner))
         });
         match opened.await {

@@ -53,55 +53,70 @@ impl ListSources {
     }
 }
 
-/// Fetches what is `wanted` until nobody wants anything any more; keeps it in `directory` too.
-pub(crate) async fn fetch(
-    mut wanted: watch::Receiver<Vec<Arc<DistributionPoint>>>,
-    directory: Option<PathBuf>,
+/// Fetches lists, and keeps them.
+pub(crate) struct Fetcher {
+    points: Points,
+    store: Option<Store>,
     found: watch::Sender<Lists>,
-) {
-    let store = directory.map(Store::new);
-    let mut points = Points::default();
-    if let Some(store) = store.clone() {
-        for list in spawn_blocking(move || store.load()).await.unwrap_or_default() {
-            points.restore(list);
+}
+
+impl Fetcher {
+    /// Reads what the process before has kept in `directory`: nobody whom it knew to be revoked comes in meanwhile.
+    pub(crate) fn open(directory: Option<PathBuf>) -> Self {
+        let store = directory.map(Store::new);
+        let mut points = Points::default();
+        let kept = store.iter().flat_map(Store::load);
+        kept.for_each(|list| points.restore(list));
+        Self {
+            found: watch::Sender::new(points.lists().cloned().collect()),
+            points,
+            store,
         }
-        points.tell(&found);
     }
-    let mut running: JoinSet<Result<RevocationList, Failure>> = JoinSet::new();
-    let mut fetched: BTreeMap<task::Id, ContentHash> = BTreeMap::new();
-    loop {
-        for point in wanted.borrow_and_update().iter() {
-            points.want(point);
-        }
-        let room = AT_ONCE.saturating_sub(running.len());
-        for (name, point) in points.due(Instant::now(), room) {
-            fetched.insert(running.spawn(download::list(point)).id(), name);
-        }
-        let next = if running.len() < AT_ONCE { points.next() } else { None };
-        let alarm = async {
-            match next {
-                Some(next) => sleep_until(next).await,
-                // Without room the end of a download is what to wait for, whatever is overdue.
-                None => std::future::pending().await,
+
+    /// What there is.
+    pub(crate) fn found(&self) -> watch::Receiver<Lists> {
+        self.found.subscribe()
+    }
+
+    /// Fetches what is `wanted` until nobody can want anything any more.
+    pub(crate) async fn run(mut self, mut wanted: watch::Receiver<Vec<Arc<DistributionPoint>>>) {
+        let mut running: JoinSet<Result<RevocationList, Failure>> = JoinSet::new();
+        let mut fetched: BTreeMap<task::Id, ContentHash> = BTreeMap::new();
+        loop {
+            for point in wanted.borrow_and_update().iter() {
+                self.points.want(point);
             }
-        };
-        tokio::select! {
-            changed = wanted.changed() => if changed.is_err() { return },
-            Some(ended) = running.join_next_with_id() => {
-                let (id, result) = match ended {
-                    Ok((id, result)) => (id, result),
-                    Err(error) => (error.id(), Err(Failure::Defect)),
-                };
-                let Some(name) = fetched.remove(&id) else { continue };
-                if let Some(list) = points.settle(&name, result, Timestamp::now(), Instant::now()) {
-                    points.tell(&found);
-                    if let Some(store) = store.clone() {
-                        // In turn: of two lists of one point the newer is to stay.
-                        let _ = spawn_blocking(move || store.keep(name, &list)).await;
+            let room = AT_ONCE.saturating_sub(running.len());
+            for (name, point) in self.points.due(Instant::now(), room) {
+                fetched.insert(running.spawn(download::list(point)).id(), name);
+            }
+            let next = if running.len() < AT_ONCE { self.points.next() } else { None };
+            let alarm = async {
+                match next {
+                    Some(next) => sleep_until(next).await,
+                    // Without room the end of a download is what to wait for, whatever is overdue.
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = wanted.changed() => if changed.is_err() { return },
+                Some(ended) = running.join_next_with_id() => {
+                    let (id, result) = match ended {
+                        Ok((id, result)) => (id, result),
+                        Err(error) => (error.id(), Err(Failure::Defect)),
+                    };
+                    let Some(name) = fetched.remove(&id) else { continue };
+                    if let Some(list) = self.points.settle(&name, result, Timestamp::now(), Instant::now()) {
+                        self.points.tell(&self.found);
+                        if let Some(store) = self.store.clone() {
+                            // In turn: of two lists of one point the newer is to stay.
+                            let _ = spawn_blocking(move || store.keep(name, &list)).await;
+                        }
                     }
                 }
+                () = alarm => {}
             }
-            () = alarm => {}
         }
     }
 }

@@ -7,8 +7,10 @@ pub mod faulty;
 pub mod flaws;
 pub mod gateway;
 mod ports;
+mod sample;
 mod waiting;
 
 pub use ports::{LOOPBACK, free_port, loopback};
+pub use sample::sample_certificates;
 pub use sealway_demo::{backends, certificates, clients, manifests, output, rows, wire};
 pub use waiting::wait_until;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use sealway_demo::certificates::{Certificates, Identity};
@@ -42,7 +42,7 @@ impl Context {
         // Servers that run as another user need to come through; what is secret below has mode 0600.
         fs::set_permissions(work.path(), fs::Permissions::from_mode(0o755))?;
         let files = work.path().join("files");
-        let certificates = Certificates::generate(SystemTime::now())?;
+        let certificates = sealway_testkit::sample_certificates();
         output::write(&certificates, &files)?;
         let cache = target.join("e2e");
         fs::create_dir_all(&cache)?;
@@ -128,6 +128,11 @@ impl Context {
             fs::write(environment.join(INSTALLED), "")?;
         }
         Ok(environment.join("bin/python"))
+    }
+
+    /// Where what is installed once is kept, below the target directory.
+    pub(crate) fn cached(&self, name: &str) -> PathBuf {
+        self.cache.join(name)
     }
 
     /// The directory of the Go programs: those that others wrote, pinned in `conformance/suites/go.mod`, and ours beside them.

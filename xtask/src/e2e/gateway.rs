@@ -86,6 +86,27 @@ impl Gateway {
         Self::run(context, directory, address, endpoints, Options::default()).await
     }
 
+    /// Starts one on copies of the manifests in `folder`, every listener's port moved, so that it listens for 443 at a free one.
+    pub(crate) async fn start_on_folder(context: &Context, name: &str, folder: &Path, flags: &[&str]) -> anyhow::Result<Self> {
+        let directory = context.directory(name)?;
+        for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            write_manifest(&directory, &name, &fs::read_to_string(&path)?)?;
+        }
+        let address = loopback(free_port());
+        let offset = address.port().saturating_sub(HTTPS).to_string();
+        let mut options = Options::default();
+        options.flags.extend(["--port-offset".to_owned(), offset]);
+        options.flags.extend(flags.iter().map(|&flag| flag.to_owned()));
+        Self::run(context, directory, address, &[], options).await
+    }
+
+    /// Its state directory.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.directory.join(STATE)
+    }
+
     async fn run(
         context: &Context,
         directory: PathBuf,
@@ -104,7 +125,7 @@ impl Gateway {
             .arg(directory.join(MANIFESTS));
         process
             .args(["--admin", &admin.to_string(), "--state-dir"])
-            .arg(directory.join("state"));
+            .arg(directory.join(STATE));
         for endpoint in endpoints {
             process.args(["--endpoint", endpoint]);
         }
@@ -259,6 +280,8 @@ fn write_manifest(directory: &Path, name: &str, yaml: &str) -> anyhow::Result<()
 }
 
 const MANIFESTS: &str = "manifests";
+const STATE: &str = "state";
+const HTTPS: u16 = 443;
 /// An endpoint for routes whose backend is never asked: the discard port, where nothing listens.
 pub(crate) const NOBODY: SocketAddr = loopback(9);
 const READY: Duration = Duration::from_secs(20);

@@ -1,17 +1,12 @@
 use std::net::Ipv4Addr;
-use std::time::SystemTime;
 
 use rustls::AlertDescription;
 
 use super::*;
-use crate::certificates::Certificates;
+use crate::certificates::sample::certificates;
 use crate::clients::{Client, Failure, Negotiation};
 
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-
-fn certificates() -> Certificates {
-    Certificates::generate(SystemTime::now()).expect("certificates")
-}
 
 #[tokio::test]
 async fn https_backend_names_itself_and_the_server_name() {

@@ -3,9 +3,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 
-fn certificates() -> Certificates {
-    Certificates::generate(SystemTime::now()).expect("certificates")
-}
+use super::sample::certificates;
 
 #[test]
 fn debug_output_holds_no_key_bytes() {

@@ -1,13 +1,12 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
-use std::time::SystemTime;
 
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 
 use super::*;
 use crate::backends::{Backend, Ports, SampleBackends};
+use crate::certificates::sample::certificates;
 use crate::wire;
 
 /// Stands in for the gateway: it leads each connection to one backend, or refuses it as the gateway would.
@@ -32,14 +31,14 @@ async fn serve(mut client: TcpStream, target: Option<SocketAddr>) -> io::Result<
 }
 
 struct Fixture {
-    certificates: Arc<Certificates>,
+    certificates: &'static Certificates,
     backends: SampleBackends,
 }
 
 impl Fixture {
     async fn start() -> Self {
-        let certificates = Arc::new(Certificates::generate(SystemTime::now()).expect("certificates"));
-        let backends = SampleBackends::start(&certificates, Ports::Free).await.expect("backends");
+        let certificates = certificates();
+        let backends = SampleBackends::start(certificates, Ports::Free).await.expect("backends");
         Self { certificates, backends }
     }
 
@@ -53,7 +52,7 @@ impl Fixture {
             mutual: gateway.address(),
             bare: gateway.address(),
         };
-        run_rows(&address, &self.certificates, Path::new("/tmp/out"))
+        run_rows(&address, self.certificates, Path::new("/tmp/out"))
             .await
             .expect("rows")
     }

@@ -6,17 +6,17 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context as _, bail};
-use sealway_api::{ObjectKey, Resources};
+use sealway_api::{ObjectKey, Resources, Timestamp};
 use sealway_core::{BackendAddress, Cause, EndpointOverride, Placement, PortSelector, Problem, Settings, Severity};
 use sealway_demo::backends::{Endpoint, Ports, SampleBackends};
 use sealway_demo::certificates::Certificates;
 use sealway_demo::manifests::{manifests, run_flags};
 use sealway_demo::output;
 use sealway_demo::rows::{GatewayAddress, Row, run_rows};
+use sealway_issuer::{Keeping, OpenFault, Worker};
 use sealway_provider::files::Loaded;
 use sealway_proxy::Config;
 use serde::Serialize;
@@ -28,7 +28,7 @@ use super::run::Signals;
 use crate::args::{DemoArgs, OutputFormat, TalkArgs};
 use crate::document::Document;
 use crate::gateway::{Gateway, OwnSockets, Parts, control_runtime, data_plane_runtime};
-use crate::issuance::{self, Setup};
+use crate::issuance::{self, Place, Setup};
 use crate::logging;
 use crate::printer::Printer;
 use crate::state::state_directory;
@@ -68,7 +68,7 @@ impl Demo<'_> {
     /// The sample backends alone.
     async fn backends(&self) -> anyhow::Result<Exit> {
         let mut signals = Signals::new()?;
-        let certificates = Certificates::generate(SystemTime::now())?;
+        let (_, certificates) = self.issue(&Loaded::from_texts(texts()).resources)?;
         // First the ports: who finds them taken must not replace the files of the demo that has them.
         let backends = SampleBackends::start(&certificates, Ports::Fixed).await?;
         self.write(&certificates)?;
@@ -83,12 +83,19 @@ impl Demo<'_> {
     /// Backends, gateway and rows.
     async fn whole(&mut self, data_plane: &Handle) -> anyhow::Result<Exit> {
         let mut signals = Signals::new()?;
-        let certificates = Certificates::generate(SystemTime::now())?;
+        let loaded = Loaded::from_texts(texts());
+        let (issuer, certificates) = self.issue(&loaded.resources)?;
         let backends = SampleBackends::start(&certificates, Ports::Free).await?;
-        let (_loads, loads) = watch::channel(Loaded::from_texts(texts(&certificates)));
-        let (mut gateway, view, offset) = self.gateway(&backends.endpoints(), data_plane, &loads).await?;
+        let (_loads, loads) = watch::channel(loaded);
+        let setup = Setup {
+            place: Place::Directory(issuer),
+            ..Setup::default()
+        };
+        let (mut gateway, view, offset) = self.gateway(&backends.endpoints(), data_plane, &loads, &setup).await?;
         if self.args.out.is_none() {
             // Demos that run beside each other differ in their offset, and keep their files apart.
+            // `certs trust install` looks for the CA here.
+            output::write_trust(&certificates, &self.directory).with_context(|| self.elsewhere())?;
             self.directory.push(format!("offset-{offset}"));
         }
         self.write(&certificates)?;
@@ -129,6 +136,7 @@ impl Demo<'_> {
         endpoints: &[Endpoint],
         data_plane: &Handle,
         loads: &watch::Receiver<Loaded>,
+        setup: &Setup,
     ) -> anyhow::Result<(Gateway, Arc<View>, u16)> {
         let ports = listener_ports(&loads.borrow().resources);
         for offset in OFFSETS.into_iter().filter(|offset| are_free(&ports, *offset)) {
@@ -150,7 +158,7 @@ impl Demo<'_> {
                 ..Settings::default()
             };
             let parts = Parts {
-                issuance: issuance::open(Setup::default(), loads.clone()).await,
+                issuance: issuance::open(setup.clone(), loads.clone()).await,
                 lists: None,
             };
             let mut gateway = Gateway::start(settings, Config::default(), sockets, data_plane, loads.clone(), parts);
@@ -166,13 +174,31 @@ impl Demo<'_> {
         bail!("ports {ports:?} are taken, with offsets {OFFSETS:?} as well: end what listens there (`ss -ltnp`)")
     }
 
+    /// Has everything issued that the manifests ask for; what an earlier demo has issued is still good. Demos that run beside each other
+    /// have an issuer each.
+    fn issue(&self, resources: &Resources) -> anyhow::Result<(PathBuf, Certificates)> {
+        for number in 1..=BESIDE_MAX {
+            let directory = self.directory.join(format!("issuer-{number}"));
+            let keeping = Keeping::Directory(&directory);
+            let mut worker = match Worker::open(sealway_issuer::Settings::default(), keeping, None, None) {
+                Err(OpenFault::Locked { .. }) => continue,
+                opened => opened.with_context(|| self.elsewhere())?,
+            };
+            let certificates = Certificates::issued(&mut worker, resources, Timestamp::now())?;
+            return Ok((directory, certificates));
+        }
+        bail!("{BESIDE_MAX} demos run already: end one of them")
+    }
+
+    fn elsewhere(&self) -> String {
+        format!(
+            "cannot write to {} (--out DIR chooses another place)",
+            self.directory.display()
+        )
+    }
+
     fn write(&self, certificates: &Certificates) -> anyhow::Result<()> {
-        output::write(certificates, &self.directory).with_context(|| {
-            format!(
-                "cannot write to {} (--out DIR chooses another place)",
-                self.directory.display()
-            )
-        })
+        output::write(certificates, &self.directory).with_context(|| self.elsewhere())
     }
 
     fn show(&self, rows: &[Row], offset: u16, at: GatewayAddress) -> anyhow::Result<()> {
@@ -261,13 +287,11 @@ impl<'a> RowReport<'a> {
     }
 }
 
-/// The examples' manifests and the Secrets that they name, as files that are in memory only.
-fn texts(certificates: &Certificates) -> Vec<(String, String)> {
-    let example = manifests()
+/// The examples' manifests, as files that are in memory only.
+fn texts() -> impl Iterator<Item = (String, String)> {
+    manifests()
         .iter()
-        .map(|manifest| (format!("examples/{}", manifest.name), manifest.yaml.to_owned()));
-    let secrets = (output::SECRETS_FILE.to_owned(), output::secrets_manifest(certificates));
-    example.chain([secrets]).collect()
+        .map(|manifest| (format!("examples/{}", manifest.name), manifest.yaml.to_owned()))
 }
 
 fn endpoint_override(endpoint: &Endpoint) -> EndpointOverride {
@@ -293,6 +317,8 @@ fn are_free(ports: &[u16], offset: u16) -> bool {
 
 /// As `run` has it by default; here the offset is added.
 const ADMIN_PORT: u16 = 15000;
+/// Demos at a time.
+const BESIDE_MAX: usize = 8;
 const OFFSETS: [u16; 3] = [0, 10_000, 20_000];
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();

@@ -94,21 +94,21 @@ async fn page(State(pages): State<Pages>, uri: Uri) -> Response {
     }
 }
 
-/// A fetcher and both its ends.
-struct Fetcher {
+/// A fetcher at work, and both its ends.
+struct Work {
     wanted: watch::Sender<Vec<Arc<DistributionPoint>>>,
     found: watch::Receiver<Lists>,
     task: JoinHandle<()>,
 }
 
-impl Fetcher {
+impl Work {
     fn start(directory: Option<PathBuf>) -> Self {
         let (wanted, asked) = watch::channel(Vec::new());
-        let (found, lists) = watch::channel(Lists::new());
+        let fetcher = Fetcher::open(directory);
         Self {
             wanted,
-            found: lists,
-            task: tokio::spawn(fetch(asked, directory, found)),
+            found: fetcher.found(),
+            task: tokio::spawn(fetcher.run(asked)),
         }
     }
 
@@ -122,7 +122,7 @@ impl Fetcher {
     }
 }
 
-impl Drop for Fetcher {
+impl Drop for Work {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -135,7 +135,7 @@ async fn list_that_is_wanted_comes_and_a_restart_has_it_without_the_server() {
     server.serve("/ca.crl", list(&authority, 2024));
     let directory = tempfile::tempdir().expect("directory");
     let lists = directory.path().join("state/revocation-lists");
-    let mut fetcher = Fetcher::start(Some(lists.clone()));
+    let mut fetcher = Work::start(Some(lists.clone()));
     let point = server.point("/ca.crl", &authority);
     fetcher.wanted.send_replace(vec![Arc::clone(&point)]);
     let found = fetcher.until(1).await;
@@ -152,16 +152,17 @@ async fn list_that_is_wanted_comes_and_a_restart_has_it_without_the_server() {
     drop((fetcher, server));
     let mode = |path: &std::path::Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
     assert_eq!((mode(&file), mode(&lists)), (0o600, 0o700));
-    let mut restarted = Fetcher::start(Some(lists.clone()));
-    assert_eq!(restarted.until(1).await, found);
+    let mut restarted = Work::start(Some(lists.clone()));
+    assert_eq!(*restarted.found.borrow_and_update(), found, "at once");
     drop(restarted);
     // What somebody has changed is as good as not there; what is good beside it is read.
     std::fs::write(lists.join("broken.pem"), "http://crl.test/\nno list").expect("written");
     let text = std::fs::read_to_string(&file).expect("text");
     std::fs::write(lists.join("foreign.pem"), text.replacen("http://127", "http://128", 1)).expect("written");
     std::fs::write(lists.join("signed-by-another.pem"), with_issuer(&text, &self::authority())).expect("written");
-    let mut restarted = Fetcher::start(Some(lists));
-    let found = restarted.until(2).await;
+    let mut restarted = Work::start(Some(lists));
+    let found = restarted.found.borrow_and_update().clone();
+    assert_eq!(found.len(), 2);
     assert!(found.iter().any(|list| list.point().as_ref() == Some(&*point)));
 }
 

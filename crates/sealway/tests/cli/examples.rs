@@ -25,7 +25,7 @@ struct Stage {
 impl Stage {
     /// `services` are pairs of a Service port that an example names and of one that the sample backends stand for.
     async fn start(examples: &[&str], ports: &[u16], services: &[(&str, &str)]) -> Self {
-        let certificates = Certificates::generate(SystemTime::now()).expect("certificates");
+        let certificates = sealway_testkit::sample_certificates();
         let backends = SampleBackends::start(&certificates, Ports::Free).await.expect("backends");
         let secrets = Manifests::new(&[(output::SECRETS_FILE, &output::secrets_manifest(&certificates))]);
         let examples = examples.iter().map(|name| example(name));

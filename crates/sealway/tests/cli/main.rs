@@ -7,6 +7,7 @@ mod examples;
 mod issued;
 mod process;
 mod requests;
+mod revocation;
 mod run;
 mod talk;
 mod yaml;

@@ -1,7 +1,6 @@
 //! The article's manifests, served from the sample backends.
 
 use std::path::Path;
-use std::time::SystemTime;
 
 use sealway_testkit::backends::{Ports, SampleBackends};
 use sealway_testkit::certificates::Certificates;
@@ -29,7 +28,7 @@ async fn start(certificates: &Certificates, backends: &SampleBackends) -> TestGa
 
 #[tokio::test]
 async fn every_row_of_the_demo_passes() {
-    let certificates = Certificates::generate(SystemTime::now()).expect("certificates");
+    let certificates = sealway_testkit::sample_certificates();
     let backends = SampleBackends::start(&certificates, Ports::Free).await.expect("backends");
     let gateway = start(&certificates, &backends).await;
     let address = GatewayAddress {
@@ -44,7 +43,7 @@ async fn every_row_of_the_demo_passes() {
 
 #[tokio::test]
 async fn example_has_no_problem_with_its_secrets_and_endpoints() {
-    let certificates = Certificates::generate(SystemTime::now()).expect("certificates");
+    let certificates = sealway_testkit::sample_certificates();
     let backends = SampleBackends::start(&certificates, Ports::Free).await.expect("backends");
     let gateway = start(&certificates, &backends).await;
     let problems: Vec<String> = gateway.problems().map(ToString::to_string).collect();
