@@ -108,6 +108,41 @@ impl Store {
         Ok((store, issued, damage))
     }
 
+    /// Reads `directory` without the lock and without changing anything, while another process may be at work in it: each file is the old
+    /// one or the new one, whole, but they need not be of one moment. What cannot be read is passed over; of Secrets it is told as
+    /// [`Issued::damaged`]. A directory that is not there holds nothing.
+    ///
+    /// # Errors
+    /// When it is of a newer version, or cannot be read.
+    pub fn peek(directory: &Path) -> Result<Issued, OpenFault> {
+        let mut issued = Issued::default();
+        let found = find(directory)?;
+        let mut unreadable: Vec<Place> = found.aside.into_iter().map(|(place, _)| place).collect();
+        for (place, file) in found.files {
+            match read(&directory.join(&file), &place) {
+                Ok(Ok(change)) => issued.apply(change),
+                Ok(Err(Unreadable::Newer { version })) => {
+                    return Err(OpenFault::Newer {
+                        file: directory.join(file),
+                        version,
+                    });
+                }
+                Ok(Err(_)) => unreadable.push(place),
+                // Removed since its name was read.
+                Err(OpenFault::Unusable { error, .. }) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        for place in unreadable {
+            if let Place::Secret(key) = place
+                && !issued.secrets.contains_key(&key)
+            {
+                issued.damaged.insert(key);
+            }
+        }
+        Ok(issued)
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -1,6 +1,7 @@
-//! The admin and health addresses: liveness, readiness, metrics, statuses and snapshots over plain HTTP, read-only.
+//! The admin and health addresses: liveness, readiness, metrics, statuses, snapshots, certificates and
+//! revocation lists over plain HTTP, read-only.
 //!
-//! Input: the [`View`] that the reconcile loop keeps, and the registry of metrics. Invariant: nothing here can hold key bytes, and a
+//! Input: the [`View`] that the reconcile loop keeps, what the issuer has issued, and the registry of metrics. Invariant: nothing here can hold key bytes, and a
 //! client can neither keep a connection longer than [`CONNECTION_DEADLINE`] nor take more than its share of [`CONNECTIONS_MAX`].
 
 use std::net::SocketAddr;
@@ -16,6 +17,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use prometheus_client::registry::Registry;
+use sealway_issuer::Outlook;
+use sealway_provider::files::Loaded;
 use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -24,11 +27,17 @@ use tokio::time::timeout;
 use crate::document::{Document, Report, Summary};
 use crate::view::View;
 
+mod certificates;
+
 /// What the handlers read.
 #[derive(Clone, Debug)]
 pub(crate) struct Sources {
     /// The last compilation.
     pub(crate) view: watch::Receiver<Arc<View>>,
+    /// What the issuer has last said.
+    pub(crate) outlook: watch::Receiver<Arc<Outlook>>,
+    /// The manifests.
+    pub(crate) loads: watch::Receiver<Loaded>,
     /// Every metric of the process.
     pub(crate) registry: Arc<Registry>,
 }
@@ -38,6 +47,7 @@ pub(crate) fn admin_router(sources: Sources) -> Router {
     let api = Router::new()
         .route("/api/v1/status", get(status))
         .route("/api/v1/snapshot", get(snapshot))
+        .merge(certificates::router())
         .with_state(sources.clone());
     health_router(sources).merge(api)
 }

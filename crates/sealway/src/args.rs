@@ -16,7 +16,10 @@ mod demo;
 mod run;
 mod values;
 
-pub(crate) use certs::{CertsCommand, ConsentArgs, TrustCommand, TrustInstallArgs, TrustUninstallArgs};
+pub(crate) use certs::{
+    CertsCommand, CertsInspectArgs, CertsListArgs, CertsRenewArgs, CertsRevokeArgs, CertsSourceArgs, ConsentArgs, TrustCommand,
+    TrustInstallArgs, TrustUninstallArgs, Typed,
+};
 pub(crate) use check::CheckArgs;
 pub(crate) use demo::DemoArgs;
 pub(crate) use run::{IssuerBehaviour, RejectionStyle, RunArgs};
@@ -154,19 +157,35 @@ pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
     let matches = command.try_get_matches_from_mut(line)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     // A path may hold a comma, so clap's own list separator will not do for SEALWAY_FILE.
-    let from_variable = matches
-        .subcommand()
-        .and_then(|(_, matches)| {
-            matches
-                .try_contains_id("paths")
-                .is_ok()
-                .then(|| matches.value_source("paths"))
-        })
-        .is_some_and(|source| source == Some(ValueSource::EnvVariable));
+    let mut innermost = &matches;
+    while let Some((_, below)) = innermost.subcommand() {
+        innermost = below;
+    }
+    let has_paths = innermost.try_contains_id("paths").is_ok();
+    let from_variable = has_paths && innermost.value_source("paths") == Some(ValueSource::EnvVariable);
     let paths = match &mut cli.command {
         Command::Run(run) => Some(&mut run.manifests.paths),
         Command::Check(check) => Some(&mut check.manifests.paths),
-        Command::Demo(_) | Command::Certs(_) | Command::Completions(_) | Command::Man(_) => None,
+        Command::Certs(
+            CertsCommand::List(CertsListArgs { source, .. }) | CertsCommand::Inspect(CertsInspectArgs { source, .. }),
+        ) => {
+            let typed = |id| innermost.value_source(id) == Some(ValueSource::CommandLine);
+            source.typed = match (typed("admin"), typed("paths") || typed("state_dir")) {
+                (true, true) => {
+                    let text = "--admin asks a gateway, -f and --state-dir ask none: give one or the other\n";
+                    return Err(command.error(clap::error::ErrorKind::ArgumentConflict, text));
+                }
+                (true, false) => Typed::Admin,
+                (false, true) => Typed::Disk,
+                (false, false) => Typed::Nothing,
+            };
+            Some(&mut source.paths)
+        }
+        Command::Certs(CertsCommand::Renew(renew)) => Some(&mut renew.paths),
+        Command::Certs(CertsCommand::Revoke(_) | CertsCommand::Trust(_))
+        | Command::Demo(_)
+        | Command::Completions(_)
+        | Command::Man(_) => None,
     };
     if let Some(paths) = paths.filter(|_| from_variable) {
         *paths = paths.iter().flat_map(std::env::split_paths).collect();
@@ -212,6 +231,18 @@ mod tests {
         };
         assert_eq!(check.manifests.paths, [PathBuf::from("a.yaml"), PathBuf::from("b,c.yaml")]);
         assert_eq!(check.output.format, OutputFormat::Json);
+    }
+
+    #[test]
+    fn a_gateway_is_asked_unless_the_disk_is_typed() {
+        let typed = |line: &str| match parse(words(line)).map(|cli| cli.command) {
+            Ok(Command::Certs(CertsCommand::List(list))) => Some(list.source.typed),
+            _ => None,
+        };
+        assert_eq!(typed("sealway certs list"), Some(Typed::Nothing));
+        assert_eq!(typed("sealway certs list --admin 127.0.0.1:1"), Some(Typed::Admin));
+        assert_eq!(typed("sealway certs list -f a.yaml --state-dir b"), Some(Typed::Disk));
+        assert_eq!(typed("sealway certs list -f a.yaml --admin 127.0.0.1:1"), None);
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! When the certificates that are served expire, as a metric.
+//! When certificates expire, as a metric.
 //!
-//! Input: the snapshots of a compilation. Output: `sealway_certificate_not_after_timestamp_seconds`, one series for each Secret that
-//! a snapshot names; a Secret that is served no longer loses its series.
+//! Input: the snapshots of a compilation, and what was issued. Output: `sealway_certificate_not_after_timestamp_seconds`, one series for each
+//! Secret that a snapshot names (source `Secret`) and for each that was issued, served or not (source `Issued`); a Secret that is neither
+//! any more loses its series.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,8 +11,11 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
-use sealway_api::ObjectRef;
+use sealway_api::{ObjectKey, ObjectRef, Resources, SecretBytes, Timestamp};
 use sealway_core::{CertificateSlot, PortPlan, ServedCertificate, Snapshot};
+use sealway_issuer::Issued;
+
+use crate::certificates::chain;
 
 /// The metric.
 #[derive(Debug, Default)]
@@ -33,23 +37,36 @@ impl Expiry {
         let expiry = Self::default();
         registry.register_with_unit(
             "sealway_certificate_not_after_timestamp",
-            "When a certificate that the gateway serves or shows expires, in seconds since 1970",
+            "When a certificate that the gateway serves, shows or has issued expires, in seconds since 1970",
             Unit::Seconds,
             expiry.not_after.clone(),
         );
         expiry
     }
 
-    /// Shows the certificates of `snapshots`, and no others.
-    pub(crate) fn show(&mut self, snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>) {
+    /// Shows the certificates of `snapshots` and those that were issued, and no others.
+    pub(crate) fn show(&mut self, snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>, issued: &Issued, given: &Resources) {
         let before = std::mem::take(&mut self.shown);
-        for certificate in snapshots.values().flat_map(|snapshot| certificates(snapshot)) {
-            let labels = Labels {
-                namespace: certificate.secret.namespace.clone(),
-                name: certificate.secret.name.clone(),
-                source: "Secret",
+        let served = snapshots.values().flat_map(|snapshot| certificates(snapshot));
+        let served = served.map(|certificate| (certificate.secret.clone(), certificate.not_after));
+        // What is served of it may be a step behind what is in the Secret.
+        let mut ends: BTreeMap<ObjectKey, (Timestamp, &'static str)> =
+            served.map(|(secret, not_after)| (secret, (not_after, "Secret"))).collect();
+        for (key, secret) in issued.secrets.iter().filter(|(key, _)| !given.secrets.contains_key(*key)) {
+            let text = secret.secret.data.get("tls.crt").map(SecretBytes::expose);
+            let Some(leaf) = text.and_then(|text| chain(text).into_iter().next()) else {
+                continue;
             };
-            self.not_after.get_or_create(&labels).set(certificate.not_after.as_second());
+            let end = ends.entry(key.clone()).or_insert((leaf.not_after, "Issued"));
+            end.1 = "Issued";
+        }
+        for (key, (not_after, source)) in ends {
+            let labels = Labels {
+                namespace: key.namespace,
+                name: key.name,
+                source,
+            };
+            self.not_after.get_or_create(&labels).set(not_after.as_second());
             self.shown.insert(labels);
         }
         for gone in before.difference(&self.shown) {

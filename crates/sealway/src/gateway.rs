@@ -21,8 +21,10 @@ use tokio::task::JoinSet;
 
 use crate::admin::{self, Sources};
 use crate::closed_loop;
+use crate::control;
 use crate::expiry::Expiry;
 use crate::issuance::{self, Issuance, Issuing};
+use crate::issuer_metrics::{self, IssuerMetrics};
 use crate::reconcile::{Inputs, Reconciler};
 use crate::revocation::{Fetcher, ListSources, Lists};
 use crate::view::{Phase, View};
@@ -74,10 +76,13 @@ impl Gateway {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
         let expiry = Expiry::register(&mut registry);
+        let issuer_metrics = IssuerMetrics::register(&mut registry);
         let proxy = Arc::new(Proxy::new(config, metrics.clone(), data_plane.clone()));
         let view = watch::Sender::new(Arc::new(View::default()));
         let sources = Sources {
             view: view.subscribe(),
+            outlook: parts.issuance.0.outlook.clone(),
+            loads: loads.clone(),
             registry: Arc::new(registry),
         };
         let mut tasks = JoinSet::new();
@@ -91,6 +96,17 @@ impl Gateway {
             issuance: (issuance, issuing),
             lists,
         } = parts;
+        let outlooks = issuance.outlook.clone();
+        tasks.spawn(issuer_metrics::run(
+            expiry,
+            issuer_metrics,
+            view.subscribe(),
+            outlooks,
+            loads.clone(),
+        ));
+        if let Some(directory) = issuing.state_directory() {
+            tasks.spawn(control::run(directory, issuance.outlook.clone(), issuance.commands.clone()));
+        }
         let fetcher = Fetcher::open(lists);
         let (signed, issued) = watch::channel(Lists::new());
         let (reports, seen) = watch::channel(Arc::default());
@@ -105,7 +121,7 @@ impl Gateway {
         tasks.spawn(fetcher.run(proxy.wanted_lists()));
         tasks.spawn(issuance::tell_lists(issuance.outlook.clone(), signed));
         tasks.spawn(closed_loop::run(view.subscribe(), issuance.outlook, reports));
-        let reconciler = Reconciler::new(settings, Arc::clone(&proxy), metrics, expiry, inputs, view.clone());
+        let reconciler = Reconciler::new(settings, Arc::clone(&proxy), metrics, inputs, view.clone());
         tasks.spawn(reconciler.run(loads));
         tasks.spawn(issuing.run());
         Self { proxy, view, tasks }

@@ -94,6 +94,11 @@ pub(crate) async fn open(setup: Setup, loads: watch::Receiver<Loaded>) -> (Issua
 }
 
 impl Issuing {
+    /// Where it keeps what is issued, if anywhere.
+    pub(crate) fn state_directory(&self) -> Option<PathBuf> {
+        self.setup.place.directory().map(Path::to_path_buf)
+    }
+
     /// Issues until nobody has loads to give any more.
     pub(crate) async fn run(mut self) {
         while self.worker.is_none() {
@@ -224,7 +229,7 @@ impl Refusal {
 }
 
 /// Whether the manifests ask for anything that an issuer does.
-fn is_wanted(resources: &Resources) -> bool {
+pub(crate) fn is_wanted(resources: &Resources) -> bool {
     let is_annotated = |annotations: &std::collections::BTreeMap<String, String>| {
         annotations.keys().any(|key| key.starts_with("cert-manager.io/"))
     };

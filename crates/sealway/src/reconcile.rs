@@ -20,7 +20,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::closed_loop::{self, Reports};
-use crate::expiry::Expiry;
 use crate::issuance;
 use crate::listening::Announcer;
 use crate::manifests::gather;
@@ -45,7 +44,6 @@ pub(crate) struct Reconciler {
     compiler: Compiler,
     proxy: Arc<Proxy>,
     metrics: Metrics,
-    expiry: Expiry,
     names: Names,
     inputs: Inputs,
     view: watch::Sender<Arc<View>>,
@@ -59,7 +57,6 @@ impl Reconciler {
         settings: Settings,
         proxy: Arc<Proxy>,
         metrics: Metrics,
-        expiry: Expiry,
         inputs: Inputs,
         view: watch::Sender<Arc<View>>,
     ) -> Self {
@@ -68,7 +65,6 @@ impl Reconciler {
             settings,
             proxy,
             metrics,
-            expiry,
             names: Names::start(),
             inputs,
             view,
@@ -172,7 +168,6 @@ impl Reconciler {
     fn apply(&mut self, compiled: Compiled, load: &Loaded, outlook: &Outlook, observed: &Observed) {
         if !is_same(&self.published, &compiled.snapshots) {
             self.proxy.publish(&compiled.snapshots, &compiled.keys);
-            self.expiry.show(&compiled.snapshots);
             self.published.clone_from(&compiled.snapshots);
         }
         self.names.want(&compiled.names);

@@ -1,16 +1,18 @@
 //! Statuses as a table for people: one line for each object, listener and parent, with what holds and what does not.
 //!
-//! Input: [`Statuses`]. Output: styled text. Invariant: every condition that is not as it should be is named with its reason.
+//! Input: [`Statuses`], and those of the embedded issuer. Output: styled text. Invariant: every condition that is not as it should be is named with its reason.
 
 use std::fmt::Write as _;
 
 use annotate_snippets::normalize_untrusted_str;
 use anstyle::{AnsiColor, Style};
-use sealway_api::{Condition, ConditionStatus, ConditionType, ParentRef, Statuses};
+use sealway_api::{Condition, ConditionStatus, ConditionType, ObjectKey, ParentRef, Reason, StatusCondition, Statuses};
+use sealway_issuer::{Issued, IssuedSecret, IssuerStatuses, Outlook};
 
 /// The whole table; empty when there is nothing to say.
-pub(crate) fn render(statuses: &Statuses) -> String {
-    let mut rows = Vec::new();
+pub(crate) fn render(statuses: &Statuses, issuer: &Outlook) -> String {
+    let conditions = IssuerConditions::of(&issuer.statuses);
+    let mut rows = conditions.rows(&issuer.issued);
     for (name, status) in &statuses.gateway_classes {
         rows.push(Row::new(0, format!("GatewayClass {name}"), "", &status.conditions));
     }
@@ -53,6 +55,72 @@ pub(crate) fn render(statuses: &Statuses) -> String {
         }
     }
     table(&rows)
+}
+
+/// Conditions of the embedded issuer's objects, in the Gateway API's form, with the name of each object.
+struct IssuerConditions {
+    issuers: Vec<(String, Vec<Condition>)>,
+    certificates: Vec<(ObjectKey, Vec<Condition>)>,
+    bundles: Vec<(String, Vec<Condition>)>,
+}
+
+impl IssuerConditions {
+    fn of(statuses: &IssuerStatuses) -> Self {
+        let cluster_issuers = statuses.cluster_issuers.iter();
+        let cluster_issuers = cluster_issuers.map(|(name, status)| (format!("ClusterIssuer {name}"), &status.conditions));
+        let issuers = statuses.issuers.iter();
+        let issuers = issuers.map(|(key, status)| (format!("Issuer {key}"), &status.conditions));
+        let certificates = statuses.certificates.iter();
+        let bundles = statuses.bundles.iter();
+        Self {
+            issuers: cluster_issuers
+                .chain(issuers)
+                .map(|(name, conditions)| (name, conditions.iter().map(in_form).collect()))
+                .collect(),
+            certificates: certificates
+                .map(|(key, status)| (key.clone(), status.conditions.iter().map(in_form).collect()))
+                .collect(),
+            bundles: bundles
+                .map(|(name, status)| (format!("Bundle {name}"), status.conditions.iter().map(in_form).collect()))
+                .collect(),
+        }
+    }
+
+    fn rows(&self, issued: &Issued) -> Vec<Row<'_>> {
+        let issuers = self.issuers.iter();
+        let mut rows: Vec<Row<'_>> = issuers
+            .map(|(name, conditions)| Row::new(0, name.clone(), "", conditions))
+            .collect();
+        for (key, conditions) in &self.certificates {
+            // Nothing was issued before `check` looked: what is there is what would be.
+            let mut secrets = issued.secrets.values();
+            let foreseen = secrets.find(|secret| secret.certificate == *key);
+            let (detail, conditions) = match foreseen {
+                Some(secret) => (format!("will be issued by {}", issuer_name(secret)), &[][..]),
+                None => (String::new(), conditions.as_slice()),
+            };
+            rows.push(Row::new(0, format!("Certificate {key}"), detail, conditions));
+        }
+        let bundles = self.bundles.iter();
+        rows.extend(bundles.map(|(name, conditions)| Row::new(0, name.clone(), "", conditions)));
+        rows
+    }
+}
+
+fn issuer_name(secret: &IssuedSecret) -> String {
+    let (name, kind, _) = &secret.request.issuer;
+    let kind = if kind.is_empty() { "Issuer" } else { kind };
+    format!("{kind} {name}")
+}
+
+fn in_form(condition: &StatusCondition) -> Condition {
+    Condition {
+        kind: ConditionType::from(condition.kind.clone()),
+        status: condition.status.clone(),
+        reason: Reason::from(condition.reason.clone()),
+        message: condition.message.clone(),
+        observed_generation: condition.observed_generation,
+    }
 }
 
 struct Row<'a> {
@@ -111,6 +179,8 @@ fn shown(condition: &Condition) -> Option<String> {
     let name = condition.kind.to_string();
     let (text, style) = match (&condition.status, complains) {
         (ConditionStatus::False, true) => return None,
+        // It is under way, and neither good nor bad.
+        (ConditionStatus::True, false) if name == "Issuing" => (format!("{name}({})", condition.reason), OPEN),
         (ConditionStatus::True, false) => (name, GOOD),
         (ConditionStatus::Unknown, _) => (format!("{name}=Unknown({})", condition.reason), OPEN),
         (ConditionStatus::True, true) => (format!("{name}({})", condition.reason), BAD),
@@ -125,7 +195,7 @@ const BAD: Style = AnsiColor::Red.on_default();
 
 #[cfg(test)]
 mod tests {
-    use sealway_api::{GatewayStatus, ListenerStatus, ObjectKey, Reason};
+    use sealway_api::{CertificateStatus, GatewayStatus, ListenerStatus};
 
     use super::*;
 
@@ -157,7 +227,7 @@ mod tests {
             ..GatewayStatus::default()
         };
         statuses.gateways.insert(ObjectKey::new("infra", "edge"), gateway);
-        let shown = anstream::adapter::strip_str(&render(&statuses)).to_string();
+        let shown = anstream::adapter::strip_str(&render(&statuses, &Outlook::default())).to_string();
         assert_eq!(
             shown,
             "Gateway infra/edge\n  listener tls      1 route  Accepted=False(PortUnavailable)  ResolvedRefs\n"
@@ -165,7 +235,48 @@ mod tests {
     }
 
     #[test]
+    fn what_can_be_issued_says_by_whom_and_what_cannot_says_why() {
+        let condition = |kind: &str, status, reason: &str| StatusCondition {
+            kind: kind.to_owned(),
+            status,
+            reason: reason.to_owned(),
+            message: String::new(),
+            observed_generation: 1,
+        };
+        let unready = condition("Ready", ConditionStatus::False, "DoesNotExist");
+        let status = CertificateStatus {
+            conditions: vec![unready, condition("Issuing", ConditionStatus::True, "DoesNotExist")],
+            ..CertificateStatus::default()
+        };
+        let mut outlook = Outlook::default();
+        let statuses = &mut outlook.statuses.certificates;
+        statuses.insert(ObjectKey::new("shop", "later"), status.clone());
+        statuses.insert(ObjectKey::new("shop", "never"), status);
+        let mut issued = Issued::default();
+        let secret = IssuedSecret {
+            certificate: ObjectKey::new("shop", "later"),
+            revision: 1,
+            issued_at: sealway_api::Timestamp::UNIX_EPOCH,
+            request: sealway_issuer::Request {
+                issuer: ("root".to_owned(), "ClusterIssuer".to_owned(), String::new()),
+                ..sealway_issuer::Request::default()
+            },
+            secret: std::sync::Arc::default(),
+        };
+        issued
+            .secrets
+            .insert(ObjectKey::new("shop", "tls"), std::sync::Arc::new(secret));
+        outlook.issued = std::sync::Arc::new(issued);
+        let shown = anstream::adapter::strip_str(&render(&Statuses::default(), &outlook)).to_string();
+        assert_eq!(
+            shown,
+            "Certificate shop/later  will be issued by ClusterIssuer root\n\
+             Certificate shop/never                                        Ready=False(DoesNotExist)  Issuing(DoesNotExist)\n"
+        );
+    }
+
+    #[test]
     fn nothing_gives_nothing() {
-        assert_eq!(render(&Statuses::default()), "");
+        assert_eq!(render(&Statuses::default(), &Outlook::default()), "");
     }
 }

@@ -229,6 +229,27 @@ fn a_second_opener_is_told_who_has_it() {
 }
 
 #[test]
+fn who_only_looks_needs_no_lock_and_changes_nothing() {
+    let state = tempfile::tempdir().expect("temporary directory");
+    assert_eq!(
+        Store::peek(&state.path().join("nowhere")).expect("nothing there"),
+        Issued::default()
+    );
+    let (store, mut issued, _) = open(state.path());
+    for change in [secret("web", 1), attempt("web", 2), authority(3)] {
+        store.write(&change).expect("written");
+        issued.apply(change);
+    }
+    assert_eq!(Store::peek(state.path()).expect("read"), issued);
+    let broken = state.path().join("secrets/payment/broken.json");
+    fs::write(&broken, "{").expect("written");
+    let seen = Store::peek(state.path()).expect("read");
+    assert_eq!(seen.damaged, BTreeSet::from([key("broken")]));
+    assert_eq!(seen.secrets, issued.secrets);
+    assert_eq!(fs::read_to_string(&broken).expect("still there"), "{");
+}
+
+#[test]
 fn damage_is_set_aside_and_the_rest_is_used() {
     let (_scratch, path) = state();
     let changes = [secret("ca", 1), secret("leaf", 1), attempt("leaf", 1), authority(7)];

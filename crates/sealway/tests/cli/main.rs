@@ -4,6 +4,7 @@ mod certs;
 mod check;
 mod demo;
 mod examples;
+mod issued;
 mod process;
 mod requests;
 mod revocation;

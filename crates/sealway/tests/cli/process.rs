@@ -153,13 +153,14 @@ impl Drop for Running {
 
 /// `GET` over plain HTTP; empty when there is no answer.
 pub(crate) fn get(address: SocketAddr, path: &str) -> String {
-    let mut answer = String::new();
+    let mut answer = Vec::new();
     if let Ok(mut stream) = TcpStream::connect(address) {
         let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
         let _ = stream.set_read_timeout(Some(DEADLINE));
         let _ = stream
             .write_all(request.as_bytes())
-            .and_then(|()| stream.read_to_string(&mut answer).map(drop));
+            .and_then(|()| stream.read_to_end(&mut answer).map(drop));
     }
-    answer
+    // A revocation list is no text.
+    String::from_utf8_lossy(&answer).into_owned()
 }

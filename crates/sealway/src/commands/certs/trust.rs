@@ -13,6 +13,7 @@ use thiserror::Error;
 
 use super::super::Exit;
 use crate::args::{ConsentArgs, OutputArgs, OutputFormat, TrustCommand, TrustInstallArgs, TrustUninstallArgs};
+use crate::certificates::NameConstraints;
 use crate::document::Document;
 use crate::gateway::control_runtime;
 use crate::printer::Printer;
@@ -22,7 +23,7 @@ mod certificate;
 mod perform;
 mod store;
 
-use certificate::{Certificate, Fault, NameConstraints};
+use certificate::{Certificate, Fault};
 use perform::{Failure, LARGEST_CERTIFICATE, contents, forbidden, perform, read};
 use store::{Installing, Plan, Store, System, quoted};
 

@@ -4,7 +4,6 @@
 //! stand in the same file go nowhere; what is shown holds only characters that print.
 
 use std::fmt::{self, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -13,11 +12,10 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use sealway_api::Timestamp;
 use sealway_core::is_authority;
-use serde::Serialize;
 use thiserror::Error;
-use x509_parser::extensions::{GeneralName, GeneralSubtree};
 use x509_parser::prelude::{FromDer, X509Certificate};
-use x509_parser::time::ASN1Time;
+
+use crate::certificates::{NameConstraints, printable, timestamp};
 
 /// SHA-256 of a certificate's DER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,13 +67,6 @@ impl fmt::Display for Fingerprint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.written(":", |text, byte| write!(text, "{byte:02X}")))
     }
-}
-
-/// What a CA may vouch for (RFC 5280 section 4.2.1.10), each subtree as `KIND VALUE`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct NameConstraints {
-    pub(super) permitted: Vec<String>,
-    pub(super) excluded: Vec<String>,
 }
 
 /// One certificate.
@@ -137,10 +128,8 @@ impl Certificate {
             return None;
         }
         // Constraints that cannot be read are not shown as none: nobody could know what they say yes to.
-        let constraints = certificate.name_constraints().ok()?.map(|extension| NameConstraints {
-            permitted: subtrees(extension.value.permitted_subtrees.as_deref()),
-            excluded: subtrees(extension.value.excluded_subtrees.as_deref()),
-        });
+        let constraints = certificate.name_constraints().ok()?;
+        let constraints = constraints.map(|extension| NameConstraints::of(extension.value));
         Some(Self {
             fingerprint: Fingerprint::of(&der),
             subject: printable(&certificate.subject().to_string()),
@@ -193,60 +182,6 @@ pub(super) fn fingerprints(pem: &[u8]) -> impl Iterator<Item = Fingerprint> {
 
 fn holds_key(pem: &[u8]) -> bool {
     String::from_utf8_lossy(pem).contains("PRIVATE KEY-----")
-}
-
-fn subtrees(list: Option<&[GeneralSubtree<'_>]>) -> Vec<String> {
-    let bases = list.unwrap_or_default().iter();
-    bases.map(|subtree| printable(&name(&subtree.base))).collect()
-}
-
-fn name(name: &GeneralName<'_>) -> String {
-    match name {
-        GeneralName::DNSName(name) => format!("DNS {name}"),
-        GeneralName::RFC822Name(name) => format!("email {name}"),
-        GeneralName::URI(name) => format!("URI {name}"),
-        GeneralName::DirectoryName(name) => format!("directory {name}"),
-        GeneralName::IPAddress(bytes) => match network(bytes) {
-            Some(network) => format!("IP {network}"),
-            None => "IP (cannot be read)".to_owned(),
-        },
-        _ => "another kind of name".to_owned(),
-    }
-}
-
-/// An address and its mask, one after the other.
-fn network(bytes: &[u8]) -> Option<String> {
-    if let Ok(bytes) = <[u8; 8]>::try_from(bytes) {
-        let both = u64::from_be_bytes(bytes);
-        // The halves, not a loss.
-        let (address, mask) = ((both >> 32) as u32, both as u32);
-        return Some(format!(
-            "{}/{}",
-            Ipv4Addr::from(address),
-            length(u128::from(mask) << 96, mask.count_ones())?
-        ));
-    }
-    let (address, mask) = bytes.split_at_checked(16)?;
-    let address = <[u8; 16]>::try_from(address).ok()?;
-    let mask = u128::from_be_bytes(mask.try_into().ok()?);
-    Some(format!("{}/{}", Ipv6Addr::from(address), length(mask, mask.count_ones())?))
-}
-
-/// The length of a prefix, when the mask is one.
-fn length(mask: u128, ones: u32) -> Option<u32> {
-    (mask.leading_ones() == ones).then_some(ones)
-}
-
-/// A time past what a [`Timestamp`] can hold (RFC 5280 section 4.1.2.5: 99991231235959Z stands for no end) is its last moment.
-fn timestamp(time: ASN1Time) -> Timestamp {
-    Timestamp::from_second(time.timestamp()).unwrap_or(Timestamp::MAX)
-}
-
-/// Short, and without what a terminal would obey.
-fn printable(text: &str) -> String {
-    const LONGEST: usize = 200;
-    let text = if text.is_empty() { "(no name)" } else { text };
-    text.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect()
 }
 
 #[cfg(test)]

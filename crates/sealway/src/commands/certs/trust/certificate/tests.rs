@@ -99,13 +99,6 @@ fn constraints_are_shown_with_their_kinds() {
 }
 
 #[test]
-fn masks_with_holes_are_not_networks() {
-    assert_eq!(network(&[10, 0, 0, 0, 255, 0, 255, 0]), None);
-    assert_eq!(network(&[0; 8]), Some("0.0.0.0/0".to_owned()));
-    assert_eq!(network(&[10, 0, 0]), None);
-}
-
-#[test]
 fn fingerprints_read_back() {
     let fingerprint = Fingerprint::of(b"abc");
     assert_eq!(

@@ -1,0 +1,105 @@
+//! Certificates and revocation lists on the admin address.
+//!
+//! Input: manifests, the issuer's outlook, what is served, each the newest. Output: documents, lists. Invariant: no byte of a key.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use sealway_api::Timestamp;
+use serde::Deserialize;
+
+use super::Sources;
+use crate::certificates::{Scene, inspect, inventory};
+use crate::document::Document;
+use crate::revocation_lists;
+
+/// `/api/v1/certificates…` and `/crl/…`.
+pub(super) fn router() -> Router<Sources> {
+    Router::new()
+        .route("/api/v1/certificates", get(list))
+        .route("/api/v1/certificates/{*which}", get(one))
+        .route("/crl/{*path}", get(revocation_list))
+}
+
+async fn list(State(sources): State<Sources>) -> Response {
+    apart(move || {
+        let inventory = sources.with_scene(|scene| inventory(scene));
+        Json(Document::new("Certificates", inventory)).into_response()
+    })
+    .await
+}
+
+async fn one(State(sources): State<Sources>, Path(which): Path<String>) -> Response {
+    apart(move || match sources.with_scene(|scene| inspect(scene, &which)) {
+        Ok(inspection) => Json(Document::new("Certificate", inspection)).into_response(),
+        Err(not_found) => (StatusCode::NOT_FOUND, format!("{not_found}\n")).into_response(),
+    })
+    .await
+}
+
+/// Reading ten thousand certificates takes longer than others should wait.
+async fn apart(answer: impl FnOnce() -> Response + Send + 'static) -> Response {
+    let answered = tokio::task::spawn_blocking(answer).await;
+    answered.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+impl Sources {
+    fn with_scene<T>(&self, use_it: impl FnOnce(&Scene<'_>) -> T) -> T {
+        let view = Arc::clone(&self.view.borrow());
+        let outlook = Arc::clone(&self.outlook.borrow());
+        let resources = Arc::clone(&self.loads.borrow().resources);
+        use_it(&Scene {
+            now: Timestamp::now(),
+            resources: &resources,
+            issued: &outlook.issued,
+            statuses: &outlook.statuses,
+            overlay: &outlook.overlay,
+            snapshots: &view.snapshots,
+        })
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct WhichAuthority {
+    authority: Option<String>,
+}
+
+async fn revocation_list(
+    State(sources): State<Sources>,
+    Path(path): Path<String>,
+    Query(which): Query<WhichAuthority>,
+    headers: HeaderMap,
+) -> Response {
+    let outlook = Arc::clone(&sources.outlook.borrow());
+    let found = revocation_lists::issuer(&path).and_then(|issuer| {
+        let lead = sealway_issuer::Settings::default().publication_lead;
+        revocation_lists::find(&outlook.issued, &issuer, which.authority.as_deref(), Timestamp::now(), lead)
+    });
+    match found {
+        Err(missing) => (StatusCode::NOT_FOUND, format!("{missing}\n")).into_response(),
+        Ok(list) => {
+            let tag = format!("\"{}-{}\"", list.authority, list.number);
+            if headers
+                .get(header::IF_NONE_MATCH)
+                .is_some_and(|known| known.as_bytes() == tag.as_bytes())
+            {
+                return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
+            }
+            let mut answer = (
+                [(header::CONTENT_TYPE, "application/pkix-crl".to_owned()), (header::ETAG, tag)],
+                list.der.to_vec(),
+            )
+                .into_response();
+            // RFC 9110 section 5.6.7.
+            let from = list.from.map(|from| from.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string());
+            if let Some(from) = from.and_then(|from| from.try_into().ok()) {
+                answer.headers_mut().insert(header::LAST_MODIFIED, from);
+            }
+            answer
+        }
+    }
+}
