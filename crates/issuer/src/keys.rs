@@ -13,7 +13,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair,
     EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaKeyPair,
 };
-use der::asn1::{AnyRef, ObjectIdentifier, OctetString};
+use der::asn1::{AnyRef, ObjectIdentifier, OctetString, Uint};
 use der::{Decode, Reader, SliceReader};
 use rustls_pki_types::pem::SectionKind;
 use sealway_api::{KeyAlgorithm, KeyEncoding, SecretBytes};
@@ -40,7 +40,7 @@ pub struct PrivateKey {
 }
 
 enum Pair {
-    Rsa(RsaKeyPair),
+    Rsa(RsaKeyPair, u32),
     Ecdsa(EcdsaKeyPair, u32),
     Ed25519(Ed25519KeyPair),
 }
@@ -89,7 +89,7 @@ impl From<Unspecified> for KeyFault {
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.pair {
-            Pair::Rsa(_) => write!(formatter, "PrivateKey(RSA, {} bits)", self.size()),
+            Pair::Rsa(..) => write!(formatter, "PrivateKey(RSA, {} bits)", self.size()),
             Pair::Ecdsa(..) => write!(formatter, "PrivateKey(ECDSA, {} bits)", self.size()),
             Pair::Ed25519(_) => formatter.write_str("PrivateKey(Ed25519)"),
         }
@@ -169,11 +169,12 @@ impl PrivateKey {
         let pkcs8: Pkcs8V1Der<'_> = pair.as_der()?;
         let traditional = pkcs8_content(pkcs8.as_ref()).ok_or(KeyFault::Crypto)?;
         let public: PublicKeyX509Der<'_> = pair.public_key().as_der()?;
+        let bits = modulus_bits(&traditional).ok_or(KeyFault::Crypto)?;
         Ok(Self {
             traditional: SecretBytes::new(traditional),
             pkcs8: SecretBytes::new(pkcs8.as_ref().to_vec()),
             public_key_info: public.as_ref().to_vec(),
-            pair: Pair::Rsa(pair),
+            pair: Pair::Rsa(pair, bits),
         })
     }
 
@@ -204,7 +205,7 @@ impl PrivateKey {
     pub fn to_pem(&self, encoding: &KeyEncoding) -> SecretBytes {
         let label = match (encoding, &self.pair) {
             (KeyEncoding::Pkcs8, _) | (_, Pair::Ed25519(_)) => "PRIVATE KEY",
-            (_, Pair::Rsa(_)) => "RSA PRIVATE KEY",
+            (_, Pair::Rsa(..)) => "RSA PRIVATE KEY",
             (_, Pair::Ecdsa(..)) => "EC PRIVATE KEY",
         };
         SecretBytes::new(pem::write(label, self.to_der(encoding).expose()).into_bytes())
@@ -236,7 +237,7 @@ impl PrivateKey {
     pub fn mismatches(&self, request: &Request) -> Vec<&'static str> {
         let algorithm_fits = matches!(
             (&self.pair, &request.key_algorithm),
-            (Pair::Rsa(_), None | Some(KeyAlgorithm::Rsa))
+            (Pair::Rsa(..), None | Some(KeyAlgorithm::Rsa))
                 | (Pair::Ecdsa(..), Some(KeyAlgorithm::Ecdsa))
                 | (Pair::Ed25519(_), Some(KeyAlgorithm::Ed25519))
         );
@@ -252,12 +253,7 @@ impl PrivateKey {
     /// In bits; 0 for Ed25519.
     fn size(&self) -> u32 {
         match &self.pair {
-            Pair::Rsa(pair) => {
-                let modulus = pair.public_key().modulus().big_endian_without_leading_zero();
-                let unused = modulus.first().map_or(0, |byte| byte.leading_zeros());
-                u32::try_from(modulus.len() * 8).unwrap_or(u32::MAX) - unused
-            }
-            Pair::Ecdsa(_, bits) => *bits,
+            Pair::Rsa(_, bits) | Pair::Ecdsa(_, bits) => *bits,
             Pair::Ed25519(_) => 0,
         }
     }
@@ -265,7 +261,7 @@ impl PrivateKey {
     /// Object identifier of the algorithm that [`Self::sign`] uses, and whether it has parameters (NULL): cert-manager's choice by size.
     pub(crate) fn signature_algorithm(&self) -> (ObjectIdentifier, bool) {
         let (identifier, null) = match &self.pair {
-            Pair::Rsa(pair) => match pair.public_modulus_len() {
+            Pair::Rsa(pair, _) => match pair.public_modulus_len() {
                 512.. => ("1.2.840.113549.1.1.13", true),
                 384.. => ("1.2.840.113549.1.1.12", true),
                 _ => ("1.2.840.113549.1.1.11", true),
@@ -282,7 +278,7 @@ impl PrivateKey {
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unspecified> {
         let random = SystemRandom::new();
         match &self.pair {
-            Pair::Rsa(pair) => {
+            Pair::Rsa(pair, _) => {
                 let encoding = match pair.public_modulus_len() {
                     512.. => &RSA_PKCS1_SHA512,
                     384.. => &RSA_PKCS1_SHA384,
@@ -306,6 +302,22 @@ fn pkcs8_content(pkcs8: &[u8]) -> Option<Vec<u8>> {
         OctetString::decode(fields)
     });
     content.ok().map(|content| content.as_bytes().to_vec())
+}
+
+/// Length of the modulus in PKCS#1.
+fn modulus_bits(pkcs1: &[u8]) -> Option<u32> {
+    let modulus: Result<Uint, der::Error> = SliceReader::new(pkcs1).ok()?.sequence(|fields| {
+        let _version = u8::decode(fields)?;
+        let modulus = Uint::decode(fields)?;
+        // The rest is the key.
+        while !fields.is_finished() {
+            AnyRef::decode(fields)?;
+        }
+        Ok(modulus)
+    });
+    let modulus = modulus.ok()?;
+    let unused = modulus.as_bytes().first()?.leading_zeros();
+    Some(u32::try_from(modulus.as_bytes().len() * 8).ok()? - unused)
 }
 
 #[cfg(test)]
