@@ -2,7 +2,7 @@
 //!
 //! Input: words that scenario names must contain (none: every scenario), `--debug` for the unoptimised binary. Output: one line per
 //! scenario and a closing line. Everything listens on free loopback ports, lives in one temporary directory and ends with its
-//! scenario. What is not from Debian (npm's PostgreSQL 18, psycopg, programs of Go modules) is installed once, pinned, below the target
+//! scenario. What is not from Debian (npm's PostgreSQL 18, Python's psycopg and cryptography, programs of Go modules) is installed once, pinned, below the target
 //! directory.
 #![expect(clippy::print_stdout, reason = "the lines are what this command is for")]
 
@@ -17,6 +17,7 @@ mod context;
 mod example;
 mod gateway;
 mod idle;
+mod keystores;
 mod live;
 mod openssl;
 mod postgres;
@@ -24,6 +25,7 @@ mod process;
 mod readme;
 mod rotation;
 mod suites;
+mod trust;
 
 use context::Context;
 pub(crate) use idle::{backend as idle_backend, clients as idle_clients};
@@ -90,10 +92,24 @@ async fn scenarios(arguments: &[&str]) -> anyhow::Result<ExitCode> {
         .record("psql and libpq 18 reach the sample database", postgres::sample_database(at))
         .await;
 
+    report
+        .record("keystores open in Java's keytool", keystores::keytool(at))
+        .await;
+    report
+        .record("keystores open in openssl pkcs12", keystores::openssl(at))
+        .await;
+    report
+        .record("keystores open in Python's cryptography", keystores::cryptography(at))
+        .await;
+
     report.record("README is true", readme::session(at)).await;
     report.record("demo --once passes every row", example::demo_once(at)).await;
     report
         .record("examples/article with demo --backends", example::article_with_backends(at))
+        .await;
+
+    report
+        .record("certs trust with Debian's store and its clients", trust::system_store(at))
         .await;
 
     report

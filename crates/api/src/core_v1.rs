@@ -173,11 +173,7 @@ impl<'de> Deserialize<'de> for Secret {
         let written = Written::deserialize(deserializer)?;
         let mut data = BTreeMap::new();
         for (key, value) in written.data.unwrap_or_default() {
-            let packed: String = value.unwrap_or_default().split_ascii_whitespace().collect();
-            // The message must not carry the value: it may be a key.
-            let bytes = base64::engine::general_purpose::STANDARD
-                .decode(packed)
-                .map_err(|_| serde::de::Error::custom(format!("data.{key}: not valid base64")))?;
+            let bytes = unpack(&format!("data.{key}"), value).map_err(serde::de::Error::custom)?;
             data.insert(key, SecretBytes(bytes));
         }
         for (key, value) in written.string_data.unwrap_or_default() {
@@ -191,7 +187,15 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// A ConfigMap's text entries.
+/// The message does not carry the value: it may be a key.
+fn unpack(field: &str, value: Option<String>) -> Result<Vec<u8>, String> {
+    let packed: String = value.unwrap_or_default().split_ascii_whitespace().collect();
+    base64::engine::general_purpose::STANDARD
+        .decode(packed)
+        .map_err(|_| format!("{field}: not valid base64"))
+}
+
+/// A ConfigMap's entries.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ConfigMap {
@@ -199,6 +203,18 @@ pub struct ConfigMap {
     pub metadata: ObjectMeta,
     /// UTF-8 entries.
     pub data: BTreeMap<String, String>,
+    /// Other entries, decoded.
+    #[serde(deserialize_with = "unpack_entries")]
+    pub binary_data: BTreeMap<String, Vec<u8>>,
+}
+
+fn unpack_entries<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Vec<u8>>, D::Error> {
+    let written = Option::<BTreeMap<String, Option<String>>>::deserialize(deserializer)?;
+    let unpacked = written.unwrap_or_default().into_iter().map(|(key, value)| {
+        let bytes = unpack(&format!("binaryData.{key}"), value)?;
+        Ok((key, bytes))
+    });
+    unpacked.collect::<Result<_, String>>().map_err(serde::de::Error::custom)
 }
 
 /// A CA bundle that belongs to no namespace (certificates.k8s.io, KEP-3257).

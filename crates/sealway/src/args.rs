@@ -10,11 +10,13 @@ use clap::builder::FalseyValueParser;
 use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+mod certs;
 mod check;
 mod demo;
 mod run;
 mod values;
 
+pub(crate) use certs::{CertsCommand, ConsentArgs, TrustCommand, TrustInstallArgs, TrustUninstallArgs};
 pub(crate) use check::CheckArgs;
 pub(crate) use demo::DemoArgs;
 pub(crate) use run::{RejectionStyle, RunArgs};
@@ -45,6 +47,9 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Show the whole gateway at work, with sample backends and certificates
     Demo(DemoArgs),
+    /// Look after certificates and who believes them
+    #[command(subcommand)]
+    Certs(CertsCommand),
     /// Print the completion script of a shell
     Completions(CompletionsArgs),
     /// Write the man pages into a directory
@@ -161,7 +166,7 @@ pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
     let paths = match &mut cli.command {
         Command::Run(run) => Some(&mut run.manifests.paths),
         Command::Check(check) => Some(&mut check.manifests.paths),
-        Command::Demo(_) | Command::Completions(_) | Command::Man(_) => None,
+        Command::Demo(_) | Command::Certs(_) | Command::Completions(_) | Command::Man(_) => None,
     };
     if let Some(paths) = paths.filter(|_| from_variable) {
         *paths = paths.iter().flat_map(std::env::split_paths).collect();

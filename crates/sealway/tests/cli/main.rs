@@ -1,5 +1,6 @@
 //! The binary from outside: exit codes, what goes to which stream, schemas, reload and signals.
 
+mod certs;
 mod check;
 mod demo;
 mod examples;

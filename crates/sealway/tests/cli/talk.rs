@@ -53,6 +53,8 @@ fn every_command_has_a_man_page() {
         "sealway-run",
         "sealway-check",
         "sealway-demo",
+        "sealway-certs",
+        "sealway-certs-trust-install",
         "sealway-completions",
         "sealway-man",
     ] {

@@ -1,0 +1,285 @@
+//! Doing what a plan asks for: keys, signatures, Secrets.
+//!
+//! Input: an [`Action`], what is there, the time; chance comes from the system. Output: [`Change`]s to keep, in this order. No other I/O:
+//! nothing is done until the changes are kept. A certificate that cannot be made becomes a failed [`Attempt`], which the plan waits out.
+//! Invariant: the record of a signature stands before the Secret that holds it, so what is served can always be revoked.
+
+use std::sync::Arc;
+
+use sealway_api::{KeyEncoding, ObjectKey, Secret, SecretBytes, Timestamp};
+use thiserror::Error;
+
+use crate::chain::{self, ChainBundle, ChainFault};
+use crate::facts::{Facts, FactsFault};
+use crate::issued::{Attempt, Authority, AuthorityId, Change, Issuance, Issued, IssuedSecret};
+use crate::keys::{KeyFault, PrivateKey};
+use crate::keystore::random_salts;
+use crate::order::{Action, Order, Signer};
+use crate::request::Request;
+use crate::secret::{self, FormFault, KeyForms, SecretParts, TLS_SECRET};
+use crate::x509::{self, CertificateParts, SignFault, SigningKey};
+
+/// Why something could not be made.
+#[derive(Debug, Error)]
+pub enum PerformFault {
+    /// Of the key.
+    #[error("private key: {0}")]
+    Key(#[from] KeyFault),
+    /// Of the signature.
+    #[error("{0}")]
+    Sign(#[from] SignFault),
+    /// Of the issuer's chain.
+    #[error("chain of the issuer: {0}")]
+    Chain(#[from] ChainFault),
+    /// Of a certificate that is there.
+    #[error("certificate: {0}")]
+    Facts(#[from] FactsFault),
+    /// Of the Secret's form: keystores, names.
+    #[error("{0}")]
+    Form(#[from] FormFault),
+    /// The issuer's Secret has no certificate, or no key.
+    #[error("Secret {secret} of the issuer has no {what}")]
+    SignerIncomplete {
+        /// The Secret.
+        secret: ObjectKey,
+        /// `tls.crt` or `tls.key`.
+        what: &'static str,
+    },
+    /// The action names something that is not there any more.
+    #[error("{0} is not there any more")]
+    Gone(String),
+}
+
+/// Does it. What fails for a reason that may go away comes back as a failed attempt, not as a fault.
+///
+/// # Errors
+/// When an action other than issuing cannot be done.
+pub fn perform(action: &Action, issued: &Issued, now: Timestamp) -> Result<Vec<Change>, PerformFault> {
+    match action {
+        Action::Issue(order) => Ok(issue(order, issued, now)
+            .unwrap_or_else(|fault| vec![failed(issued, &order.certificate, &order.request, &fault.to_string(), now)])),
+        Action::Amend { secret, form } => {
+            let before = issued
+                .secrets
+                .get(secret)
+                .ok_or_else(|| PerformFault::Gone(format!("Secret {secret}")))?;
+            let key = signing_key(secret, &before.secret)?;
+            let facts = Facts::of(&leaf_of(secret, &before.secret)?)?;
+            let amended = secret::amended(&before.secret, form, &facts, &key.to_pkcs8_der(), now, &mut random_salts)?;
+            let after = IssuedSecret {
+                secret: Arc::new(amended),
+                ..IssuedSecret::clone(before)
+            };
+            Ok(vec![Change::Secret(secret.clone(), Arc::new(after))])
+        }
+        Action::Fail {
+            certificate,
+            request,
+            message,
+        } => Ok(vec![failed(issued, certificate, request, message, now)]),
+        Action::Adopt {
+            id,
+            chain,
+            key,
+            secret,
+            issuers,
+        } => {
+            let known = issued.authorities.get(id);
+            let authority = Authority {
+                chain: chain.clone(),
+                key: key.clone().or_else(|| known.and_then(|known| known.key.clone())),
+                secret: secret.clone(),
+                issuers: issuers.clone(),
+                published: known.map_or(now, |known| known.published),
+                issuances: known.map(|known| known.issuances.clone()).unwrap_or_default(),
+                revocation_list: known.and_then(|known| known.revocation_list.clone()),
+                list_number: known.map_or(0, |known| known.list_number),
+            };
+            Ok(vec![Change::Authority(id.clone(), Arc::new(authority))])
+        }
+        Action::List {
+            authority: id,
+            signer,
+            lifetime,
+        } => {
+            let known = issued
+                .authorities
+                .get(id)
+                .ok_or_else(|| PerformFault::Gone(format!("CA {id}")))?;
+            let key = match (&known.key, signer) {
+                (Some(key), _) => PrivateKey::read(key.expose())?,
+                (None, Some(secret)) => signing_key(&known.secret, secret)?,
+                (None, None) => return Err(incomplete(&known.secret, "tls.key")),
+            };
+            let chain = chain::read_chain(known.chain.as_bytes())?;
+            let certificate = chain.first().ok_or_else(|| incomplete(&known.secret, "tls.crt"))?;
+            let mut authority = over_dropped(known, now);
+            authority.list_number += 1;
+            let next_update = now.checked_add(*lifetime).unwrap_or(Timestamp::MAX);
+            let list = x509::revocation_list(
+                certificate,
+                &key,
+                authority.list_number,
+                now,
+                next_update,
+                &authority.issuances,
+            )?;
+            authority.revocation_list = Some(list);
+            Ok(vec![Change::Authority(id.clone(), Arc::new(authority))])
+        }
+        Action::Retire { authority } => Ok(vec![Change::AuthorityGone(authority.clone())]),
+    }
+}
+
+fn issue(order: &Order, issued: &Issued, now: Timestamp) -> Result<Vec<Change>, PerformFault> {
+    let request = &order.request;
+    let before = issued.secrets.get(&order.secret);
+    let key = match before.filter(|_| order.reuse_key) {
+        Some(before) => signing_key(&order.secret, &before.secret)?,
+        None => new_key(request)?,
+    };
+    let not_before = whole_seconds(now);
+    let end = i64::try_from(request.duration)
+        .ok()
+        .and_then(|seconds| not_before.as_second().checked_add(seconds));
+    let not_after = end.and_then(|end| Timestamp::from_second(end).ok()).unwrap_or(Timestamp::MAX);
+    let not_after = order.not_after_limit.map_or(not_after, |limit| limit.min(not_after));
+    let serial = x509::serial()?;
+    let public_key_info = key.public_key_info();
+    let parts = |signer| CertificateParts {
+        request,
+        public_key_info: &public_key_info,
+        signer,
+        not_before,
+        not_after,
+        serial: &serial,
+        urls: &order.urls,
+    };
+    let mut changes = Vec::new();
+    let (leaf, ChainBundle { chain_pem, ca_pem }) = match &order.signer {
+        Signer::Itself => {
+            let leaf = x509::certificate(parts(SigningKey::Itself(&key)))?;
+            let chain = chain::self_signed(&leaf);
+            (leaf, chain)
+        }
+        Signer::Authority { id, secret } => {
+            let signing = signing_key(&order.secret, secret)?;
+            let text = |key: &'static str| secret.data.get(key).map(SecretBytes::expose);
+            let tls_crt = text("tls.crt").ok_or_else(|| incomplete(&order.secret, "tls.crt"))?;
+            let chain = chain::read_authority(tls_crt, text("ca.crt"))?;
+            let certificate = chain.first().ok_or_else(|| incomplete(&order.secret, "tls.crt"))?;
+            let leaf = x509::certificate(parts(SigningKey::Authority {
+                certificate,
+                key: &signing,
+            }))?;
+            if let Some(authority) = issued.authorities.get(id) {
+                changes.push(recorded(id, authority, order, &serial, not_after, now));
+            }
+            let whole = std::iter::once(leaf.clone()).chain(chain).collect();
+            (leaf, chain::bundle(whole)?)
+        }
+    };
+    let facts = Facts::of(&leaf)?;
+    let encoding = request.key_encoding.as_ref().unwrap_or(&KeyEncoding::Pkcs1);
+    let (name, kind, group) = &request.issuer;
+    let parts = SecretParts {
+        secret: &order.secret,
+        kind: before.map_or(TLS_SECRET, |before| &before.secret.kind),
+        certificate: &order.certificate.name,
+        issuer: [name, kind, group],
+        key: KeyForms {
+            pem: &key.to_pem(encoding),
+            der: &key.to_der(encoding),
+            pkcs8: &key.to_pkcs8_der(),
+        },
+        chain: &chain_pem,
+        authority: ca_pem.as_deref(),
+        facts: &facts,
+        form: &order.form,
+        now,
+    };
+    let secret = secret::secret(&parts, &mut random_salts)?;
+    let issued_secret = IssuedSecret {
+        certificate: order.certificate.clone(),
+        revision: order.revision,
+        issued_at: now,
+        request: request.clone(),
+        secret: Arc::new(secret),
+    };
+    changes.push(Change::Secret(order.secret.clone(), Arc::new(issued_secret)));
+    if issued.attempts.contains_key(&order.certificate) {
+        changes.push(Change::Attempt(order.certificate.clone(), Arc::default()));
+    }
+    Ok(changes)
+}
+
+fn new_key(request: &Request) -> Result<PrivateKey, KeyFault> {
+    let algorithm = request.key_algorithm.as_ref().unwrap_or(&sealway_api::KeyAlgorithm::Rsa);
+    PrivateKey::generate(algorithm, request.key_size)
+}
+
+fn signing_key(name: &ObjectKey, secret: &Secret) -> Result<PrivateKey, PerformFault> {
+    let pem = secret.data.get("tls.key").ok_or_else(|| incomplete(name, "tls.key"))?;
+    Ok(PrivateKey::read(pem.expose())?)
+}
+
+fn leaf_of(name: &ObjectKey, secret: &Secret) -> Result<Vec<u8>, PerformFault> {
+    let pem = secret.data.get("tls.crt").ok_or_else(|| incomplete(name, "tls.crt"))?;
+    let chain = chain::read_chain(pem.expose())?;
+    chain.into_iter().next().ok_or_else(|| incomplete(name, "tls.crt"))
+}
+
+fn incomplete(secret: &ObjectKey, what: &'static str) -> PerformFault {
+    PerformFault::SignerIncomplete {
+        secret: secret.clone(),
+        what,
+    }
+}
+
+/// The CA with one more signature.
+fn recorded(
+    id: &AuthorityId,
+    authority: &Authority,
+    order: &Order,
+    serial: &[u8],
+    not_after: Timestamp,
+    now: Timestamp,
+) -> Change {
+    let mut authority = over_dropped(authority, now);
+    authority.issuances.push(Issuance {
+        serial: hexadecimal(serial),
+        certificate: order.certificate.clone(),
+        not_after,
+        revoked: None,
+    });
+    Change::Authority(id.clone(), Arc::new(authority))
+}
+
+/// The CA without what is over: nobody takes it any more, and a revocation list need not name it (RFC 5280 section 3.3).
+fn over_dropped(authority: &Authority, now: Timestamp) -> Authority {
+    let mut authority = authority.clone();
+    authority.issuances.retain(|issuance| now <= issuance.not_after);
+    authority
+}
+
+fn failed(issued: &Issued, certificate: &ObjectKey, request: &Request, message: &str, now: Timestamp) -> Change {
+    let before = issued.attempts.get(certificate);
+    let attempt = Attempt {
+        failures: before.map_or(0, |before| before.failures).saturating_add(1),
+        last_failure: Some(now),
+        message: message.to_owned(),
+        request: Some(request.clone()),
+        renewal_asked: None,
+    };
+    Change::Attempt(certificate.clone(), Arc::new(attempt))
+}
+
+/// As [`Issuance::serial`] has it: without leading zero bytes.
+fn hexadecimal(serial: &[u8]) -> String {
+    let digits = serial.iter().skip_while(|byte| **byte == 0);
+    digits.map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
