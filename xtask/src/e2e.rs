@@ -222,6 +222,12 @@ async fn cert_manager(at: &Context, report: &mut Report<'_>) {
             cert_manager::issues_the_same(at),
         )
         .await;
+    report
+        .record(
+            "cert-manager and the issuer refuse the same",
+            cert_manager::refusals::are_the_same(at),
+        )
+        .await;
 }
 
 struct Report<'a> {

@@ -16,6 +16,7 @@ use super::process::{command, run, run_within};
 use programs::Programs;
 
 mod programs;
+pub(super) mod refusals;
 mod sealway;
 
 /// The judge's own test: what was issued twice does not differ, and each of many alterations is found.
