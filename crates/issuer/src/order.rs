@@ -78,6 +78,8 @@ pub struct Order {
     pub signer: Signer,
     /// URLs of the issuer, for the certificate.
     pub urls: IssuerUrls,
+    /// Whether it may sign revocation lists, whatever the usages say.
+    pub signs_lists: bool,
     /// The certificate ends here at the latest.
     pub not_after_limit: Option<Timestamp>,
     /// What the Secret looks like.

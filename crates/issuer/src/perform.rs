@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use sealway_api::{KeyEncoding, ObjectKey, Secret, SecretBytes, Timestamp};
+use sealway_api::{KeyEncoding, KeyUsage, ObjectKey, Secret, SecretBytes, Timestamp};
 use thiserror::Error;
 
 use crate::chain::{self, ChainBundle, ChainFault};
@@ -141,8 +141,9 @@ fn issue(order: &Order, issued: &Issued, now: Timestamp) -> Result<Vec<Change>, 
     let not_after = order.not_after_limit.map_or(not_after, |limit| limit.min(not_after));
     let serial = x509::serial()?;
     let public_key_info = key.public_key_info();
+    let signed = with_usages(order);
     let parts = |signer| CertificateParts {
-        request,
+        request: &signed,
         public_key_info: &public_key_info,
         signer,
         not_before,
@@ -206,6 +207,18 @@ fn issue(order: &Order, issued: &Issued, now: Timestamp) -> Result<Vec<Change>, 
         changes.push(Change::Attempt(order.certificate.clone(), Arc::default()));
     }
     Ok(changes)
+}
+
+/// What is signed, which may be more than what was asked for. What is kept is what was asked for: that is what is compared later.
+fn with_usages(order: &Order) -> Request {
+    let mut request = order.request.clone();
+    if order.signs_lists && !request.usages.contains(&KeyUsage::CrlSign) {
+        if request.usages.is_empty() {
+            request.usages = vec![KeyUsage::DigitalSignature, KeyUsage::KeyEncipherment];
+        }
+        request.usages.push(KeyUsage::CrlSign);
+    }
+    request
 }
 
 fn new_key(request: &Request) -> Result<PrivateKey, KeyFault> {

@@ -170,6 +170,8 @@ impl<'s> Scene<'s> {
             reuse_key: never,
             signer,
             urls,
+            // cert-manager's CAs may not sign revocation lists unless their usages say so, and who checks takes no list from such a CA.
+            signs_lists: self.is_sealway() && wanted.is_ca,
             not_after_limit,
             form: self.form(certificate, secret, beside)?,
             revision: 1,

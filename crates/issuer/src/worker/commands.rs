@@ -7,6 +7,8 @@ use tokio::sync::oneshot;
 
 use super::nearest::nearest;
 use super::{Worker, facts};
+use crate::chain::read_chain;
+use crate::facts::Facts;
 use crate::issued::{Attempt, Authority, AuthorityId, Change, Revocation};
 use crate::plan::{Finding, Severity};
 use crate::store::WriteFault;
@@ -150,6 +152,14 @@ pub enum RevokeRefusal {
         /// Whose it is.
         certificate: ObjectKey,
     },
+    /// Its CA may not sign lists, so nobody would hear of it.
+    #[error(
+        "the CA in Secret {secret} may not sign revocation lists: its key usage lacks cRLSign, and who checks a list refuses one of such a CA"
+    )]
+    NotListed {
+        /// Where the CA stands.
+        secret: ObjectKey,
+    },
     /// It was done before.
     #[error("certificate {serial} was revoked at {}", revocation.at)]
     AlreadyRevoked {
@@ -177,6 +187,10 @@ impl RevokeRefusal {
             Self::NotFound { nearest, .. } => meant(nearest, "`sealway certs list` shows serial numbers"),
             Self::NotOurs { .. } => "ask the CA that has signed it, and have its list checked".to_owned(),
             Self::SelfSigned { .. } => "renew it, and take the old one out of every place that trusts it".to_owned(),
+            Self::NotListed { .. } => {
+                "have the CA issued anew with `usages: [cert sign, crl sign]`, or take it out of every place that trusts it"
+                    .to_owned()
+            }
             Self::AlreadyRevoked { .. } => "nothing is left to do".to_owned(),
             Self::Reason { .. } => format!("give none, or one of{}", REASONS.join(" ")),
             Self::NotKept(fault) => fault.hint(),
@@ -303,6 +317,14 @@ impl Worker {
             return Err(RevokeRefusal::AlreadyRevoked {
                 serial: wanted,
                 revocation: revocation.clone(),
+            });
+        }
+        let signer = read_chain(authority.chain.as_bytes())
+            .ok()
+            .and_then(|chain| Facts::of(chain.first()?).ok());
+        if signer.is_some_and(|facts| !facts.may_sign_lists) {
+            return Err(RevokeRefusal::NotListed {
+                secret: authority.secret.clone(),
             });
         }
         issuance.revoked = Some(Revocation {
