@@ -127,6 +127,19 @@ async fn scenarios(arguments: &[&str]) -> anyhow::Result<ExitCode> {
         .await;
 
     report
+        .record(
+            "certificates: a CA is replaced and nobody notices",
+            certificates::rollover::authority(at),
+        )
+        .await;
+    report
+        .record(
+            "certificates: a revoked client is out, its connection too",
+            certificates::rollover::revocation(at),
+        )
+        .await;
+
+    report
         .record("100 rotations, no handshake fails", rotation::hundred_times(at))
         .await;
     report

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -18,7 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::server::TlsStream;
 
-use crate::certificates::{Authority, CertificateError, Facts, Identity};
+use crate::certificates::{CertificateError, Facts, Identity};
 
 pub(crate) mod https;
 pub(crate) mod postgres;
@@ -50,15 +52,15 @@ pub enum BackendError {
     ClientVerifier(#[from] rustls::server::VerifierBuilderError),
 }
 
-/// What a backend does about client certificates.
+/// What a backend does about client certificates. Authorities are PEM text.
 #[derive(Debug, Clone, Copy)]
 pub enum ClientCertificates<'a> {
     /// Does not ask.
     Ignored,
     /// Asks, and takes clients without one too.
-    Requested(&'a Authority),
-    /// Refuses clients without a certificate of this authority.
-    Required(&'a Authority),
+    Requested(&'a str),
+    /// Refuses clients without a certificate of these authorities.
+    Required(&'a str),
 }
 
 /// What a sample backend says of itself and of the connection, whatever protocol it speaks.
@@ -163,12 +165,12 @@ pub fn server_config(
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     let builder = match clients {
         ClientCertificates::Ignored => builder.with_no_client_auth(),
-        ClientCertificates::Requested(authority) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(trust(authority)?, provider);
+        ClientCertificates::Requested(authorities) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(trust(authorities)?, provider);
             builder.with_client_cert_verifier(verifier.allow_unauthenticated().build()?)
         }
-        ClientCertificates::Required(authority) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(trust(authority)?, provider);
+        ClientCertificates::Required(authorities) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(trust(authorities)?, provider);
             builder.with_client_cert_verifier(verifier.build()?)
         }
     };
@@ -177,10 +179,10 @@ pub fn server_config(
     Ok(Arc::new(config))
 }
 
-fn trust(authority: &Authority) -> Result<Arc<RootCertStore>, BackendError> {
+fn trust(authorities: &str) -> Result<Arc<RootCertStore>, BackendError> {
     let mut roots = RootCertStore::empty();
-    for certificate in authority.identity().certificates()? {
-        roots.add(certificate)?;
+    for certificate in CertificateDer::pem_slice_iter(authorities.as_bytes()) {
+        roots.add(certificate.map_err(CertificateError::from)?)?;
     }
     Ok(Arc::new(roots))
 }

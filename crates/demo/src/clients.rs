@@ -144,9 +144,14 @@ impl Client {
 
     /// A client that trusts `authority` alone and shows `identity` when asked.
     pub fn presenting(authority: &Authority, identity: &Identity) -> Result<Self, ClientError> {
+        Self::presenting_pem(authority.certificate_pem(), identity)
+    }
+
+    /// A client that trusts the certificates in this PEM text alone and shows `identity` when asked.
+    pub fn presenting_pem(trust: &str, identity: &Identity) -> Result<Self, ClientError> {
         let (chain, key) = (identity.certificates()?, identity.key().to_der()?);
         Ok(Self {
-            config: base(authority.certificate_pem())?.with_client_auth_cert(chain, key)?,
+            config: base(trust)?.with_client_auth_cert(chain, key)?,
         })
     }
 

@@ -93,7 +93,8 @@ pub fn perform(action: &Action, issued: &Issued, now: Timestamp) -> Result<Vec<C
                 published: known.map_or(now, |known| known.published.min(now)),
                 issuances: known.map(|known| known.issuances.clone()).unwrap_or_default(),
                 revocation_list: known.and_then(|known| known.revocation_list.clone()),
-                list_number: known.map_or(0, |known| known.list_number),
+                // Numbers only grow (RFC 5280 section 5.2.3), even past a state that was lost.
+                list_number: known.map_or_else(|| u64::try_from(now.as_second()).unwrap_or(0), |known| known.list_number),
             };
             Ok(vec![Change::Authority(id.clone(), Arc::new(authority))])
         }

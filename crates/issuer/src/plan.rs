@@ -128,7 +128,7 @@ pub fn plan(now: Timestamp, resources: &Resources, issued: &Issued, settings: &S
             .or_insert_with(|| Arc::new(certificate));
     }
     let issuers = Issuers::of(secrets, settings, &mut statuses, &mut draft.findings);
-    let authorities = Authorities::of(now, &issuers, issued, settings);
+    let authorities = Authorities::of(now, &issuers, &certificates, issued, settings);
     let owners = Owners::of(&certificates, secrets, settings);
     let scene = Scene {
         now,

@@ -4,6 +4,7 @@
 //! that the manifests lack, statuses, findings. Input: loads and commands. Output: a channel that always holds the newest [`Outlook`].
 //! Invariant: what the manifests carry is never replaced by what was issued.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -184,6 +185,10 @@ impl Setup {
             return Err(Refusal::NoPlace(why.clone()));
         }
         let state = self.place.directory();
+        if let Some(state) = state {
+            // So that the export sees where it really is; an error is told by who opens it.
+            let _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state);
+        }
         let export = self.export.as_deref().map(|directory| Export::open(directory, state));
         let export = export.transpose().map_err(Refusal::Export)?;
         let (hook, runner) = self.on_renew.clone().map(Hook::new).unzip();

@@ -83,10 +83,8 @@ impl Fetcher {
     pub(crate) async fn run(mut self, mut wanted: watch::Receiver<Vec<Arc<DistributionPoint>>>) {
         let mut running: JoinSet<Result<RevocationList, Failure>> = JoinSet::new();
         let mut fetched: BTreeMap<task::Id, ContentHash> = BTreeMap::new();
+        self.points.want(&wanted.borrow_and_update());
         loop {
-            for point in wanted.borrow_and_update().iter() {
-                self.points.want(point);
-            }
             let room = AT_ONCE.saturating_sub(running.len());
             for (name, point) in self.points.due(Instant::now(), room) {
                 fetched.insert(running.spawn(download::list(point)).id(), name);
@@ -100,7 +98,10 @@ impl Fetcher {
                 }
             };
             tokio::select! {
-                changed = wanted.changed() => if changed.is_err() { return },
+                changed = wanted.changed() => match changed {
+                    Ok(()) => self.points.want(&wanted.borrow_and_update()),
+                    Err(_) => return,
+                },
                 Some(ended) = running.join_next_with_id() => {
                     let (id, result) = match ended {
                         Ok((id, result)) => (id, result),
@@ -147,24 +148,29 @@ impl Points {
         }
     }
 
-    fn want(&mut self, point: &Arc<DistributionPoint>) {
-        let name = point.content();
-        if self.0.contains_key(&name) {
-            return;
+    /// From now on these are fetched too.
+    fn want(&mut self, points: &[Arc<DistributionPoint>]) {
+        let wanted: BTreeMap<ContentHash, &Arc<DistributionPoint>> =
+            points.iter().map(|point| (point.content(), point)).collect();
+        for (name, point) in &wanted {
+            if self.0.contains_key(name) {
+                continue;
+            }
+            if self.0.len() >= MOST_POINTS {
+                // One that never gave anything, and that nobody asks for any more, is no loss.
+                let is_barren = |(name, known): &(&ContentHash, &Known)| known.list.is_none() && !wanted.contains_key(*name);
+                let Some(barren) = self.0.iter().find(is_barren).map(|(name, _)| *name) else {
+                    let url = &point.url;
+                    tracing::warn!(
+                        url,
+                        "no room for the list of another distribution point: {MOST_POINTS} are known"
+                    );
+                    continue;
+                };
+                self.0.remove(&barren);
+            }
+            self.0.insert(*name, Known::new(Arc::clone(point)));
         }
-        if self.0.len() >= MOST_POINTS {
-            // One that never gave anything is no loss.
-            let barren = self.0.iter().find(|(_, known)| known.list.is_none() && known.failures > 0);
-            let Some(barren) = barren.map(|(name, _)| *name) else {
-                tracing::warn!(
-                    url = point.url,
-                    "no room for the revocation lists of another distribution point: {MOST_POINTS} are known"
-                );
-                return;
-            };
-            self.0.remove(&barren);
-        }
-        self.0.insert(name, Known::new(Arc::clone(point)));
     }
 
     /// What is to be fetched now, at most so many; it is due again when it has been [settled](Self::settle).

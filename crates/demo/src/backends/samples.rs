@@ -32,7 +32,10 @@ impl SampleBackends {
     pub async fn start(certificates: &Certificates, ports: Ports) -> Result<Self, BackendError> {
         let address = |fixed| loopback(if ports == Ports::Fixed { fixed } else { 0 });
         let authority = &certificates.authority;
-        let (ignored, required) = (ClientCertificates::Ignored, ClientCertificates::Required(authority));
+        let (ignored, required) = (
+            ClientCertificates::Ignored,
+            ClientCertificates::Required(authority.certificate_pem()),
+        );
         let payment = Https {
             name: "payment",
             identity: &certificates.payment,

@@ -35,7 +35,7 @@ async fn https_backend_names_itself_and_the_server_name() {
 #[tokio::test]
 async fn required_client_certificate_reaches_the_backend_and_is_missed_without() {
     let certificates = certificates();
-    let clients = ClientCertificates::Required(&certificates.authority);
+    let clients = ClientCertificates::Required(certificates.authority.certificate_pem());
     let backend = Https {
         name: "ledger",
         identity: &certificates.ledger,
@@ -57,7 +57,7 @@ async fn required_client_certificate_reaches_the_backend_and_is_missed_without()
 #[tokio::test]
 async fn requested_client_certificate_is_optional() {
     let certificates = certificates();
-    let clients = ClientCertificates::Requested(&certificates.authority);
+    let clients = ClientCertificates::Requested(certificates.authority.certificate_pem());
     let backend = Https {
         name: "ledger",
         identity: &certificates.ledger,

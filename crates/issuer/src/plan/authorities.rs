@@ -12,7 +12,8 @@ use sealway_api::{ObjectKey, ObjectRef, Secret, SecretBytes, Timestamp};
 
 use super::certificates::Draft;
 use super::held::first_certificate;
-use super::issuers::{Issuers, StandingAuthority};
+use super::issuers::{Issuers, StandingAuthority, referenced};
+use super::owners::Certificates;
 use super::times::later;
 use super::wake::Wake;
 use super::ways::Scene;
@@ -47,6 +48,8 @@ pub(super) struct Known<'a> {
     pub(super) ends: Timestamp,
     /// Until when certificates that it signed may be in use.
     in_use_until: Option<Timestamp>,
+    /// The file of its Secret cannot be read: what is kept here may be all that there is.
+    is_damaged: bool,
 }
 
 /// Who signs for an issuer.
@@ -73,7 +76,13 @@ pub(super) struct Authorities<'a> {
 }
 
 impl<'a> Authorities<'a> {
-    pub(super) fn of(now: Timestamp, issuers: &Issuers<'_>, issued: &'a Issued, settings: &'a Settings) -> Self {
+    pub(super) fn of(
+        now: Timestamp,
+        issuers: &Issuers<'_>,
+        certificates: &Certificates,
+        issued: &'a Issued,
+        settings: &'a Settings,
+    ) -> Self {
         let mut standing: BTreeMap<&AuthorityId, Vec<(&ObjectRef, &Arc<StandingAuthority>)>> = BTreeMap::new();
         for (reference, authority) in issuers.authorities() {
             standing.entry(&authority.id).or_default().push((reference, authority));
@@ -82,7 +91,11 @@ impl<'a> Authorities<'a> {
         let mut adoptions = Vec::new();
         for (id, users) in &standing {
             let recorded = issued.authorities.get(*id).map(Arc::as_ref);
-            let current = current(now, id, users, recorded);
+            let mut current = current(now, id, users, recorded);
+            let before = recorded.iter().flat_map(|recorded| &recorded.issuers);
+            let still =
+                before.filter(|issuer| recorded.is_some_and(|recorded| has_signed_for(recorded, issuer, certificates, now)));
+            current.issuers.extend(still.cloned());
             if !is_recorded(&current, recorded, now) {
                 adoptions.push(Action::Adopt {
                     id: current.id.clone(),
@@ -95,7 +108,10 @@ impl<'a> Authorities<'a> {
             known.push(current);
         }
         let before = issued.authorities.iter().filter(|(id, _)| !standing.contains_key(id));
-        known.extend(before.filter_map(|(id, authority)| predecessor(now, id, authority)));
+        known.extend(before.filter_map(|(id, authority)| {
+            let is_damaged = issued.damaged.contains(&authority.secret);
+            predecessor(now, id, authority, is_damaged)
+        }));
         known.sort_by(|one, other| (one.published, &one.id).cmp(&(other.published, &other.id)));
         let mut signed = BTreeMap::new();
         for (place, authority) in known.iter().enumerate() {
@@ -264,7 +280,7 @@ impl Known<'_> {
     }
 
     fn stays(&self, now: Timestamp) -> bool {
-        self.standing.is_some() || self.is_in_use(now)
+        self.standing.is_some() || self.is_in_use(now) || self.is_damaged
     }
 
     fn is_same_signer(&self, other: &Known<'_>) -> bool {
@@ -320,8 +336,6 @@ fn current<'a>(
     let key = recorded
         .and_then(|recorded| recorded.key.clone())
         .or_else(|| ours.and_then(|standing| standing.secret.data.get("tls.key").cloned()));
-    let mut issuers: BTreeSet<ObjectRef> = users.iter().map(|(reference, _)| (*reference).clone()).collect();
-    issuers.extend(recorded.iter().flat_map(|recorded| recorded.issuers.iter().cloned()));
     let blocks: Vec<String> = standing.chain.iter().map(|der| pem::write("CERTIFICATE", der)).collect();
     Known {
         id: id.clone(),
@@ -332,15 +346,16 @@ fn current<'a>(
         key,
         secret: standing.key.clone(),
         places: users.iter().map(|(_, standing)| standing.key.clone()).collect(),
-        issuers,
+        issuers: users.iter().map(|(reference, _)| (*reference).clone()).collect(),
         published: recorded.map_or(now, |recorded| recorded.published.min(now)),
         recorded,
         standing: Some(Arc::clone(standing)),
         in_use_until: recorded.and_then(in_use_until),
+        is_damaged: false,
     }
 }
 
-fn predecessor<'a>(now: Timestamp, id: &AuthorityId, recorded: &'a Authority) -> Option<Known<'a>> {
+fn predecessor<'a>(now: Timestamp, id: &AuthorityId, recorded: &'a Authority, is_damaged: bool) -> Option<Known<'a>> {
     let chain = read_chain(recorded.chain.as_bytes()).ok()?;
     let facts = Facts::of(chain.first()?).ok()?;
     Some(Known {
@@ -357,6 +372,21 @@ fn predecessor<'a>(now: Timestamp, id: &AuthorityId, recorded: &'a Authority) ->
         recorded: Some(recorded),
         standing: None,
         in_use_until: in_use_until(recorded),
+        is_damaged,
+    })
+}
+
+/// Whether an issuer that signs with another CA now has certificates in use that this one signed.
+fn has_signed_for(authority: &Authority, issuer: &ObjectRef, certificates: &Certificates, now: Timestamp) -> bool {
+    let mut in_use = authority
+        .issuances
+        .iter()
+        .filter(|issuance| issuance.revoked.is_none() && now <= issuance.not_after);
+    in_use.any(|issuance| {
+        certificates
+            .get(&issuance.certificate)
+            .and_then(|certificate| referenced(&certificate.spec.issuer_ref, &issuance.certificate.namespace))
+            .is_some_and(|of| of == *issuer)
     })
 }
 

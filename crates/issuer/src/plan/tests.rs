@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::lab::{Lab, ROOT, START, condition, key, labels, leaf, said};
 use super::times::{earlier, later};
 use super::*;
+use crate::settings::Behaviour;
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -328,8 +329,10 @@ fn a_damaged_root_waits_for_a_word_and_a_damaged_leaf_does_not() {
         lab.issued.secrets.remove(&key(secret));
         lab.issued.damaged.insert(key(secret));
     }
+    lab.pass(DAY * 100);
     let plan = lab.settle();
     assert!(labels(&plan).contains(&"secret_damaged"));
+    assert!(lab.issued.authorities.values().all(|authority| authority.key.is_some()) && !lab.issued.authorities.is_empty());
     assert!(!lab.issued.secrets.contains_key(&key("shop/root")));
     let asked = crate::issued::Attempt {
         renewal_asked: Some(lab.now),
@@ -425,4 +428,162 @@ fn times_of_the_status_are_those_of_the_certificate() {
     assert_eq!(status.not_after, Some(later(lab.now, HOUR * 3)));
     assert_eq!(status.renewal_time, Some(later(lab.now, HOUR * 2)));
     assert_eq!(plan.wake_at, status.renewal_time);
+}
+
+#[test]
+fn a_gateway_and_a_bundle_are_served_too() {
+    let mut lab = Lab::new(&ROOT.replace("namespace: shop", "namespace: cert-manager"));
+    lab.settings.publication_lead = HOUR;
+    lab.add(
+        "kind: Gateway
+metadata: {name: edge, namespace: cert-manager, annotations: {cert-manager.io/issuer: root}}
+spec:
+  gatewayClassName: sealway
+  listeners:
+  - {name: web, port: 443, protocol: HTTPS, hostname: shop.example, tls: {mode: Terminate, certificateRefs: [{name: edge-cert}]}}
+---
+kind: Bundle
+metadata: {name: internal-ca-cert}
+spec:
+  sources: [{secret: {name: root, key: tls.crt}}]
+  target: {configMap: {key: ca.crt}}
+---
+kind: Namespace
+metadata: {name: payment}
+",
+    );
+    let plan = lab.settle();
+    let ready = said(&plan, "cert-manager/edge-cert", "Ready");
+    assert_eq!(ready, "True Ready: Certificate is up to date and has not expired");
+    assert_eq!(lab.facts("cert-manager/edge-cert").dns_names, ["shop.example"]);
+    let roots = |plan: &Plan| {
+        plan.overlay.config_maps[&key("payment/internal-ca-cert")].data["ca.crt"]
+            .matches("BEGIN")
+            .count()
+    };
+    assert_eq!(roots(&plan), 1);
+    assert_eq!(plan.statuses.bundles["internal-ca-cert"].conditions[0].reason, "Synced");
+    // Both roots from the moment at which there are two, an hour before the second signs, until the first has nothing in use.
+    let asked = crate::issued::Attempt {
+        renewal_asked: Some(lab.now),
+        ..Default::default()
+    };
+    lab.issued.attempts.insert(key("cert-manager/root"), asked.into());
+    let plan = lab.settle();
+    assert_eq!(roots(&plan), 2);
+    assert_eq!(plan.wake_at, Some(later(lab.now, HOUR)));
+    let plan = lab.pass(DAY * 59);
+    assert_eq!(roots(&plan), 2);
+    let plan = lab.pass(DAY * 33);
+    assert_eq!(roots(&plan), 1);
+}
+
+/// Something that happens between two plans.
+#[derive(Clone, Debug)]
+enum Event {
+    /// Seconds, to and fro.
+    Clock(i64),
+    Leaf(usize, &'static str),
+    NoLeaf(usize),
+    Root(&'static str),
+    Renew(&'static str),
+    Tamper(&'static str, &'static str),
+    Lost(&'static str),
+    Behaviour(Behaviour),
+}
+
+fn events() -> impl proptest::strategy::Strategy<Value = Vec<Event>> {
+    use proptest::prelude::*;
+    let secret = || prop::sample::select(vec!["root", "leaf-0", "leaf-1", "leaf-2"]);
+    let spec = prop::sample::select(vec![
+        "",
+        "  duration: 1h\n",
+        "  duration: 1h\n  renewBefore: 59m59s\n",
+        "  renewBeforePercentage: 99\n",
+        "  renewal: {policy: Disabled}\n",
+        "  renewal: {policy: RenewBefore, windows: [{cron: '0 3 * * 6', windowDuration: 2h, timezone: Europe/Berlin}]}\n",
+        "  isCA: true\n  commonName: sub\n",
+        "  secretTemplate: {labels: {a: b}}\n",
+    ]);
+    let root = prop::sample::select(vec!["87600h", "720h", "1h", "20h"]);
+    let behaviour = prop::sample::select(vec![Behaviour::Sealway, Behaviour::CertManager]);
+    let second = prop_oneof![-40_000_000..40_000_000_i64, -20..4000_i64, 0..2_000_000_i64];
+    let event = prop_oneof![
+        5 => second.prop_map(Event::Clock),
+        4 => (0..3_usize, spec).prop_map(|(number, spec)| Event::Leaf(number, spec)),
+        1 => (0..3_usize).prop_map(Event::NoLeaf),
+        1 => root.prop_map(Event::Root),
+        1 => secret().prop_map(Event::Renew),
+        1 => (secret(), prop::sample::select(vec!["tls.crt", "tls.key", "ca.crt"])).prop_map(|(secret, part)| Event::Tamper(secret, part)),
+        1 => secret().prop_map(Event::Lost),
+        1 => behaviour.prop_map(Event::Behaviour),
+    ];
+    prop::collection::vec(event, 1..25)
+}
+
+fn happen(lab: &mut Lab, event: &Event) {
+    match event {
+        Event::Clock(seconds) => {
+            let span = jiff::SignedDuration::from_secs(*seconds);
+            lab.now = lab.now.checked_add(span).unwrap_or(lab.now);
+        }
+        Event::Leaf(number, spec) => lab.add(&leaf(&format!("leaf-{number}"), spec)),
+        Event::NoLeaf(number) => drop(lab.resources.certificates.remove(&key(&format!("shop/leaf-{number}")))),
+        Event::Root(duration) => lab.add(&ROOT.replace("87600h", duration)),
+        Event::Renew(name) => {
+            let asked = crate::issued::Attempt {
+                renewal_asked: Some(lab.now),
+                ..Default::default()
+            };
+            lab.issued.attempts.insert(key(&format!("shop/{name}")), asked.into());
+        }
+        Event::Tamper(name, part) => {
+            let name = format!("shop/{name}");
+            if lab.issued.secrets.contains_key(&key(&name)) {
+                lab.tamper(&name, part, Some("nonsense"));
+            }
+        }
+        Event::Lost(name) => drop(lab.issued.secrets.remove(&key(&format!("shop/{name}")))),
+        Event::Behaviour(behaviour) => lab.settings.behaviour = *behaviour,
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 24, ..Default::default() })]
+
+    /// Whatever happens: the same input gives the same plan, its actions lead to a plan without any at the same moment, and it wants to be made
+    /// again in the future only.
+    #[test]
+    fn every_plan_comes_to_rest(events in events()) {
+        let mut lab = Lab::new(ROOT);
+        for event in events {
+            happen(&mut lab, &event);
+            let (one, two) = (lab.plan(), lab.plan());
+            proptest::prop_assert_eq!(format!("{one:?}"), format!("{two:?}"));
+            lab.settle();
+        }
+    }
+}
+
+/// `cargo test --release -p sealway-issuer -- --ignored --nocapture two_thousand`: how long a plan takes in which nothing is to be done.
+#[test]
+#[ignore = "a measurement"]
+fn two_thousand_certificates() {
+    let mut lab = Lab::new(ROOT);
+    for number in 0..2000 {
+        lab.add(&leaf(&format!("leaf-{number}"), ""));
+    }
+    let start = std::time::Instant::now();
+    lab.settle();
+    eprintln!("all issued in {:?}", start.elapsed());
+    // Nanoseconds that this thread has had of a core.
+    let worked = || {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+    };
+    for _ in 0..5 {
+        let before = worked();
+        let plan = lab.plan();
+        eprintln!("planned in {:?}, wake at {:?}", worked() - before, plan.wake_at);
+    }
 }

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use super::nearest::nearest;
 use super::{Worker, facts};
 use crate::issued::{Attempt, Authority, AuthorityId, Change, Revocation};
+use crate::plan::{Finding, Severity};
 use crate::store::WriteFault;
 
 /// Reasons that may be given (RFC 5280 section 5.3.1); empty is unspecified.
@@ -237,7 +238,8 @@ impl Worker {
             Some(latest) if Some(latest.revision) > before => Ok(latest),
             _ => {
                 let reference = ObjectRef::of(Kind::Certificate, certificate);
-                let finding = outlook.findings.iter().find(|finding| finding.object == reference);
+                let is_it = |finding: &&Finding| finding.object == reference && finding.severity == Severity::Error;
+                let finding = outlook.findings.iter().find(is_it);
                 let status = outlook.statuses.certificates.get(certificate);
                 let message = finding.map(|finding| finding.message.clone()).or_else(|| {
                     // Issuing says why it is being issued or why that failed; Ready is there in any case.

@@ -334,7 +334,7 @@ fn explain_backend_tls(fault: BackendTlsFault) -> &'static str {
         BackendTlsFault::NotYetValid => "the backend's certificate is not valid yet",
         BackendTlsFault::Revoked => "the backend's certificate has been revoked",
         BackendTlsFault::RevocationUnknown => {
-            "no current revocation list of the issuer of the backend's certificate is known (--crl-failure hard); it has been asked for"
+            "no current revocation list of the issuer of the backend's certificate is known (--crl-failure hard); at an http:// URL it has been asked for"
         }
         BackendTlsFault::BadCertificate => "the backend's certificate is not fit for a server, or cannot be read",
         BackendTlsFault::NotTls => "the backend does not speak TLS, which its BackendTLSPolicy asks for",

@@ -90,7 +90,7 @@ impl HandshakeFault {
             Self::ClientCertificateNotYetValid => "the client's certificate is not valid yet",
             Self::ClientCertificateRevoked => "the client's certificate has been revoked",
             Self::ClientCertificateRevocationUnknown => {
-                "no current revocation list of the issuer of the client's certificate is known (--crl-failure hard); it has been asked for"
+                "no current revocation list of the issuer of the client's certificate is known (--crl-failure hard); at an http:// URL it has been asked for"
             }
             Self::ClientCertificateBad => "the client's certificate is not fit for a client, or the key is not its own",
             Self::Malformed => "the client sent what TLS does not have at that place of the handshake",

@@ -166,6 +166,18 @@ async fn list_that_is_wanted_comes_and_a_restart_has_it_without_the_server() {
     assert!(found.iter().any(|list| list.point().as_ref() == Some(&*point)));
 }
 
+#[tokio::test]
+async fn what_is_wanted_later_comes_later_and_what_is_no_longer_wanted_stays() {
+    let authority = authority();
+    let server = Server::start().await;
+    let mut fetcher = Work::start(None);
+    for (number, path) in ["/one", "/two", "/three"].into_iter().enumerate() {
+        server.serve(path, list(&authority, 2024));
+        fetcher.wanted.send_replace(vec![server.point(path, &authority)]);
+        fetcher.until(number + 1).await;
+    }
+}
+
 fn list_of(server: &Server, path: &str) -> Vec<u8> {
     server.pages.lock().expect("pages")[path].clone()
 }
@@ -243,8 +255,8 @@ async fn failure_takes_nothing_away_and_is_tried_again_later_and_later() {
     });
     let time: Timestamp = "2030-01-01T00:00:00Z".parse().expect("time");
     let (name, mut points) = (point.content(), Points::default());
-    points.want(&point);
-    points.want(&point);
+    points.want(&[Arc::clone(&point), Arc::clone(&point)]);
+    points.want(&[Arc::clone(&point)]);
     assert_eq!(points.due(Instant::now(), 9).len(), 1);
     assert!(points.due(Instant::now(), 9).is_empty() && points.next().is_none());
     let settle = |points: &mut Points, result| points.settle(&name, result, time, Instant::now());
@@ -296,14 +308,20 @@ async fn there_is_room_for_so_many_and_what_never_gave_anything_makes_room() {
         })
     };
     let mut points = Points::default();
-    (0..=MOST_POINTS).for_each(|number| points.want(&point(number)));
+    let all: Vec<_> = (0..=MOST_POINTS).map(point).collect();
+    points.want(&all);
     assert_eq!(points.0.len(), MOST_POINTS);
-    let last = point(MOST_POINTS);
-    assert!(!points.0.contains_key(&last.content()));
-    points.settle(&point(3).content(), Err(Failure::Timeout), Timestamp::now(), Instant::now());
-    points.want(&last);
+    let missing = all.iter().find(|point| !points.0.contains_key(&point.content()));
+    let missing = missing.expect("one too many");
+    // All of them are wanted: none gives way, and nothing is fetched again and again.
+    points.want(&all);
+    assert!(!points.0.contains_key(&missing.content()));
+    let giving = all.iter().find(|point| !Arc::ptr_eq(point, missing)).expect("another");
+    let list = taken(giving, &list(&authority, 2024));
+    points.settle(&giving.content(), list, Timestamp::now(), Instant::now());
+    points.want(std::slice::from_ref(missing));
     assert_eq!(points.0.len(), MOST_POINTS);
-    assert!(points.0.contains_key(&last.content()) && !points.0.contains_key(&point(3).content()));
+    assert!(points.0.contains_key(&missing.content()) && points.0.contains_key(&giving.content()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -242,6 +242,41 @@ fn a_ca_of_the_manifests_is_replaced() {
     assert_eq!(roots(&lab, "shop/web", &names), "new old ");
 }
 
+/// One of two issuers of a CA goes over to another CA; the other stays, and its peers never come to believe the new one.
+#[test]
+fn an_issuer_that_changes_its_secret_rolls_over_alone() {
+    let (mut one, mut two) = (Lab::new(ROOT), Lab::new(ROOT));
+    one.settle();
+    two.settle();
+    let issuer = |name: &str, secret: &str| {
+        format!("kind: Issuer\nmetadata: {{name: {name}, namespace: shop}}\nspec: {{ca: {{secretName: {secret}}}}}\n")
+    };
+    let mut lab = Lab::new(&issuer("root", "one"));
+    lab.settings.publication_lead = Duration::from_secs(60);
+    lab.add(&issuer("stays", "one"));
+    lab.add(&given("one", &one));
+    lab.add(&given("two", &two));
+    lab.add(&leaf("web", ""));
+    lab.add(&leaf("other", "").replace("{name: root}", "{name: stays}"));
+    lab.settle();
+    let (old, new) = (one.part("shop/root", "tls.crt"), two.part("shop/root", "tls.crt"));
+    let names = [("old ", old.as_str()), ("new ", new.as_str())];
+    lab.add(&issuer("root", "two"));
+    lab.settle();
+    assert_eq!(roots(&lab, "shop/web", &names), "old new ");
+    assert_eq!(roots(&lab, "shop/other", &names), "old ");
+    lab.pass(Duration::from_secs(60));
+    assert_eq!(roots(&lab, "shop/web", &names), "new old ");
+    assert_eq!(roots(&lab, "shop/other", &names), "old ");
+    lab.pass(DAY * 91);
+    assert_eq!(
+        roots(&lab, "shop/web", &names),
+        "new ",
+        "the old one is in use by others only"
+    );
+    assert_eq!(roots(&lab, "shop/other", &names), "old ");
+}
+
 #[test]
 fn a_ca_of_the_manifests_warns_before_its_end() {
     let mut maker = Lab::new(&ROOT.replace("87600h", "720h"));
