@@ -161,6 +161,9 @@ struct Times {
     renewal: i64,
 }
 
+/// One of them.
+type Which = fn(&Times) -> i64;
+
 impl Times {
     fn of(status: &CertificateStatus) -> Self {
         let seconds = |time: Option<Timestamp>| time.map_or(0, Timestamp::as_second);
@@ -246,7 +249,7 @@ struct Series(Arc<Mutex<Shown>>);
 impl Collector for Series {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let times: [(&str, &str, fn(&Times) -> i64); 4] = [
+        let times: [(&str, &str, Which); 4] = [
             (
                 "certmanager_certificate_not_after_timestamp_seconds",
                 "The timestamp after which the certificate is invalid, expressed as a Unix Epoch Time",

@@ -27,7 +27,7 @@ pub(super) fn router() -> Router<Sources> {
 
 async fn list(State(sources): State<Sources>) -> Response {
     apart(move || {
-        let inventory = sources.with_scene(|scene| inventory(scene));
+        let inventory = sources.with_scene(inventory);
         Json(Document::new("Certificates", inventory)).into_response()
     })
     .await

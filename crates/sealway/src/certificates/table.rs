@@ -94,11 +94,12 @@ pub(crate) fn inspection_text(inspection: &Inspection) -> String {
             text += &past_line(past);
         }
     }
-    text.trim_start().to_owned()
+    text.trim_start_matches('\n').to_owned()
 }
 
 fn entry_fields(entry: &Entry) -> Vec<(&'static str, Vec<String>)> {
     let state = match &entry.message {
+        Some(message) if message.starts_with(entry.state.text()) => message.clone(),
         Some(message) => format!("{}: {message}", entry.state.text()),
         None => entry.state.text().to_owned(),
     };

@@ -108,7 +108,7 @@ pub(crate) fn serial(written: &str) -> Option<String> {
         return None;
     }
     let digits = digits.trim_start_matches('0');
-    Some(if digits.len() % 2 == 0 {
+    Some(if digits.len().is_multiple_of(2) {
         digits.to_owned()
     } else {
         format!("0{digits}")
