@@ -67,7 +67,7 @@ fn issue(name: &str, issued: &Issued, signer: Signer) -> Action {
         reuse_key: false,
         signer,
         urls: IssuerUrls::default(),
-        signs_lists: false,
+        signs_lists: name == "ca",
         not_after_limit: None,
         form: SecretForm::default(),
         revision: issued.secrets.get(&key(name)).map_or(1, |before| before.revision + 1),

@@ -136,6 +136,7 @@ impl Answer {
                     RevokeRefusal::NotFound { .. } => "not-found",
                     RevokeRefusal::NotOurs { .. } => "not-ours",
                     RevokeRefusal::SelfSigned { .. } => "self-signed",
+                    RevokeRefusal::NotListed { .. } => "not-listed",
                     RevokeRefusal::AlreadyRevoked { .. } => "already-revoked",
                     RevokeRefusal::Reason { .. } => "reason",
                     RevokeRefusal::NotKept(_) => "not-kept",
