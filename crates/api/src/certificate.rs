@@ -466,7 +466,7 @@ pub struct StatusCondition {
     #[serde(default)]
     pub reason: String,
     /// Why, for people.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// Generation of the object that was looked at.
     #[serde(default)]

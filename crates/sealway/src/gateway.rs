@@ -113,6 +113,7 @@ impl Gateway {
         let inputs = Inputs {
             outlook: issuance.outlook.clone(),
             reports: seen,
+            behaviour: issuing.behaviour(),
             lists: ListSources {
                 issued,
                 fetched: fetcher.found(),

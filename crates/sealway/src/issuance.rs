@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use sealway_api::{Kind, ObjectRef, Resources, Timestamp};
 use sealway_core::{Cause, Problem, RevocationList, Told};
 use sealway_issuer::{
-    Command, Export, ExportFault, Finding, Hook, Issued, IssuerStatuses, Keeping, OpenFault, Outlook, Overlay, Settings,
+    Behaviour,     Command, Export, ExportFault, Finding, Hook, Issued, IssuerStatuses, Keeping, OpenFault, Outlook, Overlay, Settings,
     Severity, Worker,
 };
 use sealway_provider::files::Loaded;
@@ -97,6 +97,11 @@ impl Issuing {
     /// Where it keeps what is issued, if anywhere.
     pub(crate) fn state_directory(&self) -> Option<PathBuf> {
         self.setup.place.directory().map(Path::to_path_buf)
+    }
+
+    /// Whether we do better than cert-manager, or as it does.
+    pub(crate) fn behaviour(&self) -> Behaviour {
+        self.setup.settings.behaviour
     }
 
     /// Issues until nobody has loads to give any more.

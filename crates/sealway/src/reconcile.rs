@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sealway_api::{ObjectRef, Resources, Timestamp};
 use sealway_core::{Compiled, Compiler, Observed, Placement, PortState, Ports, Settings, Severity, Snapshot, SocketKey};
-use sealway_issuer::Outlook;
+use sealway_issuer::{Behaviour, Outlook};
 use sealway_provider::files::Loaded;
 use sealway_proxy::{Metrics, Proxy, Reload};
 use serde_json::Value;
@@ -34,6 +34,8 @@ pub(crate) struct Inputs {
     pub(crate) outlook: watch::Receiver<Arc<Outlook>>,
     /// What handshakes found.
     pub(crate) reports: watch::Receiver<Arc<Reports>>,
+    /// cert-manager's statuses have no condition for that.
+    pub(crate) behaviour: Behaviour,
     /// Revocation lists that stand in no manifest.
     pub(crate) lists: ListSources,
 }
@@ -180,7 +182,9 @@ impl Reconciler {
         let before = Arc::clone(&self.view.borrow());
         let mut statuses = serde_json::to_value(&compiled.statuses).unwrap_or(Value::Null);
         let mut of_issuer = outlook.statuses.clone();
-        closed_loop::add_conditions(&mut of_issuer, &reports);
+        if self.inputs.behaviour == Behaviour::Sealway {
+            closed_loop::add_conditions(&mut of_issuer, &reports);
+        }
         issuance::add_statuses(&mut statuses, &of_issuer);
         merge_times(&mut statuses, &before.statuses, observed.now);
         let Ports::Reported(states) = &observed.ports else { return };
