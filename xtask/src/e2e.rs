@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 
+mod certificates;
 mod context;
 mod example;
 mod gateway;

@@ -11,6 +11,7 @@ mod hostname;
 mod keys;
 mod pki;
 mod problem;
+mod revocation;
 mod settings;
 mod snapshot;
 
@@ -18,8 +19,9 @@ pub use compile::{Compiled, Compiler};
 pub use explain::{Lost, Miss, NoTrace, Recording, RuleName, Step, Trace};
 pub use hostname::{HostnamePattern, NameIndex};
 pub use keys::{KeyMaterial, Keys};
-pub use pki::is_authority;
-pub use problem::{AuthorityFlaw, Cause, CertificateFlaw, ListFault, Location, NoEndpoint, OcspFault, Problem, Severity};
+pub use pki::{is_authority, is_signed_by};
+pub use problem::{AuthorityFlaw, Cause, CertificateFlaw, ListFault, Location, NoEndpoint, OcspFault, Problem, Severity, Told};
+pub use revocation::{CrlFailure, DistributionPoint, ListRefusal, ListSource, RevocationList};
 pub use settings::{
     BackendAddress, BackendPeer, BackendTlsFault, BindFailure, CONTROLLER_NAME, Classes, EndpointOverride, Observed, Placement,
     PortSelector, PortState, Ports, Settings, SocketKey,

@@ -5,12 +5,16 @@
 
 mod authorities;
 mod chain;
+mod der;
 mod identity;
 mod key;
+pub(crate) mod list;
 mod ocsp;
+mod signature;
 
 pub(crate) use authorities::{Authorities, AuthoritiesFault, content};
-pub(crate) use identity::{Identity, IdentityFault, Unusable, Variant};
+pub(crate) use identity::{Identity, IdentityFault, Unusable, Variant, hash};
+pub use signature::is_signed_by;
 
 use rustls_pki_types::CertificateDer;
 use sealway_api::Timestamp;

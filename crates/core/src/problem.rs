@@ -16,9 +16,11 @@ mod kind;
 mod message;
 mod reason;
 pub(crate) mod text;
+mod told;
 
 pub use cause::{Cause, NoEndpoint};
 pub use flaw::{AuthorityFlaw, CertificateFlaw, ListFault, OcspFault};
+pub use told::Told;
 
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]

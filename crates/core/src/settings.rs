@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use sealway_api::{ObjectKey, Timestamp};
 use serde::Serialize;
 
+use crate::revocation::{CrlFailure, RevocationList};
 use crate::snapshot::{ContentHash, Transport};
 
 /// Fixed for the life of the process.
@@ -20,6 +22,8 @@ pub struct Settings {
     pub endpoints: Vec<EndpointOverride>,
     /// Sockets of our own (admin, health) that no listener may have.
     pub reserved: BTreeSet<SocketAddr>,
+    /// What becomes of peers about whose revocation nothing current is known.
+    pub crl_failure: CrlFailure,
 }
 
 impl Settings {
@@ -130,6 +134,8 @@ pub struct Observed {
     pub names: BTreeMap<String, Vec<IpAddr>>,
     /// Backends whose last TLS handshake with a gateway failed, and why.
     pub backend_tls: BTreeMap<BackendPeer, BackendTlsFault>,
+    /// Lists from elsewhere than the manifests, in an order that stays. One counts for the authorities that it leads to by its signatures.
+    pub revocation_lists: Vec<Arc<RevocationList>>,
 }
 
 /// A backend as those gateways meet it that show it the same certificate: what it does may hang on that.
@@ -152,6 +158,7 @@ impl Observed {
             ports: Ports::Assumed,
             names: BTreeMap::new(),
             backend_tls: BTreeMap::new(),
+            revocation_lists: Vec::new(),
         }
     }
 }
@@ -170,6 +177,8 @@ pub enum BackendTlsFault {
     NotYetValid,
     /// Its certificate, or one above it, has been revoked.
     Revoked,
+    /// No current list says whether its certificate, or one above it, has been revoked, and the gateway insists on one.
+    RevocationUnknown,
     /// Its certificate is not fit for a server, or cannot be read.
     BadCertificate,
     /// It does not speak TLS.
@@ -192,6 +201,7 @@ impl BackendTlsFault {
             Self::Expired => "tls_certificate_expired",
             Self::NotYetValid => "tls_certificate_not_yet_valid",
             Self::Revoked => "tls_certificate_revoked",
+            Self::RevocationUnknown => "tls_certificate_revocation_unknown",
             Self::BadCertificate => "tls_bad_certificate",
             Self::NotTls => "tls_not_tls",
             Self::ClientCertificateRefused => "tls_client_certificate_refused",

@@ -214,7 +214,7 @@ fn the_universe_reaches_the_ports_that_it_asks_about() {
     let mut ended = 0;
     let mut served = 0;
     let mut misdirected = 0;
-    for _ in 0..512 {
+    for _ in 0..1024 {
         let input = input().new_tree(&mut runner).expect("a value").current();
         let compiled = compile(&input);
         for plan in compiled

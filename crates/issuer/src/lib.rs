@@ -8,11 +8,15 @@ mod bundle;
 mod cause;
 mod chain;
 mod cron;
+mod export;
 mod facts;
 mod go_text;
+mod hook;
 mod issued;
 mod keys;
 pub mod keystore;
+#[cfg(test)]
+mod manifests;
 mod order;
 mod pem;
 mod perform;
@@ -25,14 +29,17 @@ mod store;
 mod subject;
 mod usages;
 mod validate;
+mod worker;
 mod x509;
 
 pub use bundle::{Bundles, PoolFault, SourceFault, bundles};
 pub use cause::{Cause, certificate_findings, issuer_findings};
 pub use chain::{ChainBundle, ChainFault, bundle, read_authority, read_chain, self_signed};
 pub use cron::{CronFault, CronReason, Schedule, ZoneFault};
+pub use export::{Export, ExportFault, Exported};
 pub use facts::{Facts, FactsFault};
 pub use go_text::{DurationFault, GoDuration};
+pub use hook::{Hook, HookFault, HookRunner, Switch};
 pub use issued::{Attempt, Authority, AuthorityId, Change, Issuance, Issued, IssuedSecret, Revocation};
 pub use keys::{KeyFault, PrivateKey};
 pub use order::{Action, IssuerUrls, Order, SecretForm, Signer, StoreForm};
@@ -46,4 +53,5 @@ pub use subject::{Attribute, SubjectParts, literal_subject, subject};
 pub use validate::{
     FieldError, FieldErrorKind, foreign_issuer, issuer_warnings, validate_bundle, validate_certificate, validate_issuer,
 };
+pub use worker::{Command, Keeping, Outlook, RenewRefusal, Renewed, RevokeRefusal, Revoked, Worker, run};
 pub use x509::{CertificateParts, SignFault, SigningKey, certificate, revocation_list, serial};

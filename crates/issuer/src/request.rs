@@ -62,7 +62,7 @@ pub struct Request {
     pub signature_algorithm: Option<SignatureAlgorithm>,
     /// For CAs.
     pub name_constraints: Option<StoredConstraints>,
-    /// Name, kind, group of the issuer.
+    /// Name, kind, group of the issuer, as written: cert-manager copies them so into the Secret's annotations.
     pub issuer: (String, String, String),
 }
 
@@ -160,8 +160,8 @@ impl Request {
             name_constraints,
             issuer: (
                 spec.issuer_ref.name.clone(),
-                or_default(spec.issuer_ref.kind.as_deref(), "Issuer"),
-                or_default(spec.issuer_ref.group.as_deref(), "cert-manager.io"),
+                spec.issuer_ref.kind.clone().unwrap_or_default(),
+                spec.issuer_ref.group.clone().unwrap_or_default(),
             ),
         })
     }
@@ -224,11 +224,17 @@ impl Request {
                 !(self.duration_stated && wanted.duration_stated) || self.duration == wanted.duration,
                 "spec.duration",
             ),
-            (self.issuer == wanted.issuer, "spec.issuerRef"),
+            (self.whole_issuer() == wanted.whole_issuer(), "spec.issuerRef"),
         ]
         .into_iter()
         .filter_map(|(same, field)| (!same).then_some(field))
         .collect()
+    }
+
+    /// Name, kind, group of the issuer, with the defaults of the latter two.
+    fn whole_issuer(&self) -> [&str; 3] {
+        let (name, kind, group) = &self.issuer;
+        [name, or(kind, "Issuer"), or(group, "cert-manager.io")]
     }
 }
 
@@ -246,8 +252,8 @@ fn same<T: Ord>(left: &[T], right: &[T]) -> bool {
     left == right
 }
 
-fn or_default(stated: Option<&str>, default: &str) -> String {
-    stated.filter(|text| !text.is_empty()).unwrap_or(default).to_owned()
+fn or<'a>(stated: &'a str, default: &'a str) -> &'a str {
+    if stated.is_empty() { default } else { stated }
 }
 
 fn other_names(spec: &CertificateSpec) -> Result<Vec<(String, String)>, RequestFault> {

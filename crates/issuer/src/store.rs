@@ -17,6 +17,7 @@ use self::place::Place;
 use crate::issued::{Attempt, Change, Issued};
 
 pub use self::fault::{Damage, OpenFault, Unreadable, WriteFault};
+pub(crate) use self::place::is_object_name;
 
 #[cfg(test)]
 mod crashes;
@@ -111,6 +112,16 @@ impl Store {
     #[must_use]
     pub fn path(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// From now on, or no longer: the system says this instead of writing.
+    #[cfg(test)]
+    pub(crate) fn fail(&self, kind: Option<io::ErrorKind>) {
+        let trouble = kind.map(|kind| file::Trouble::Error {
+            at: file::Point::Written,
+            kind,
+        });
+        *self.directory.trouble.lock().expect("not poisoned") = trouble;
     }
 
     /// Keeps one change. When this returns, it outlives a crash of the process and of the machine.

@@ -118,12 +118,12 @@ fn stated_subject(spec: &CertificateSpec) -> Vec<Vec<Attribute>> {
     };
     [
         (COUNTRY, stated.countries),
-        (ORGANIZATION, stated.organizations),
-        (ORGANIZATIONAL_UNIT, stated.organizational_units),
-        (LOCALITY, stated.localities),
         (PROVINCE, stated.provinces),
+        (LOCALITY, stated.localities),
         (STREET_ADDRESS, stated.street_addresses),
         (POSTAL_CODE, stated.postal_codes),
+        (ORGANIZATION, stated.organizations),
+        (ORGANIZATIONAL_UNIT, stated.organizational_units),
         (COMMON_NAME, single(&spec.common_name)),
         (SERIAL_NUMBER, single(&stated.serial_number)),
     ]

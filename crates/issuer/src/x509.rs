@@ -233,11 +233,12 @@ pub fn certificate(parts: CertificateParts<'_>) -> Result<Vec<u8>, SignFault> {
     sign(&content.to_der()?, key)
 }
 
-/// A serial number as Go draws it: 159 random bits.
+/// A serial number: 158 random bits. Like Go's it has 20 octets and is positive; and it never begins with a zero, so that it reads the same
+/// wherever leading zeros are left out.
 pub fn serial() -> Result<[u8; 20], SignFault> {
     let mut serial = [0; 20];
     aws_lc_rs::rand::fill(&mut serial)?;
-    serial[0] &= 0x7f;
+    serial[0] = serial[0] & 0x7f | 0x40;
     Ok(serial)
 }
 

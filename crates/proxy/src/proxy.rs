@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use sealway_api::{ObjectKey, ObjectRef};
-use sealway_core::{BackendPeer, BackendTlsFault, Keys, PortKey, PortPlan, PortState, Snapshot, SocketKey, Transport};
+use sealway_core::{
+    BackendPeer, BackendTlsFault, DistributionPoint, Keys, PortKey, PortPlan, PortState, Snapshot, SocketKey, Transport,
+};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -141,6 +143,12 @@ impl Proxy {
     /// What went wrong in the last TLS handshake with each backend, by the certificate that it was shown; one that went well is absent.
     pub fn backend_tls(&self) -> watch::Receiver<BTreeMap<BackendPeer, BackendTlsFault>> {
         self.shared.client_configs.faults()
+    }
+
+    /// Revocation lists that peers' certificates name and that are not known, as far as they were asked for of late. Whoever fetches them
+    /// hands them to the compiler, and keeps what was found: what has come is not asked for again.
+    pub fn wanted_lists(&self) -> watch::Receiver<Vec<Arc<DistributionPoint>>> {
+        self.shared.client_configs.trusts().wanted().watch()
     }
 
     /// Connections of each listener that has or had any.

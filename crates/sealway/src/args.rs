@@ -19,7 +19,7 @@ mod values;
 pub(crate) use certs::{CertsCommand, ConsentArgs, TrustCommand, TrustInstallArgs, TrustUninstallArgs};
 pub(crate) use check::CheckArgs;
 pub(crate) use demo::DemoArgs;
-pub(crate) use run::{RejectionStyle, RunArgs};
+pub(crate) use run::{IssuerBehaviour, RejectionStyle, RunArgs};
 pub(crate) use values::AddressFlags;
 
 /// A Kubernetes Gateway API gateway that specialises in TLS.

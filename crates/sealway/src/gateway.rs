@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -19,8 +20,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::{self, Sources};
+use crate::closed_loop;
 use crate::expiry::Expiry;
-use crate::reconcile::Reconciler;
+use crate::issuance::{self, Issuance, Issuing};
+use crate::reconcile::{Inputs, Reconciler};
+use crate::revocation::{self, ListSources, Lists};
 use crate::view::{Phase, View};
 
 /// A gateway that serves as long as it is not dropped.
@@ -49,6 +53,14 @@ impl OwnSockets {
     }
 }
 
+/// What works beside the data plane.
+pub(crate) struct Parts {
+    /// The issuer, and its own end.
+    pub(crate) issuance: (Issuance, Issuing),
+    /// Where revocation lists that were fetched are kept.
+    pub(crate) lists: Option<PathBuf>,
+}
+
 impl Gateway {
     /// Starts everything; nothing is served before the first load has arrived.
     pub(crate) fn start(
@@ -57,6 +69,7 @@ impl Gateway {
         sockets: OwnSockets,
         data_plane: &runtime::Handle,
         loads: watch::Receiver<Loaded>,
+        parts: Parts,
     ) -> Self {
         let mut registry = Registry::default();
         let metrics = Metrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
@@ -74,8 +87,24 @@ impl Gateway {
         if let Some(socket) = sockets.health {
             tasks.spawn(admin::serve(socket, admin::health_router(sources)));
         }
-        let reconciler = Reconciler::new(settings, Arc::clone(&proxy), metrics, expiry, view.clone());
+        let Parts {
+            issuance: (issuance, issuing),
+            lists,
+        } = parts;
+        let (found, fetched) = watch::channel(Lists::new());
+        tasks.spawn(revocation::fetch(proxy.wanted_lists(), lists, found));
+        let (signed, issued) = watch::channel(Lists::new());
+        tasks.spawn(issuance::tell_lists(issuance.outlook.clone(), signed));
+        let (reports, seen) = watch::channel(Arc::default());
+        tasks.spawn(closed_loop::run(view.subscribe(), issuance.outlook.clone(), reports));
+        let inputs = Inputs {
+            outlook: issuance.outlook,
+            reports: seen,
+            lists: ListSources { issued, fetched },
+        };
+        let reconciler = Reconciler::new(settings, Arc::clone(&proxy), metrics, expiry, inputs, view.clone());
         tasks.spawn(reconciler.run(loads));
+        tasks.spawn(issuing.run());
         Self { proxy, view, tasks }
     }
 

@@ -1,7 +1,8 @@
 //! The reconcile loop: every event compiles, and what differs is published, shown and said.
 //!
-//! Events: a load of manifests, what became of sockets, what backends did in TLS, an answer for a name, the time that the compiler asked
-//! to be woken at. Output: snapshots to the data plane, a [`View`] to the admin API, log lines. Invariant: nothing is published before
+//! Events: a load of manifests, what was issued and what of it is served, what became of sockets, what backends did in TLS, an answer for a
+//! name, a revocation list, the time that the compiler asked to be woken at. Output: snapshots to the data plane, a [`View`] to the admin API,
+//! log lines. Invariant: nothing is published before
 //! the first complete load, and a load that failed leaves everything as it was.
 
 use std::collections::BTreeMap;
@@ -9,20 +10,34 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealway_api::{ObjectRef, Timestamp};
+use sealway_api::{ObjectRef, Resources, Timestamp};
 use sealway_core::{Compiled, Compiler, Observed, Placement, PortState, Ports, Settings, Severity, Snapshot, SocketKey};
+use sealway_issuer::Outlook;
 use sealway_provider::files::Loaded;
 use sealway_proxy::{Metrics, Proxy, Reload};
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::closed_loop::{self, Reports};
 use crate::expiry::Expiry;
+use crate::issuance;
 use crate::listening::Announcer;
 use crate::manifests::gather;
 use crate::names::Names;
+use crate::revocation::ListSources;
 use crate::transition::merge_times;
 use crate::view::{Phase, View};
+
+/// What is looked at beside the loads.
+pub(crate) struct Inputs {
+    /// What the issuer gives.
+    pub(crate) outlook: watch::Receiver<Arc<Outlook>>,
+    /// What handshakes found.
+    pub(crate) reports: watch::Receiver<Arc<Reports>>,
+    /// Revocation lists that stand in no manifest.
+    pub(crate) lists: ListSources,
+}
 
 /// Turns loads into what is served and shown.
 pub(crate) struct Reconciler {
@@ -32,6 +47,7 @@ pub(crate) struct Reconciler {
     metrics: Metrics,
     expiry: Expiry,
     names: Names,
+    inputs: Inputs,
     view: watch::Sender<Arc<View>>,
     announcer: Announcer,
     published: BTreeMap<ObjectRef, Arc<Snapshot>>,
@@ -44,6 +60,7 @@ impl Reconciler {
         proxy: Arc<Proxy>,
         metrics: Metrics,
         expiry: Expiry,
+        inputs: Inputs,
         view: watch::Sender<Arc<View>>,
     ) -> Self {
         Self {
@@ -53,6 +70,7 @@ impl Reconciler {
             metrics,
             expiry,
             names: Names::start(),
+            inputs,
             view,
             announcer: Announcer::default(),
             published: BTreeMap::new(),
@@ -62,6 +80,8 @@ impl Reconciler {
     /// Runs until the source of loads ends. The first load is complete when it is handed over.
     pub(crate) async fn run(mut self, mut loads: watch::Receiver<Loaded>) {
         let mut load = loads.borrow_and_update().clone();
+        let mut outlook = Arc::clone(&self.inputs.outlook.borrow_and_update());
+        let mut resources = issuance::with_overlay(&load.resources, &outlook.overlay);
         let mut noticed = Instant::now();
         let mut ports = self.proxy.port_states();
         let mut backends = self.proxy.backend_tls();
@@ -73,12 +93,13 @@ impl Reconciler {
                 ports: Ports::Reported(ports.borrow_and_update().clone()),
                 names: self.names.answers(),
                 backend_tls: backends.borrow_and_update().clone(),
+                revocation_lists: self.inputs.lists.known(),
             };
-            let compiled = self.compile(&load, &observed);
+            let compiled = self.compile(&resources, &observed);
             let wake_at = compiled.as_ref().and_then(|compiled| compiled.wake_at);
             let result = if compiled.is_some() { result(&load) } else { Reload::Failure };
             if let Some(compiled) = compiled {
-                self.apply(compiled, &load, &observed);
+                self.apply(compiled, &load, &outlook, &observed);
             }
             if std::mem::take(&mut is_new) {
                 self.metrics.config_propagated(noticed.elapsed());
@@ -92,11 +113,20 @@ impl Reconciler {
                     }
                     noticed = Instant::now();
                     load = loads.borrow_and_update().clone();
+                    resources = issuance::with_overlay(&load.resources, &outlook.overlay);
                     is_new = true;
+                }
+                Ok(()) = self.inputs.outlook.changed() => {
+                    let before = std::mem::replace(&mut outlook, Arc::clone(&self.inputs.outlook.borrow_and_update()));
+                    if before.overlay != outlook.overlay {
+                        resources = issuance::with_overlay(&load.resources, &outlook.overlay);
+                    }
                 }
                 changed = ports.changed() => if changed.is_err() { return },
                 changed = seldom(&mut backends) => if changed.is_err() { return },
+                Ok(()) = self.inputs.reports.changed() => {}
                 () = self.names.changed() => {}
+                () = self.inputs.lists.changed() => {}
                 () = alarm(wake_at) => {}
             }
         }
@@ -129,8 +159,8 @@ impl Reconciler {
     }
 
     /// The compiler never panics. Should it, then that is a defect of ours, and no reason to end connections or to start over with nothing.
-    fn compile(&mut self, load: &Loaded, observed: &Observed) -> Option<Compiled> {
-        let compiled = catch_unwind(AssertUnwindSafe(|| self.compiler.compile(&load.resources, observed)));
+    fn compile(&mut self, resources: &Resources, observed: &Observed) -> Option<Compiled> {
+        let compiled = catch_unwind(AssertUnwindSafe(|| self.compiler.compile(resources, observed)));
         if compiled.is_err() {
             tracing::error!("defect: the compiler panicked; what was served goes on. Please report it with the manifests");
             self.compiler = Compiler::new(self.settings.clone());
@@ -139,7 +169,7 @@ impl Reconciler {
     }
 
     /// Publishes first: what is served must not wait for what is said.
-    fn apply(&mut self, compiled: Compiled, load: &Loaded, observed: &Observed) {
+    fn apply(&mut self, compiled: Compiled, load: &Loaded, outlook: &Outlook, observed: &Observed) {
         if !is_same(&self.published, &compiled.snapshots) {
             self.proxy.publish(&compiled.snapshots, &compiled.keys);
             self.expiry.show(&compiled.snapshots);
@@ -147,9 +177,16 @@ impl Reconciler {
         }
         self.names.want(&compiled.names);
 
-        let problems = gather(load, compiled.problems);
+        let mut found = compiled.problems;
+        let reports = Arc::clone(&self.inputs.reports.borrow_and_update());
+        found.extend(issuance::problems(&outlook.findings));
+        found.extend(closed_loop::problems(&reports));
+        let problems = gather(load, found);
         let before = Arc::clone(&self.view.borrow());
         let mut statuses = serde_json::to_value(&compiled.statuses).unwrap_or(Value::Null);
+        let mut of_issuer = outlook.statuses.clone();
+        closed_loop::add_conditions(&mut of_issuer, &reports);
+        issuance::add_statuses(&mut statuses, &of_issuer);
         merge_times(&mut statuses, &before.statuses, observed.now);
         let Ports::Reported(states) = &observed.ports else { return };
         let sockets: Vec<Option<&PortState>> = compiled

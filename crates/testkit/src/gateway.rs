@@ -179,6 +179,7 @@ impl TestGateway {
                 ports,
                 names: Default::default(),
                 backend_tls: Default::default(),
+                revocation_lists: Vec::new(),
             };
             compiler.compile(&resources, &observed)
         };

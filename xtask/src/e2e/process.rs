@@ -114,6 +114,6 @@ pub(crate) fn excerpt(text: &str) -> String {
 
 const EXCERPT_LINES: usize = 25;
 /// Longest that a program may take to serve.
-const START: Duration = Duration::from_secs(20);
+pub(crate) const START: Duration = Duration::from_secs(20);
 /// Longest that a client may take.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);

@@ -8,6 +8,7 @@ use sealway_api::{ClusterTrustBundle, ConfigMap, ObjectKey, ObjectRef, Secret};
 
 use super::http::RouteRequests;
 use crate::pki::{Authorities, AuthoritiesFault, Identity, Unusable};
+use crate::revocation::RevocationList;
 use crate::snapshot::{BackendTls, Pattern, TrustBundle};
 
 /// Of one compilation: only what it used.
@@ -17,6 +18,8 @@ pub(super) struct Memory {
     pub(super) identities: BTreeMap<ObjectKey, Arc<KnownIdentity>>,
     /// What was read from objects with authorities.
     pub(super) authorities: BTreeMap<ObjectRef, Arc<KnownAuthorities>>,
+    /// Lists from elsewhere for which those authorities answer.
+    pub(super) lists: BTreeMap<ObjectRef, KnownLists>,
     /// Bundles by where they came from.
     pub(super) bundles: BTreeMap<Vec<ObjectRef>, KnownBundle>,
     /// What each BackendTLSPolicy asks for.
@@ -41,11 +44,27 @@ pub(super) struct KnownAuthorities {
     pub(super) found: Result<Authorities, AuthoritiesFault>,
 }
 
+/// The lists from elsewhere for which authorities answer: signatures are verified once.
+#[derive(Clone, Debug)]
+pub(super) struct KnownLists {
+    pub(super) authorities: Arc<KnownAuthorities>,
+    /// All that there were.
+    pub(super) among: Vec<Arc<RevocationList>>,
+    pub(super) lists: Vec<Arc<RevocationList>>,
+}
+
 /// A bundle and what it was made of.
 #[derive(Clone, Debug)]
 pub(super) struct KnownBundle {
-    pub(super) parts: Vec<Arc<KnownAuthorities>>,
+    pub(super) parts: Vec<BundlePart>,
     pub(super) bundle: Arc<TrustBundle>,
+}
+
+/// The authorities of one object, and the lists from elsewhere for which they answer.
+#[derive(Clone, Debug)]
+pub(super) struct BundlePart {
+    pub(super) authorities: Arc<KnownAuthorities>,
+    pub(super) lists: Vec<Arc<RevocationList>>,
 }
 
 /// An object that may hold authorities.
@@ -60,6 +79,12 @@ impl KnownIdentity {
     /// Whether a Secret says what this one said.
     pub(super) fn is_of(&self, secret: &Arc<Secret>) -> bool {
         Arc::ptr_eq(&self.source, secret) || self.source.data == secret.data
+    }
+}
+
+impl BundlePart {
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.authorities, &other.authorities) && self.lists == other.lists
     }
 }
 

@@ -1,7 +1,7 @@
 //! Authorities that are believed: of clients (`spec.tls.frontend`) and of backends (BackendTLSPolicy).
 //!
-//! Input: `caCertificateRefs`. Output: one [`TrustBundle`] of all that are good, the same `Arc` for all who refer to the same; and for
-//! each that is not, why.
+//! Input: `caCertificateRefs`, and revocation lists from elsewhere. Output: one [`TrustBundle`] of all that are good, the same `Arc` for
+//! all who refer to the same, with the lists for which its authorities answer; and for each reference that is not good, why.
 
 use std::sync::Arc;
 
@@ -9,11 +9,13 @@ use rustls_pki_types::CertificateDer;
 use sealway_api::{Kind, ObjectKey, ObjectRef, Resources, SecretRef};
 
 use super::certificates::issued_by;
-use super::memory::{AuthoritySource, KnownAuthorities, KnownBundle};
+use super::memory::{AuthoritySource, BundlePart, KnownAuthorities, KnownBundle, KnownLists};
 use super::references;
 use super::world::World;
+use crate::pki::list::leads_to;
 use crate::pki::{Authorities, content};
 use crate::problem::{AuthorityFlaw, Cause};
+use crate::revocation::{CrlFailure, ListSource, RevocationList};
 use crate::snapshot::TrustBundle;
 
 /// What a list of references comes to.
@@ -143,12 +145,39 @@ fn known(world: &mut World<'_>, object: &ObjectRef, source: AuthoritySource) -> 
     });
     world.memory.authorities.insert(object.clone(), Arc::clone(&known));
     if let Ok(authorities) = &known.found {
-        report_flaws(world, object, authorities);
+        let lists = lists_for(world, object, &known, authorities);
+        report_flaws(world, object, authorities, &lists);
     }
     known
 }
 
-fn report_flaws(world: &mut World<'_>, object: &ObjectRef, authorities: &Authorities) {
+/// The lists from elsewhere for which the authorities of an object answer.
+fn lists_for(
+    world: &mut World<'_>,
+    object: &ObjectRef,
+    known: &Arc<KnownAuthorities>,
+    authorities: &Authorities,
+) -> Vec<Arc<RevocationList>> {
+    let among = &world.observed.revocation_lists;
+    let is_same = |last: &&KnownLists| Arc::ptr_eq(&last.authorities, known) && last.among == *among;
+    let lists = match world.last.lists.get(object).filter(is_same) {
+        Some(last) => last.clone(),
+        None => {
+            let anchors = authorities.anchors();
+            let counts = |list: &&Arc<RevocationList>| leads_to(list, &anchors);
+            KnownLists {
+                authorities: Arc::clone(known),
+                among: among.clone(),
+                lists: among.iter().filter(counts).cloned().collect(),
+            }
+        }
+    };
+    let found = lists.lists.clone();
+    world.memory.lists.insert(object.clone(), lists);
+    found
+}
+
+fn report_flaws(world: &mut World<'_>, object: &ObjectRef, authorities: &Authorities, lists: &[Arc<RevocationList>]) {
     let now = world.observed.now;
     let mut flaws = authorities.flaws.clone();
     for validity in &authorities.validity {
@@ -170,14 +199,27 @@ fn report_flaws(world: &mut World<'_>, object: &ObjectRef, authorities: &Authori
     for (issuer, until) in &authorities.list_updates {
         if *until <= now {
             let (issuer, since) = (issuer.clone(), *until);
-            flaws.push(AuthorityFlaw::ListExpired { issuer, since });
+            let url = None;
+            flaws.push(AuthorityFlaw::ListExpired { issuer, since, url });
         }
         world.wake(*until);
+    }
+    for list in lists {
+        let since = list.next_update();
+        if since <= now {
+            let url = match list.source() {
+                ListSource::Url(url) => Some(url.clone()),
+                ListSource::Issuer(_) => None,
+            };
+            let issuer = list.issuer().to_owned();
+            flaws.push(AuthorityFlaw::ListExpired { issuer, since, url });
+        }
+        world.wake(since);
     }
     for flaw in flaws {
         let field = match &flaw {
             _ if object.kind == Kind::ClusterTrustBundle => "spec.trustBundle",
-            AuthorityFlaw::ListUnreadable | AuthorityFlaw::ListUnusable { .. } | AuthorityFlaw::ListExpired { .. } => {
+            AuthorityFlaw::ListUnreadable | AuthorityFlaw::ListUnusable { .. } | AuthorityFlaw::ListExpired { url: None, .. } => {
                 "data[ca.crl]"
             }
             _ => "data[ca.crt]",
@@ -188,16 +230,26 @@ fn report_flaws(world: &mut World<'_>, object: &ObjectRef, authorities: &Authori
 
 /// All in one; made anew only when one of its parts was.
 fn bundle(world: &mut World<'_>, found: Vec<Resolved>) -> Arc<TrustBundle> {
-    let (sources, parts): (Vec<ObjectRef>, Vec<Arc<KnownAuthorities>>) = found.into_iter().unzip();
+    let (sources, authorities): (Vec<ObjectRef>, Vec<Arc<KnownAuthorities>>) = found.into_iter().unzip();
     if let Some(known) = world.memory.bundles.get(&sources) {
         return Arc::clone(&known.bundle);
     }
+    let parts = sources.iter().zip(authorities).map(|(source, authorities)| BundlePart {
+        authorities,
+        lists: world
+            .memory
+            .lists
+            .get(source)
+            .map(|known| known.lists.clone())
+            .unwrap_or_default(),
+    });
+    let parts: Vec<BundlePart> = parts.collect();
     let last = world.last.bundles.get(&sources);
-    let is_same = |last: &&KnownBundle| last.parts.iter().zip(&parts).all(|(one, two)| Arc::ptr_eq(one, two));
+    let is_same = |last: &&KnownBundle| last.parts.iter().zip(&parts).all(|(one, two)| one.is(two));
     let bundle = match last.filter(is_same) {
         Some(last) => Arc::clone(&last.bundle),
         None => {
-            let new = merged(&sources, &parts);
+            let new = merged(&sources, &parts, world.settings.crl_failure);
             match last {
                 Some(last) if *last.bundle == new => Arc::clone(&last.bundle),
                 _ => Arc::new(new),
@@ -213,28 +265,30 @@ fn bundle(world: &mut World<'_>, found: Vec<Resolved>) -> Arc<TrustBundle> {
 }
 
 /// Each certificate and each list once.
-fn merged(sources: &[ObjectRef], parts: &[Arc<KnownAuthorities>]) -> TrustBundle {
+fn merged(sources: &[ObjectRef], parts: &[BundlePart], crl_failure: CrlFailure) -> TrustBundle {
     let mut certificates: Vec<CertificateDer<'static>> = Vec::new();
     let mut subjects = Vec::new();
-    let mut revocation_lists: Vec<Vec<u8>> = Vec::new();
-    for authorities in parts.iter().filter_map(|known| known.found.as_ref().ok()) {
+    let mut revocation_lists: Vec<Arc<[u8]>> = Vec::new();
+    for part in parts {
+        let Ok(authorities) = &part.authorities.found else { continue };
         for (certificate, validity) in authorities.certificates.iter().zip(&authorities.validity) {
             if !certificates.contains(certificate) {
                 certificates.push(certificate.clone());
                 subjects.push(validity.subject.clone());
             }
         }
-        for list in &authorities.lists {
+        for list in authorities.lists.iter().chain(part.lists.iter().map(|list| list.der())) {
             if !revocation_lists.contains(list) {
-                revocation_lists.push(list.clone());
+                revocation_lists.push(Arc::clone(list));
             }
         }
     }
     TrustBundle {
-        content: content(&certificates, &revocation_lists),
+        content: content(&certificates, &revocation_lists, crl_failure),
         sources: sources.to_vec(),
         certificates,
         subjects,
         revocation_lists,
+        crl_failure,
     }
 }

@@ -4,17 +4,18 @@
 //! library refuses is left out and told: a listener that did not come up for it would be the outage.
 
 use std::fmt;
+use std::sync::Arc;
 
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
-use webpki::{EndEntityCert, OwnedCertRevocationList, anchor_from_trusted_cert};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, TrustAnchor};
+use webpki::{EndEntityCert, anchor_from_trusted_cert};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer;
-use x509_parser::revocation_list::CertificateRevocationList;
 
 use super::identity::hash;
+use super::list::{self, ListUseless};
 use super::{Validity, chain, subject, timestamp};
-use crate::problem::{AuthorityFlaw, ListFault};
+use crate::problem::AuthorityFlaw;
+use crate::revocation::CrlFailure;
 use crate::snapshot::ContentHash;
 
 /// Authorities to believe.
@@ -23,7 +24,7 @@ pub(crate) struct Authorities {
     pub(crate) certificates: Vec<CertificateDer<'static>>,
     /// In the order of the certificates.
     pub(crate) validity: Vec<Validity>,
-    pub(crate) lists: Vec<Vec<u8>>,
+    pub(crate) lists: Vec<Arc<[u8]>>,
     /// Whose list is out of date when (RFC 5280 section 5.1.2.5).
     pub(crate) list_updates: Vec<(String, sealway_api::Timestamp)>,
     /// What is wrong with them, whenever they are used.
@@ -84,6 +85,17 @@ impl Authorities {
         Ok(authorities)
     }
 
+    /// Those that may sign, by name and key.
+    pub(crate) fn anchors(&self) -> Vec<TrustAnchor<'_>> {
+        let signers = self
+            .certificates
+            .iter()
+            .filter(|certificate| super::is_authority(certificate));
+        signers
+            .filter_map(|certificate| anchor_from_trusted_cert(certificate).ok())
+            .collect()
+    }
+
     fn read_lists(&mut self, pem: &[u8]) {
         let mut is_broken = false;
         let mut is_empty = true;
@@ -94,24 +106,17 @@ impl Authorities {
                 is_broken = true;
                 break;
             };
-            let parsed = CertificateRevocationList::from_der(&list).ok();
-            let Some((_, parsed)) = parsed.filter(|(rest, _)| rest.is_empty()) else {
-                is_broken = true;
-                continue;
-            };
             if self.lists.iter().any(|known| **known == *list) {
                 continue;
             }
-            let issuer = subject(parsed.issuer());
-            if let Err(error) = OwnedCertRevocationList::from_der(&list) {
-                let why = list_fault(&parsed, &error);
-                self.flaws.push(AuthorityFlaw::ListUnusable { issuer, why });
-                continue;
+            match list::examine(&list) {
+                Ok(dates) => {
+                    self.list_updates.push((dates.issuer, dates.next_update));
+                    self.lists.push(list.as_ref().into());
+                }
+                Err(ListUseless::Unreadable) => is_broken = true,
+                Err(ListUseless::Unusable { issuer, why }) => self.flaws.push(AuthorityFlaw::ListUnusable { issuer, why }),
             }
-            if let Some(next) = parsed.next_update() {
-                self.list_updates.push((issuer, timestamp(next)));
-            }
-            self.lists.push(list.to_vec());
         }
         if is_broken || (is_empty && !pem.trim_ascii().is_empty()) {
             self.flaws.push(AuthorityFlaw::ListUnreadable);
@@ -128,27 +133,15 @@ fn can_be_used(der: &CertificateDer<'_>, certificate: &X509Certificate<'_>) -> b
     }
 }
 
-/// Why a list that can be read cannot be used. The library says of what it does not expect only that it is there.
-fn list_fault(list: &CertificateRevocationList<'_>, error: &webpki::Error) -> ListFault {
-    if list.version().is_none() || list.extensions().is_empty() {
-        ListFault::Version
-    } else if list.next_update().is_none() {
-        ListFault::NextUpdate
-    } else {
-        match error {
-            webpki::Error::UnsupportedDeltaCrl => ListFault::Delta,
-            webpki::Error::UnsupportedCriticalExtension => ListFault::CriticalExtension,
-            webpki::Error::UnsupportedIndirectCrl
-            | webpki::Error::UnsupportedRevocationReasonsPartitioning
-            | webpki::Error::UnsupportedCrlIssuingDistributionPoint => ListFault::Scope,
-            _ => ListFault::Malformed,
-        }
-    }
-}
-
-/// Names everything in a bundle.
-pub(crate) fn content(certificates: &[CertificateDer<'_>], lists: &[Vec<u8>]) -> ContentHash {
-    // An empty part stands between the two lists: no certificate is empty.
+/// Names everything in a bundle, and what is done when a list is missing.
+pub(crate) fn content(certificates: &[CertificateDer<'_>], lists: &[Arc<[u8]>], failure: CrlFailure) -> ContentHash {
+    // An empty part stands between the two lists, and another at the end of a strict one: no certificate and no list is empty.
     let certificates = certificates.iter().map(|certificate| &**certificate);
-    hash(certificates.chain([&[][..]]).chain(lists.iter().map(Vec::as_slice)))
+    let strict = (failure == CrlFailure::Hard).then_some(&[][..]);
+    hash(
+        certificates
+            .chain([&[][..]])
+            .chain(lists.iter().map(|list| &**list))
+            .chain(strict),
+    )
 }

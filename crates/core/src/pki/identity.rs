@@ -246,7 +246,7 @@ impl Sealed<'_> {
 }
 
 /// SHA-256 of parts, each with its length before it so that no two lists of parts give the same bytes.
-pub(super) fn hash<'a>(parts: impl Iterator<Item = &'a [u8]>) -> ContentHash {
+pub(crate) fn hash<'a>(parts: impl Iterator<Item = &'a [u8]>) -> ContentHash {
     let mut context = Context::new(&SHA256);
     for part in parts {
         context.update(&(part.len() as u64).to_be_bytes());

@@ -3,8 +3,9 @@
 //! The signature is not checked: the client does that, and who can write the Secret can write anything.
 
 use sealway_api::Timestamp;
-use x509_parser::asn1_rs::{Any, FromDer, GeneralizedTime, Tag};
+use x509_parser::asn1_rs::{FromDer, GeneralizedTime, Tag};
 
+use super::der::{any, next, tagged};
 use super::timestamp;
 use crate::problem::OcspFault;
 
@@ -74,30 +75,4 @@ fn answers(mut response: &[u8], serial: &[u8]) -> Option<Option<Result<Answer, O
 fn time(bytes: &[u8]) -> Option<Timestamp> {
     let (_, time) = GeneralizedTime::from_der(bytes).ok()?;
     Some(timestamp(x509_parser::time::ASN1Time::new(time.utc_datetime().ok()?)))
-}
-
-fn any<'a>(bytes: &mut &'a [u8]) -> Option<Any<'a>> {
-    let (rest, any) = Any::from_der(bytes).ok()?;
-    *bytes = rest;
-    Some(any)
-}
-
-/// Content of the next value, which must be of this universal type.
-fn next<'a>(bytes: &mut &'a [u8], tag: Tag) -> Option<&'a [u8]> {
-    let (rest, any) = Any::from_der(bytes).ok()?;
-    let is_it = any.class() == x509_parser::asn1_rs::Class::Universal && any.tag() == tag;
-    is_it.then(|| {
-        *bytes = rest;
-        any.data
-    })
-}
-
-/// Content of the next value, if it has this context-specific tag.
-fn tagged<'a>(bytes: &mut &'a [u8], tag: u32) -> Option<&'a [u8]> {
-    let (rest, any) = Any::from_der(bytes).ok()?;
-    let is_it = any.class() == x509_parser::asn1_rs::Class::ContextSpecific && any.tag() == Tag(tag);
-    is_it.then(|| {
-        *bytes = rest;
-        any.data
-    })
 }

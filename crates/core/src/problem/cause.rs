@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use sealway_api::{Kind, ObjectKey, ObjectRef, Reason};
 
-use super::{AuthorityFlaw, CertificateFlaw, Location};
+use super::{AuthorityFlaw, CertificateFlaw, Location, Told};
 use crate::hostname::HostnamePattern;
 use crate::settings::BackendTlsFault;
 
@@ -456,6 +456,8 @@ pub enum Cause {
         policy: Option<ObjectKey>,
     },
     SelectorAbsent,
+    /// What the embedded issuer has found.
+    Told(Box<Told>),
 }
 
 /// Why there is nothing to connect to behind a Service's port.

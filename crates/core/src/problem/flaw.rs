@@ -3,6 +3,8 @@
 //! Job: own code, severity, words and hint of every flaw. Refusing such a certificate would be the outage; saying nothing would be one
 //! later.
 
+use std::fmt;
+
 use sealway_api::Timestamp;
 
 use super::Severity;
@@ -188,6 +190,8 @@ pub enum AuthorityFlaw {
         issuer: String,
         /// Since when.
         since: Timestamp,
+        /// The distribution point that it came from; `None` when it stands beside the authority, or is of an issuer of our own.
+        url: Option<String>,
     },
 }
 
@@ -206,6 +210,19 @@ pub enum ListFault {
     Scope,
     /// It is broken otherwise.
     Malformed,
+}
+
+impl fmt::Display for ListFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Version => "is of version 1 or has no extensions",
+            Self::NextUpdate => "does not say when the next one comes",
+            Self::Delta => "has only what changed since another one (delta)",
+            Self::CriticalExtension => "has a critical extension that is not known here",
+            Self::Scope => "is about other issuers or only about some reasons for revoking",
+            Self::Malformed => "is broken",
+        })
+    }
 }
 
 impl AuthorityFlaw {
@@ -233,18 +250,13 @@ impl AuthorityFlaw {
             Self::Unreadable { position } => format!("certificate {position} of the bundle cannot be read; it is left out"),
             Self::ListUnreadable => "`ca.crl` is no revocation list in PEM; it is left out".to_owned(),
             Self::ListUnusable { issuer, why } => {
-                let why = match why {
-                    ListFault::Version => "is of version 1 or has no extensions",
-                    ListFault::NextUpdate => "does not say when the next one comes",
-                    ListFault::Delta => "has only what changed since another one (delta)",
-                    ListFault::CriticalExtension => "has a critical extension that is not known here",
-                    ListFault::Scope => "is about other issuers or only about some reasons for revoking",
-                    ListFault::Malformed => "is broken",
-                };
                 format!("the revocation list of `{issuer}` {why}; it is left out: what it revokes is let in")
             }
-            Self::ListExpired { issuer, since } => {
-                format!("the revocation list of `{issuer}` is out of date since {since}: what was revoked later is not known")
+            Self::ListExpired { issuer, since, url } => {
+                let from = url.as_ref().map(|url| format!(", from {url},")).unwrap_or_default();
+                format!(
+                    "the revocation list of `{issuer}`{from} is out of date since {since}: what was revoked later is not known"
+                )
             }
         }
     }
@@ -261,7 +273,10 @@ impl AuthorityFlaw {
                 ListFault::Delta | ListFault::Scope => "put the authority's own, complete list here",
                 ListFault::CriticalExtension | ListFault::Malformed => "look at it with `openssl crl -noout -text`",
             },
-            Self::ListExpired { .. } => "fetch the current list",
+            Self::ListExpired { url: None, .. } => "fetch the current list",
+            Self::ListExpired { .. } => {
+                "see to it that the authority publishes a current list there, and that the gateway can fetch it"
+            }
         }
     }
 }

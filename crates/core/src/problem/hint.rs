@@ -199,6 +199,9 @@ impl Cause {
                 BackendTlsFault::NameMismatch => {
                     "set `hostname`, or `subjectAltNames`, to a name of the backend's certificate".to_owned()
                 }
+                BackendTlsFault::RevocationUnknown => {
+                    "see to it that the gateway can fetch the list from there, put it into `ca.crl` beside the authority, or take `--crl-failure hard` back".to_owned()
+                }
                 BackendTlsFault::Expired | BackendTlsFault::NotYetValid | BackendTlsFault::Revoked => {
                     "renew the backend's certificate".to_owned()
                 }
@@ -243,6 +246,7 @@ impl Cause {
             }
             Self::MountMissing { .. } => "create it, or correct the name".to_owned(),
             Self::SelectorAbsent => "add `spec.selector.matchLabels` that fits the template's labels".to_owned(),
+            Self::Told(told) => return told.hint.clone(),
             Self::Syntax { .. }
             | Self::Invalid { .. }
             | Self::RepeatedObject { .. }

@@ -10,6 +10,7 @@ impl Cause {
     pub fn severity(&self) -> Severity {
         match self {
             Self::CertificateFlawed { flaw } => flaw.severity(),
+            Self::Told(told) => told.severity,
             Self::RepeatedObject { .. } | Self::SelectorAbsent | Self::HostnameIgnored { .. } | Self::FrontendInsecure { .. } => {
                 Severity::Note
             }
@@ -196,6 +197,7 @@ impl Cause {
             Self::IssuerSecretMissing { .. } => "issuer-secret-missing",
             Self::MountMissing { .. } => "mount-missing",
             Self::SelectorAbsent => "selector-absent",
+            Self::Told(told) => told.code,
         }
     }
 }

@@ -336,6 +336,7 @@ impl Cause {
                     .map(|key| format!("; BackendTLSPolicy {key} takes that name for a ConfigMap"));
                 format!("mounts {reference}, which does not exist{}", policy.unwrap_or_default())
             }
+            Self::Told(told) => told.message.clone(),
             Self::SelectorAbsent => "a Deployment must have a selector: an API server refuses it".to_owned(),
         }
     }
@@ -358,6 +359,10 @@ fn backend_fault(fault: BackendTlsFault, server_name: &str) -> String {
         BackendTlsFault::Expired => "presented a certificate that has expired".to_owned(),
         BackendTlsFault::NotYetValid => "presented a certificate that is not valid yet".to_owned(),
         BackendTlsFault::Revoked => "presented a certificate that has been revoked".to_owned(),
+        BackendTlsFault::RevocationUnknown => {
+            "presented a certificate that names a distribution point, and no current revocation list of its issuer is known"
+                .to_owned()
+        }
         BackendTlsFault::BadCertificate => "presented a certificate that is not fit for a server".to_owned(),
         BackendTlsFault::NotTls => "does not speak TLS".to_owned(),
         BackendTlsFault::ClientCertificateRefused => {

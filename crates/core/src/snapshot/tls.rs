@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 
 use super::as_text;
 use crate::hostname::HostnamePattern;
+use crate::revocation::CrlFailure;
 
 /// SHA-256 of what a name stands for; prints and serialises in hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -168,7 +169,9 @@ pub struct TrustBundle {
     /// Their subjects, for people.
     pub subjects: Vec<String>,
     /// Certificate revocation lists (RFC 5280 section 5), DER.
-    pub revocation_lists: Vec<Vec<u8>>,
+    pub revocation_lists: Vec<Arc<[u8]>>,
+    /// What becomes of those who name a distribution point when there is no current list of their issuer.
+    pub crl_failure: CrlFailure,
 }
 
 impl fmt::Debug for TrustBundle {
@@ -187,15 +190,22 @@ impl Serialize for TrustBundle {
             sources: &'a [ObjectRef],
             subjects: &'a [String],
             revocation_lists: usize,
+            #[serde(skip_serializing_if = "is_soft")]
+            crl_failure: CrlFailure,
         }
         let shown = Shown {
             content: &self.content,
             sources: &self.sources,
             subjects: &self.subjects,
             revocation_lists: self.revocation_lists.len(),
+            crl_failure: self.crl_failure,
         };
         shown.serialize(serializer)
     }
+}
+
+fn is_soft(failure: &CrlFailure) -> bool {
+    *failure == CrlFailure::Soft
 }
 
 /// Whether the gateway speaks TLS to a backend.

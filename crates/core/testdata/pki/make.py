@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes `secrets.yaml`, `authorities.yaml` and `lists.yaml` beside it: every certificate that the cases name with `# with:`.
+"""Makes `secrets.yaml`, `authorities.yaml`, `lists.yaml` and `fetched.yaml` beside it: every certificate that the cases name with `# with:`.
 
 Run by hand, with python3-cryptography, only when a case needs another certificate; what it writes is checked in, for the keys differ
 each time. THE KEYS ARE FOR TESTS: they are public, and nothing may ever trust them. Dates are far away, so that the cases hold for long.
@@ -294,6 +294,13 @@ def lists():
     yield "ca-leaf-version-1", {"ca.crt": version_1(leaf("old"), CA) + CA.pem()}
 
 
+def fetched():
+    """An authority, and lists that it has signed, as its distribution point gives them."""
+    authority = Identity("Publishing CA", ca=True)
+    yield "publishing-ca", {"ca.crt": authority.pem(), "ca.crl": crl(authority, 2126, [leaf("lost", by=authority)])}
+    yield "publishing-ca-stale", {"ca.crt": authority.pem(), "ca.crl": crl(authority, 2029)}
+
+
 text = NOTICE + "".join(secret(key, values) for key, values in secrets())
 (HERE / "secrets.yaml").write_text(text)
 text = NOTICE
@@ -306,3 +313,4 @@ text += "---\napiVersion: certificates.k8s.io/v1beta1\nkind: ClusterTrustBundle\
 text += block({"trustBundle": CA.pem()})
 (HERE / "authorities.yaml").write_text(text)
 (HERE / "lists.yaml").write_text(NOTICE + "".join(config_map(key, values, "infra") for key, values in lists()))
+(HERE / "fetched.yaml").write_text(NOTICE + "".join(config_map(key, values, "infra") for key, values in fetched()))

@@ -5,10 +5,11 @@
 //! show what becomes of the others when they are refused.
 //!
 //! The first line says which sentence of the specification the case proves. Then, each on a line of its own:
-//! `# settings: port-offset=N | bind=IP,… | gateway-bind=NS/NAME=IP,… | reserved=IP:PORT | controller=NAME | cluster`,
+//! `# settings: port-offset=N | bind=IP,… | gateway-bind=NS/NAME=IP,… | reserved=IP:PORT | controller=NAME | crl-failure=hard | cluster`,
 //! `# endpoint: NS/SERVICE:PORT=HOST:PORT`, `# bound: ok|in-use|not-permitted|no-such-address IP:PORT` (any of these makes every other
 //! socket pending; `# bound: nothing` makes all of them so), `# name: HOST=IP,…` (none: asked without an answer),
 //! `# with: FILE` (of `testdata/pki`, read beside the case), `# now: TIME` (2030 unless stated),
+//! `# list: NS/CONFIGMAP URL` (its `ca.crl`, as if that distribution point of its `ca.crt` had given it),
 //! `# backend-tls: NS/SERVICE:PORT=LABEL [NS/GATEWAY]` (what the data plane saw, with that Gateway's own certificate), `# explain: PORT NAME` (`-` for no name, `!` for a malformed one),
 //! `# request: PORT[/SNI] METHOD HOST/PATH[?QUERY] [NAME: VALUE; …]` (`-` for no host; with an SNI the request comes through TLS).
 
@@ -19,10 +20,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use sealway_api::{Kind, ObjectKey, ObjectRef, Resource, Resources};
 use sealway_core::{
-    BackendAddress, BackendPeer, BackendTlsFault, BindFailure, Classes, Compiler, ContentHash, EndpointOverride, Observed,
-    Placement, PortSelector, PortState, Ports, Problem, RequestHead, ServerName, Settings, Severity, SocketKey, Transport,
+    BackendAddress, BackendPeer, BackendTlsFault, BindFailure, Classes, Compiler, ContentHash, CrlFailure, DistributionPoint,
+    EndpointOverride, Observed, Placement, PortSelector, PortState, Ports, Problem, RequestHead, RevocationList, ServerName,
+    Settings, Severity, SocketKey, Transport,
 };
 use sealway_provider::files::{Loaded, Loader, Sources};
 
@@ -181,6 +185,13 @@ impl Case {
                 self.observed.names.insert(name.to_owned(), list(addresses));
             }
             "now" => self.observed.now = parse(value),
+            "list" => {
+                let (name, url) = value.split_once(' ').expect("NS/CONFIGMAP URL");
+                let data = &self.resources.config_maps[&key_of(name)].data;
+                self.observed
+                    .revocation_lists
+                    .push(fetched(&data["ca.crt"], &data["ca.crl"], url));
+            }
             "backend-tls" => {
                 let (backend, label) = value.split_once('=').expect("NS/SERVICE:PORT=LABEL");
                 let (service, port) = backend.rsplit_once(':').expect("NS/SERVICE:PORT");
@@ -215,6 +226,16 @@ impl Case {
         let snapshot = &compiled.snapshots[&ObjectRef::of(Kind::Gateway, &key_of(gateway))];
         snapshot.client_certificate.as_ref().map(|served| served.content)
     }
+}
+
+/// A list that a distribution point of an authority gave.
+pub(crate) fn fetched(authority: &str, list: &str, url: &str) -> Arc<RevocationList> {
+    let issuers = CertificateDer::pem_slice_iter(authority.as_bytes()).take(1);
+    let point = DistributionPoint {
+        url: url.to_owned(),
+        issuers: issuers.map(|issuer| issuer.expect("PEM")).collect(),
+    };
+    Arc::new(RevocationList::fetched(&point, list.as_bytes()).unwrap_or_else(|refusal| panic!("{url}: {refusal}")))
 }
 
 /// Every case, by area and name.
@@ -278,6 +299,7 @@ fn fault(label: &str) -> BackendTlsFault {
         Expired,
         NotYetValid,
         Revoked,
+        RevocationUnknown,
         BadCertificate,
         NotTls,
         ClientCertificateRefused,
@@ -301,6 +323,10 @@ fn setting(settings: &mut Settings, value: &str) {
             settings.reserved.insert(parse(value));
         }
         ("controller", _) => settings.classes = Classes::Named(value.to_owned()),
+        ("crl-failure", _) => {
+            assert_eq!(value, "hard", "the other is the default");
+            settings.crl_failure = CrlFailure::Hard;
+        }
         ("cluster", placement) => *placement = Placement::Cluster,
         (other, _) => panic!("no such setting: {other}"),
     }

@@ -1,19 +1,22 @@
 //! Certificates, authorities and policies for the universe: good ones, flawed ones, broken ones.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use proptest::option::{self, of};
 use proptest::prelude::*;
 use proptest::sample::select;
+use sealway_core::RevocationList;
 use serde_json::{Value, json};
 
 use super::{KEY_MARKER, NAMESPACES, SERVICES, metadata};
+use crate::case::fetched;
 
 /// Objects of `testdata/pki`.
 static SAMPLES: LazyLock<Vec<Value>> = LazyLock::new(|| {
     let texts = [
         include_str!("../../testdata/pki/secrets.yaml"),
         include_str!("../../testdata/pki/authorities.yaml"),
+        include_str!("../../testdata/pki/fetched.yaml"),
     ];
     let read = |text| serde_saphyr::from_multiple::<Value>(text).expect("YAML");
     texts.into_iter().flat_map(read).collect()
@@ -48,11 +51,28 @@ pub(super) fn secret() -> impl Strategy<Value = Value> {
 }
 
 pub(super) fn config_map() -> impl Strategy<Value = Value> {
-    let names = vec!["ca-twice", "ca-empty", "ca-expired", "ca-crl", "ca-crl-broken"];
+    let names = vec![
+        "ca-twice",
+        "ca-empty",
+        "ca-expired",
+        "ca-crl",
+        "ca-crl-broken",
+        "publishing-ca-stale",
+    ];
     (metadata(&["ca"]), select(names)).prop_map(|(metadata, name)| {
         let data = sample(name)["data"].take();
         json!({"kind": "ConfigMap", "metadata": metadata, "data": data})
     })
+}
+
+/// Lists from a distribution point: one that is current, and one that is past its time.
+pub(super) fn lists() -> impl Strategy<Value = Vec<Arc<RevocationList>>> {
+    let lists = ["publishing-ca", "publishing-ca-stale"].map(|name| {
+        let data = sample(name)["data"].take();
+        let value = |key: &str| data[key].as_str().unwrap_or_default();
+        fetched(value("ca.crt"), value("ca.crl"), "http://crl.test/ca.crl")
+    });
+    proptest::sample::subsequence(lists.to_vec(), 0..=2)
 }
 
 fn authorities() -> impl Strategy<Value = Value> {

@@ -449,9 +449,10 @@ fn observed() -> impl Strategy<Value = Observed> {
         ],
         0..=2,
     );
-    (ports, names).prop_map(|(ports, names)| Observed {
+    (ports, names, secured::lists()).prop_map(|(ports, names, revocation_lists)| Observed {
         ports,
         names: names.into_iter().collect(),
+        revocation_lists,
         ..Observed::assumed("2030-01-01T00:00:00Z".parse().expect("time"))
     })
 }

@@ -154,7 +154,7 @@ fn is_mailbox(text: &str) -> bool {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte))
     };
-    local.split('.').all(atom) && !domain.is_empty() && is_domain(domain, false)
+    local.split('.').all(atom) && is_domain(domain, false)
 }
 
 /// Address and mask of a CIDR, as name constraints hold them: the bits below the mask are zero.

@@ -7,7 +7,7 @@ use sealway_api::{
 };
 use serde::Deserialize;
 
-use crate::go_text::{DurationFault, parse_duration, quote};
+use crate::go_text::{DurationFault, GoDuration, parse_duration, quote};
 
 const PREFIX: &str = "cert-manager.io/";
 
@@ -147,7 +147,7 @@ impl Stated<'_> {
     fn duration(&self, name: &str) -> Result<Option<String>, AnnotationFault> {
         let Some(text) = self.text(name) else { return Ok(None) };
         match parse_duration(text) {
-            Ok(_) => Ok(Some(text.to_owned())),
+            Ok(nanoseconds) => Ok(Some(GoDuration(nanoseconds).to_string())),
             Err(fault) => Err(self.fault(name, |_| AnnotationReason::Duration(fault))),
         }
     }

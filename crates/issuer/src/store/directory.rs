@@ -11,7 +11,7 @@ use super::file;
 const LOCK: &str = "lock";
 
 /// Makes the directory if need be and closes it to other users. Returns its path without links, and the mode that it had when others
-/// could get in.
+/// could read what was in it.
 pub(super) fn prepare(directory: &Path) -> Result<(PathBuf, Option<u32>), OpenFault> {
     let is_new = !directory.exists();
     DirBuilder::new()
@@ -39,11 +39,12 @@ pub(super) fn prepare(directory: &Path) -> Result<(PathBuf, Option<u32>), OpenFa
     }
     // `--state-dir /tmp` is a mistake, and closing /tmp to everybody would be a worse one.
     let is_ours = path.join(LOCK).is_file() && mode & 0o1000 == 0;
-    if !is_ours && fs::read_dir(&path).map_err(unusable(&path))?.next().is_some() {
+    let is_empty = fs::read_dir(&path).map_err(unusable(&path))?.next().is_none();
+    if !is_ours && !is_empty {
         return Err(OpenFault::Shared { directory: path, mode });
     }
     fs::set_permissions(&path, Permissions::from_mode(0o700)).map_err(unusable(&path))?;
-    Ok((path, Some(mode)))
+    Ok((path, is_ours.then_some(mode)))
 }
 
 /// The lock of a state directory, taken. It ends with this value, or with the process.

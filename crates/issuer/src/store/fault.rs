@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use sealway_api::{Kind, ObjectRef};
 
 use super::place::LONGEST_NAME;
+use crate::issued::Issued;
 use crate::plan::{Finding, Severity};
 
 /// Why a state directory is not opened. Nothing was read into use, and nothing in it was changed.
@@ -241,6 +242,15 @@ pub enum Damage {
 }
 
 impl Damage {
+    /// Whether there is a new Secret in place of the damaged one: then it is no longer worth a word.
+    #[must_use]
+    pub fn is_over(&self, issued: &Issued) -> bool {
+        match self {
+            Self::SetAside { object, .. } => object.kind == Kind::Secret && !issued.damaged.contains(&object.key),
+            Self::StillAside { .. } | Self::WasOpen { .. } => false,
+        }
+    }
+
     /// For status, log and `check`.
     #[must_use]
     pub fn finding(&self) -> Finding {

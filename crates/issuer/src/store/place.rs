@@ -36,7 +36,7 @@ impl Place {
             Self::Authority(AuthorityId(id)) if is_digest(id) => return Ok(Path::new(AUTHORITIES).join(format!("{id}{ENDING}"))),
             Self::Authority(_) => return Err(WriteFault::Name { object: self.object() }),
         };
-        if is_name(&key.namespace) && is_name(&key.name) {
+        if is_object_name(&key.namespace) && is_object_name(&key.name) {
             Ok(Path::new(parent).join(&key.namespace).join(format!("{}{ENDING}", key.name)))
         } else {
             Err(WriteFault::Name { object: self.object() })
@@ -75,7 +75,7 @@ impl Place {
 }
 
 /// A DNS subdomain as Kubernetes has it, near enough that it is one plain part of a path, and never hidden.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_object_name(name: &str) -> bool {
     let is_inside = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();
     bytes.len() <= LONGEST_NAME

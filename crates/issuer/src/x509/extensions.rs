@@ -2,17 +2,18 @@
 
 use std::net::IpAddr;
 
-use der::asn1::{Any, Ia5String, ObjectIdentifier, OctetString};
-use der::{Encode, Tag};
+use der::asn1::{Any, ContextSpecific, Ia5String, ObjectIdentifier, OctetString};
+use der::{Encode, Sequence, Tag, TagMode, TagNumber};
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::constraints::name::GeneralSubtree;
 use x509_cert::ext::pkix::crl::dp::DistributionPoint;
-use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName, OtherName};
+use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 use x509_cert::ext::pkix::{AccessDescription, AuthorityKeyIdentifier, BasicConstraints, KeyUsage, NameConstraints};
 
 use super::{CertificateParts, SignFault, key_identifier};
 use crate::order::IssuerUrls;
 use crate::request::{Request, StoredConstraints, ip_range};
+use crate::subject::object_identifier;
 use crate::usages::{extended_key_usages, key_usage};
 
 const SUBJECT_KEY_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.14");
@@ -80,7 +81,11 @@ pub(super) fn all(parts: &CertificateParts<'_>, issuer_key_id: Option<&[u8]>) ->
     }
     let names = alternative_names(request)?;
     if !names.is_empty() {
-        add(SUBJECT_ALTERNATIVE_NAME, request.subject == EMPTY_NAME, names.to_der()?)?;
+        add(
+            SUBJECT_ALTERNATIVE_NAME,
+            request.subject == EMPTY_NAME,
+            Any::new(Tag::Sequence, names)?.to_der()?,
+        )?;
     }
     Ok(extensions)
 }
@@ -150,8 +155,16 @@ fn name_constraints(stored: &StoredConstraints) -> Result<NameConstraints, SignF
     })
 }
 
-/// In the order of cert-manager's `MarshalSANs`.
-fn alternative_names(request: &Request) -> Result<Vec<GeneralName>, SignFault> {
+/// One of [`Request::other_names`]: x509-cert's own knows no object identifiers such as 2.999.
+#[derive(Sequence)]
+struct OtherName {
+    kind: Any,
+    #[asn1(context_specific = "0", tag_mode = "EXPLICIT")]
+    value: Any,
+}
+
+/// In the order of cert-manager's `MarshalSANs`: the names, one after the other.
+fn alternative_names(request: &Request) -> Result<Vec<u8>, SignFault> {
     let mut names = ia5(&request.dns_names, GeneralName::DnsName)?;
     names.extend(ia5(&request.email_addresses, GeneralName::Rfc822Name)?);
     for text in &request.ip_addresses {
@@ -159,12 +172,24 @@ fn alternative_names(request: &Request) -> Result<Vec<GeneralName>, SignFault> {
         names.push(GeneralName::from(address));
     }
     names.extend(ia5(&request.uris, GeneralName::UniformResourceIdentifier)?);
-    for (kind, value) in &request.other_names {
-        let type_id = ObjectIdentifier::new(kind).map_err(|_| SignFault::Name(kind.clone()))?;
-        let value = Any::new(Tag::Utf8String, value.as_bytes())?;
-        names.push(GeneralName::OtherName(OtherName { type_id, value }));
+    let mut encoded = Vec::new();
+    for name in names {
+        name.encode_to_vec(&mut encoded)?;
     }
-    Ok(names)
+    for (kind, value) in &request.other_names {
+        let kind = object_identifier(kind).ok_or_else(|| SignFault::Name(kind.clone()))?;
+        let value = OtherName {
+            kind: Any::new(Tag::ObjectIdentifier, kind)?,
+            value: Any::new(Tag::Utf8String, value.as_bytes())?,
+        };
+        let name = ContextSpecific {
+            tag_number: TagNumber(0),
+            tag_mode: TagMode::Implicit,
+            value,
+        };
+        name.encode_to_vec(&mut encoded)?;
+    }
+    Ok(encoded)
 }
 
 fn ia5(texts: &[String], kind: fn(Ia5String) -> GeneralName) -> Result<Vec<GeneralName>, SignFault> {

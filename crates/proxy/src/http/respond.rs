@@ -38,6 +38,7 @@ use crate::Shared;
 use crate::draw;
 use crate::listeners::Binding;
 use crate::scope::lock;
+use crate::tls::ServerTls;
 
 /// A connection as its requests see it.
 pub(super) struct Served {
@@ -371,19 +372,32 @@ impl HttpConnection {
         let Some((id, scope)) = &self.listener else {
             return matches!(*now.plan, PortPlan::Http(_));
         };
+        let servers = &now.servers;
         let (PortPlan::Tls(then), PortPlan::Tls(now)) = (&*self.binding.plan, &*now.plan) else {
             return false;
         };
+        let place = now.listeners.iter().position(|listener| listener.name == scope.name());
         let before = then.listeners.get(id.0);
-        let after = now.listeners.iter().find(|listener| listener.name == scope.name());
+        let after = place.and_then(|place| now.listeners.get(place));
         let (Some(before), Some(after)) = (before, after) else {
             return false;
         };
         Arc::ptr_eq(before, after)
             || match (&before.termination, &after.termination) {
-                (Some(before), Some(after)) => before.client_validation == after.client_validation,
+                (Some(before), Some(after)) => {
+                    before.client_validation == after.client_validation || self.is_still_good(id.0, place, servers)
+                }
                 _ => false,
             } && after.requests.is_some()
+    }
+
+    /// Whether the client would be let in as who it is by the listener at `place` of `servers`.
+    #[cold]
+    fn is_still_good(&self, before: usize, place: Option<usize>, servers: &[Option<Arc<ServerTls>>]) -> bool {
+        let before = self.binding.servers.get(before).and_then(Option::as_ref);
+        let now = place.and_then(|place| servers.get(place)).and_then(Option::as_ref);
+        let client = self.handshake.as_ref().and_then(|handshake| handshake.client.as_deref());
+        before.zip(now).is_some_and(|(before, now)| now.goes_on_with(before, client))
     }
 }
 

@@ -317,6 +317,7 @@ fn backend_tls_outcome(fault: BackendTlsFault) -> &'static str {
         BackendTlsFault::Expired => "backend_tls_certificate_expired",
         BackendTlsFault::NotYetValid => "backend_tls_certificate_not_yet_valid",
         BackendTlsFault::Revoked => "backend_tls_certificate_revoked",
+        BackendTlsFault::RevocationUnknown => "backend_tls_certificate_revocation_unknown",
         BackendTlsFault::BadCertificate => "backend_tls_bad_certificate",
         BackendTlsFault::NotTls => "backend_tls_not_tls",
         BackendTlsFault::ClientCertificateRefused => "backend_tls_client_certificate_refused",
@@ -332,6 +333,9 @@ fn explain_backend_tls(fault: BackendTlsFault) -> &'static str {
         BackendTlsFault::Expired => "the backend's certificate has expired",
         BackendTlsFault::NotYetValid => "the backend's certificate is not valid yet",
         BackendTlsFault::Revoked => "the backend's certificate has been revoked",
+        BackendTlsFault::RevocationUnknown => {
+            "no current revocation list of the issuer of the backend's certificate is known (--crl-failure hard); it has been asked for"
+        }
         BackendTlsFault::BadCertificate => "the backend's certificate is not fit for a server, or cannot be read",
         BackendTlsFault::NotTls => "the backend does not speak TLS, which its BackendTLSPolicy asks for",
         BackendTlsFault::ClientCertificateRefused => {

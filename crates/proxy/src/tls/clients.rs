@@ -45,7 +45,9 @@ impl Clients {
         let path = if self.must_be_good() && intermediates.is_empty() {
             Vec::new()
         } else {
-            self.trust.verify(leaf, intermediates, Purpose::Client, UnixTime::now())?
+            self.trust
+                .verify(leaf, intermediates, Purpose::Client, UnixTime::now())?
+                .intermediates
         };
         let chain = std::iter::once(leaf)
             .chain(&path)
@@ -63,6 +65,13 @@ impl Clients {
             }
             None => !self.must_be_good(),
         }
+    }
+
+    /// Whether what a client proved to `before` holds here too: the same is asked of it, and no list has taken its certificate back since.
+    pub(super) fn go_on_with(&self, before: &Self, client: Option<&VerifiedClient>) -> bool {
+        self.mode == before.mode
+            && self.trust.same_authorities(&before.trust)
+            && client.is_none_or(|client| self.may_resume(&client.chain))
     }
 
     pub(super) fn must_be_good(&self) -> bool {

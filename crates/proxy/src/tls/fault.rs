@@ -36,6 +36,8 @@ pub enum HandshakeFault {
     ClientCertificateNotYetValid,
     /// The client's certificate, or one above it, has been revoked.
     ClientCertificateRevoked,
+    /// No current list says whether the client's certificate, or one above it, has been revoked, and the gateway insists on one.
+    ClientCertificateRevocationUnknown,
     /// The client's certificate is not fit for a client, cannot be read, or the client does not have its key.
     ClientCertificateBad,
     /// What came is not what TLS has at that place.
@@ -63,6 +65,7 @@ impl HandshakeFault {
             Self::ClientCertificateExpired => "client_certificate_expired",
             Self::ClientCertificateNotYetValid => "client_certificate_not_yet_valid",
             Self::ClientCertificateRevoked => "client_certificate_revoked",
+            Self::ClientCertificateRevocationUnknown => "client_certificate_revocation_unknown",
             Self::ClientCertificateBad => "client_certificate_bad",
             Self::Malformed => "handshake_malformed",
             Self::Timeout => "handshake_timeout",
@@ -86,6 +89,9 @@ impl HandshakeFault {
             Self::ClientCertificateExpired => "the client's certificate has expired",
             Self::ClientCertificateNotYetValid => "the client's certificate is not valid yet",
             Self::ClientCertificateRevoked => "the client's certificate has been revoked",
+            Self::ClientCertificateRevocationUnknown => {
+                "no current revocation list of the issuer of the client's certificate is known (--crl-failure hard); it has been asked for"
+            }
             Self::ClientCertificateBad => "the client's certificate is not fit for a client, or the key is not its own",
             Self::Malformed => "the client sent what TLS does not have at that place of the handshake",
             Self::Timeout => "the handshake was not complete in time",
@@ -137,6 +143,7 @@ impl HandshakeFault {
             CertificateFault::Expired => Self::ClientCertificateExpired,
             CertificateFault::NotYetValid => Self::ClientCertificateNotYetValid,
             CertificateFault::Revoked => Self::ClientCertificateRevoked,
+            CertificateFault::RevocationUnknown => Self::ClientCertificateRevocationUnknown,
             CertificateFault::Name | CertificateFault::Bad => Self::ClientCertificateBad,
         }
     }
@@ -148,6 +155,7 @@ enum CertificateFault {
     Expired,
     NotYetValid,
     Revoked,
+    RevocationUnknown,
     Name,
     Bad,
 }
@@ -159,6 +167,7 @@ impl CertificateFault {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
             CertificateError::Revoked => Self::Revoked,
+            CertificateError::ApplicationVerificationFailure => Self::RevocationUnknown,
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => Self::Name,
             _ => Self::Bad,
         }
@@ -173,6 +182,7 @@ pub(super) fn backend_fault(error: &io::Error) -> BackendTlsFault {
             CertificateFault::Expired => BackendTlsFault::Expired,
             CertificateFault::NotYetValid => BackendTlsFault::NotYetValid,
             CertificateFault::Revoked => BackendTlsFault::Revoked,
+            CertificateFault::RevocationUnknown => BackendTlsFault::RevocationUnknown,
             CertificateFault::Name => BackendTlsFault::NameMismatch,
             CertificateFault::Bad => BackendTlsFault::BadCertificate,
         },

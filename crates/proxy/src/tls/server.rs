@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 use rustls::server::{Acceptor, NoServerSessionStorage, ProducesTickets};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, SupportedProtocolVersion};
+use rustls_pki_types::CertificateDer;
 use sealway_api::{ObjectKey, ObjectRef};
-use sealway_core::{
-    ClientValidationMode, ContentHash, Keys, PortKey, PortPlan, ServedCertificate, Snapshot, Termination, TlsListener,
-};
+use sealway_core::{ClientValidationMode, Keys, PortKey, PortPlan, ServedCertificate, Snapshot, Termination, TlsListener};
 use tokio::net::TcpStream;
 use tokio_rustls::StartHandshake;
 
@@ -24,7 +23,7 @@ use super::provider::{provider, versions};
 use super::tickets::ClientTickets;
 use super::trust::Trusts;
 use super::unfit::text;
-use super::{Alpn, ClientIdentity, ClientStream, Handshake, Offer, Wire};
+use super::{Alpn, ClientIdentity, ClientStream, Handshake, Offer, VerifiedClient, Wire};
 use crate::client_hello::ClientHello;
 
 /// How one listener ends TLS, ready to use.
@@ -101,6 +100,15 @@ impl ServerTls {
         }
         let is_shared = self.versions.iter().any(|version| hello.speaks(version.version.into()));
         (!is_shared).then_some(HandshakeFault::NoSharedVersion)
+    }
+
+    /// Whether a connection that `before` let in, with this client, may go on although clients are judged by other lists now.
+    pub(crate) fn goes_on_with(&self, before: &Self, client: Option<&VerifiedClient>) -> bool {
+        match (&self.clients, &before.clients) {
+            (Some(now), Some(before)) => now.go_on_with(before, client),
+            (None, None) => true,
+            _ => false,
+        }
     }
 
     /// The handshake with a client whose hello, and perhaps more, was `received` already.
@@ -335,8 +343,8 @@ impl ServerConfigs {
     }
 }
 
-/// What sessions of a listener have in common: what it asks of its clients.
-fn policy(termination: &Termination) -> Option<(ClientValidationMode, ContentHash)> {
+/// What sessions of a listener have in common: what it asks of its clients. By the lists they are judged when a ticket is opened.
+fn policy(termination: &Termination) -> Option<(ClientValidationMode, &[CertificateDer<'static>])> {
     let validation = termination.client_validation.as_ref()?;
-    Some((validation.mode, validation.authorities.content))
+    Some((validation.mode, &validation.authorities.certificates))
 }

@@ -64,6 +64,7 @@ fn server(authority: &Authority, mode: ClientValidationMode) -> Arc<ServerTls> {
         certificates: vec![authority.der().clone()],
         subjects: Vec::new(),
         revocation_lists: Vec::new(),
+        crl_failure: Default::default(),
     };
     let termination = Termination {
         certificates: vec![CertificateSlot::Served(Arc::new(served))],

@@ -2,34 +2,64 @@
 //!
 //! In: a bundle of authorities and revocation lists, or the machine's authorities. Out: the path from a certificate to one of them. Only
 //! who may sign is an authority; every certificate of a bundle is believed when a peer shows that very one. What any list says is revoked
-//! is revoked, even when the list is past its time; a certificate that no list speaks of, or only one that cannot be used, is not refused
-//! for that: lists go stale when their publisher is down, and refusing everybody then would be the outage.
+//! is revoked, even when the list is past its time. A certificate that names a distribution point, and of whose issuer no current list is
+//! known, makes its list be asked for; only where the bundle is strict it is refused as well: lists go stale when their publisher is down,
+//! and refusing everybody then would be the outage.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use rustls::CertificateError;
 use rustls::DistinguishedName;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
-use sealway_core::{ContentHash, TrustBundle, is_authority};
-use webpki::{
-    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, OwnedCertRevocationList, RevocationOptionsBuilder,
-    UnknownStatusPolicy, VerifiedPath, anchor_from_trusted_cert,
-};
+use sealway_core::{ContentHash, CrlFailure, TrustBundle, is_authority};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath, anchor_from_trusted_cert};
 use x509_parser::parse_x509_certificate;
 
+use super::lists::{List, Lists};
+use super::points::{Points, Wanted};
 use super::unfit::certificate_error;
+use crate::scope::lock;
 
 /// Authorities, ready to verify with.
 pub(super) struct Trust {
     anchors: Vec<TrustAnchor<'static>>,
     /// Everything in the bundle, for peers that show one of these.
     certificates: Vec<CertificateDer<'static>>,
-    revocation_lists: Vec<CertRevocationList<'static>>,
+    lists: Vec<Arc<List>>,
+    /// Where lists are asked for, and what becomes of whoever lacks one; `None` where no list would come.
+    wanted: Option<(Arc<Wanted>, CrlFailure)>,
     algorithms: WebPkiSupportedAlgorithms,
+}
+
+/// A path that was verified.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Path<'a> {
+    /// Of the certificates that were sent those that were of use.
+    pub(super) intermediates: Vec<CertificateDer<'a>>,
+    /// When the first list is out of date without which the path would be refused, in seconds of UNIX time.
+    pub(super) lists_end: u64,
+}
+
+/// What the lists say of a path.
+enum Standing {
+    Revoked,
+    /// What there is to say: the certificates without a current list of their issuer, and when the first of those ends that there are.
+    Unrevoked {
+        without_list: Vec<Lacking>,
+        lists_end: u64,
+    },
+}
+
+/// A certificate that names a distribution point, and of whose issuer no current list is known.
+struct Lacking {
+    points: Points,
+    /// From its issuer up to the authority that is believed.
+    issuers: Vec<CertificateDer<'static>>,
 }
 
 /// What a chain is to be good for.
@@ -41,39 +71,50 @@ pub(super) enum Purpose {
 
 /// Trust by the content of its bundle: made once for all listeners and policies that believe the same.
 #[derive(Debug, Default)]
-pub(crate) struct Trusts(Mutex<HashMap<ContentHash, Weak<Trust>>>);
+pub(crate) struct Trusts {
+    known: Mutex<Known>,
+    wanted: Arc<Wanted>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    trusts: HashMap<ContentHash, Weak<Trust>>,
+    lists: Lists,
+}
 
 impl Trusts {
     pub(super) fn of(&self, bundle: &TrustBundle) -> Arc<Trust> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(trust) = known.get(&bundle.content).and_then(Weak::upgrade) {
+        let mut known = lock(&self.known);
+        if let Some(trust) = known.trusts.get(&bundle.content).and_then(Weak::upgrade) {
             return trust;
         }
-        known.retain(|_, trust| trust.strong_count() > 0);
-        let trust = Arc::new(Trust::of(bundle));
-        known.insert(bundle.content, Arc::downgrade(&trust));
+        known.trusts.retain(|_, trust| trust.strong_count() > 0);
+        // The compiler lets nothing through that cannot be read here: a bundle always comes to something.
+        let trust = Arc::new(Trust {
+            lists: known.lists.of(&bundle.revocation_lists),
+            wanted: Some((Arc::clone(&self.wanted), bundle.crl_failure)),
+            ..Trust::of_certificates(bundle.certificates.clone())
+        });
+        known.trusts.insert(bundle.content, Arc::downgrade(&trust));
         trust
+    }
+
+    /// Lists that are asked for.
+    pub(crate) fn wanted(&self) -> &Wanted {
+        &self.wanted
     }
 }
 
 impl Trust {
-    /// The compiler lets nothing through that cannot be read here: a bundle always comes to something.
-    fn of(bundle: &TrustBundle) -> Self {
-        let lists = bundle.revocation_lists.iter();
-        let lists = lists.filter_map(|list| OwnedCertRevocationList::from_der(list).ok());
-        Self {
-            revocation_lists: lists.map(CertRevocationList::from).collect(),
-            ..Self::of_certificates(bundle.certificates.clone())
-        }
-    }
-
+    /// Authorities without lists.
     pub(super) fn of_certificates(certificates: Vec<CertificateDer<'static>>) -> Self {
         let authorities = certificates.iter().filter(|certificate| is_authority(certificate));
         let anchors = authorities.filter_map(|certificate| Some(anchor_from_trusted_cert(certificate).ok()?.to_owned()));
         Self {
             anchors: anchors.collect(),
             certificates,
-            revocation_lists: Vec::new(),
+            lists: Vec::new(),
+            wanted: None,
             algorithms: default_provider().signature_verification_algorithms,
         }
     }
@@ -103,20 +144,28 @@ impl Trust {
         }
     }
 
-    /// The certificates of `intermediates` by which `leaf` leads to one of the authorities at this time. Names are not its business.
+    /// How `leaf` leads to one of the authorities at this time by certificates of `intermediates`. Names are not its business.
     pub(super) fn verify<'a>(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &'a [CertificateDer<'a>],
         purpose: Purpose,
         now: UnixTime,
-    ) -> Result<Vec<CertificateDer<'a>>, CertificateError> {
+    ) -> Result<Path<'a>, CertificateError> {
         let certificate = EndEntityCert::try_from(leaf).map_err(certificate_error)?;
-        let is_revoked = |path: &VerifiedPath<'_>| {
-            if self.is_revoked(path, purpose, now) {
-                Err(webpki::Error::CertRevoked)
-            } else {
-                Ok(())
+        let is_strict = matches!(self.wanted, Some((_, CrlFailure::Hard)));
+        // Of the path that was looked at last.
+        let standing = RefCell::new((Vec::new(), u64::MAX));
+        let lists_permit = |path: &VerifiedPath<'_>| match self.standing(path, now) {
+            Standing::Revoked => Err(webpki::Error::CertRevoked),
+            Standing::Unrevoked { without_list, lists_end } => {
+                let is_refused = is_strict && !without_list.is_empty();
+                standing.replace((without_list, lists_end));
+                if is_refused {
+                    Err(webpki::Error::UnknownRevocationStatus)
+                } else {
+                    Ok(())
+                }
             }
         };
         let verified = certificate.verify_for_usage(
@@ -126,55 +175,86 @@ impl Trust {
             now,
             purpose.usage(),
             None,
-            Some(&is_revoked),
+            Some(&lists_permit),
         );
+        let (without_list, lists_end) = standing.take();
+        if let Some((wanted, _)) = &self.wanted
+            && matches!(verified, Ok(_) | Err(webpki::Error::UnknownRevocationStatus))
+        {
+            without_list
+                .iter()
+                .for_each(|lacking| wanted.ask(&lacking.points, &lacking.issuers));
+        }
         match verified {
             Ok(path) => {
                 let of_path = |of_path: &webpki::Cert<'_>| intermediates.iter().find(|sent| ***sent == *of_path.der());
-                Ok(path.intermediate_certificates().filter_map(of_path).cloned().collect())
+                Ok(Path {
+                    intermediates: path.intermediate_certificates().filter_map(of_path).cloned().collect(),
+                    lists_end: if is_strict { lists_end } else { u64::MAX },
+                })
             }
-            Err(error) if error != webpki::Error::CertRevoked && self.certificates.contains(leaf) => {
-                verify_known(leaf, purpose, now).map(|()| Vec::new())
-            }
+            // The lists have the last word, also of a certificate that stands in the bundle.
+            Err(error @ (webpki::Error::CertRevoked | webpki::Error::UnknownRevocationStatus)) => Err(certificate_error(error)),
+            Err(_) if self.certificates.contains(leaf) => verify_known(leaf, purpose, now).map(|()| Path {
+                intermediates: Vec::new(),
+                lists_end: u64::MAX,
+            }),
             Err(error) => Err(certificate_error(error)),
         }
     }
 
-    /// Whether a list has taken back a certificate of the path. Each certificate is asked about with its own issuer and each list by
-    /// itself: of several lists the library asks only the first of an issuer's name, whoever signed it.
-    fn is_revoked(&self, path: &VerifiedPath<'_>, purpose: Purpose, now: UnixTime) -> bool {
-        let intermediates: Vec<CertificateDer<'_>> = path
-            .intermediate_certificates()
-            .map(|certificate| certificate.der())
-            .collect();
-        let issuers = path
-            .intermediate_certificates()
-            .filter_map(|issuer| Some(anchor_from_trusted_cert(&issuer.der()).ok()?.to_owned()))
-            .chain([path.anchor().to_owned()]);
-        issuers.enumerate().any(|(below, issuer)| {
-            let of_issuer = |list: &&CertRevocationList<'_>| list.issuer() == &*issuer.subject;
-            self.revocation_lists.iter().filter(of_issuer).any(|list| {
-                let lists = [list];
-                // An error would mean that there is none.
-                let options = RevocationOptionsBuilder::new(&lists).ok().map(|options| {
-                    options
-                        .with_status_policy(UnknownStatusPolicy::Allow)
-                        .with_expiration_policy(ExpirationPolicy::Ignore)
-                        .build()
-                });
-                let verdict = path.end_entity().verify_for_usage(
-                    self.algorithms.all,
-                    std::slice::from_ref(&issuer),
-                    intermediates.get(..below).unwrap_or_default(),
-                    now,
-                    purpose.usage(),
-                    options,
-                    None,
-                );
-                // Other errors are about the list, such as one of a namesake with another key.
-                matches!(verdict, Err(webpki::Error::CertRevoked))
-            })
-        })
+    /// What the lists say of the certificates of a path. Each is asked about with its own issuer, in every list of that one.
+    fn standing(&self, path: &VerifiedPath<'_>, now: UnixTime) -> Standing {
+        let mut without_list = Vec::new();
+        let mut lists_end = u64::MAX;
+        if self.lists.is_empty() && self.wanted.is_none() {
+            return Standing::Unrevoked { without_list, lists_end };
+        }
+        let intermediates: Vec<&webpki::Cert<'_>> = path.intermediate_certificates().collect();
+        let leaf: &webpki::Cert<'_> = path.end_entity();
+        let certificates = std::iter::once(leaf).chain(intermediates.iter().copied());
+        for (above, certificate) in certificates.enumerate() {
+            let der = intermediates.get(above).map(|issuer| issuer.der());
+            let issuer = match &der {
+                Some(der) => anchor_from_trusted_cert(der).ok(),
+                None => Some(path.anchor().clone()),
+            };
+            // One that can sign can be read.
+            let Some(issuer) = issuer else { continue };
+            let points = Points::of(&certificate.der());
+            // In seconds of UNIX time, of the one that lasts longest.
+            let mut end = None;
+            for list in &self.lists {
+                if !list.covers(above == 0, &points) || !list.is_of(&issuer) {
+                    continue;
+                }
+                if list.revokes(certificate.serial()) {
+                    return Standing::Revoked;
+                }
+                if list.is_current(now) {
+                    end = end.max(Some(list.next_update()));
+                }
+            }
+            match end {
+                _ if !points.are_named => {}
+                Some(end) => lists_end = lists_end.min(end),
+                None => without_list.push(Lacking {
+                    points,
+                    issuers: self.issuers(intermediates.get(above..).unwrap_or_default(), path.anchor()),
+                }),
+            }
+        }
+        Standing::Unrevoked { without_list, lists_end }
+    }
+
+    /// Certificates, and that of the authority above them.
+    fn issuers(&self, certificates: &[&webpki::Cert<'_>], authority: &TrustAnchor<'_>) -> Vec<CertificateDer<'static>> {
+        let is_authority = |certificate: &&CertificateDer<'static>| {
+            anchor_from_trusted_cert(certificate).is_ok_and(|anchor| anchor == *authority)
+        };
+        let authority = self.certificates.iter().find(is_authority).cloned();
+        let below = certificates.iter().map(|certificate| certificate.der().into_owned());
+        below.chain(authority).collect()
     }
 }
 
@@ -220,7 +300,7 @@ impl fmt::Debug for Trust {
             formatter,
             "Trust({} authorities, {} revocation lists)",
             self.anchors.len(),
-            self.revocation_lists.len()
+            self.lists.len()
         )
     }
 }
@@ -228,5 +308,7 @@ impl fmt::Debug for Trust {
 /// Each name has two bytes of length besides.
 const MOST_BYTES_OF_SUBJECTS: usize = 16 * 1024;
 
+#[cfg(test)]
+mod missing_lists;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,8 @@ pub(super) fn certificate_error(error: webpki::Error) -> CertificateError {
         | Error::MaximumPathDepthExceeded
         | Error::MaximumSignatureChecksExceeded => CertificateError::UnknownIssuer,
         Error::CertRevoked => CertificateError::Revoked,
+        // Its own word would be told to the peer as an authority that is not known. The certificate is good, and what is missing is ours.
+        Error::UnknownRevocationStatus => CertificateError::ApplicationVerificationFailure,
         Error::CertNotValidForName(_) => CertificateError::NotValidForName,
         Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => CertificateError::InvalidPurpose,
         Error::UnsupportedCriticalExtension => CertificateError::UnhandledCriticalExtension,
@@ -35,9 +37,12 @@ pub(super) fn text(error: &Error) -> String {
     match error {
         // Its own text would be Rust's, not English.
         Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => format!("invalid peer certificate: {inner}"),
+        Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure) => NO_LIST.to_owned(),
         other => other.to_string(),
     }
 }
+
+const NO_LIST: &str = "invalid peer certificate: it, or one above it, names a distribution point, and no current revocation list of its issuer is known";
 
 /// A certificate that can be read, and be used for nothing.
 #[derive(Debug)]

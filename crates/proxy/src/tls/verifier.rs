@@ -2,7 +2,7 @@
 //!
 //! The chain is judged first, then the names: with `subjectAltNames` one of them must be in the certificate and the hostname is only the
 //! SNI; without, it must be valid for the hostname. A session rests on what was judged when it began; so it is remembered when the first
-//! certificate ends that any session rests on.
+//! certificate, or list that must be current, ends that any session rests on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,7 +51,8 @@ impl Backends {
         now: UnixTime,
     ) -> Result<(), CertificateError> {
         let path = self.trust.verify(leaf, intermediates, Purpose::Server, now)?;
-        let end = path.iter().map(end).min().unwrap_or(u64::MAX).min(end(leaf));
+        let ends = path.intermediates.iter().chain([leaf]).map(end);
+        let end = ends.min().unwrap_or(0).min(path.lists_end);
         self.first_end.fetch_min(end, Ordering::Relaxed);
         let certificate = EndEntityCert::try_from(leaf).map_err(certificate_error)?;
         let (is_named, wanted) = if self.names.is_empty() {

@@ -7,7 +7,7 @@ use hyper_util::rt::TokioIo;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 use rustls::ClientConfig;
 use sealway_core::ClientValidationMode::{self, AllowInsecureFallback, AllowValidOnly};
-use sealway_core::{ClientCertificateHeaders, TlsListener};
+use sealway_core::{ClientCertificateHeaders, TlsListener, TrustBundle};
 
 use crate::http_kit::{Answer, HttpServer, get, prefix, routes, rule, to, whole};
 use crate::kit::*;
@@ -142,4 +142,61 @@ async fn where_falling_back_is_allowed_only_good_certificates_are_told() {
             assert_eq!(line(&headers, name), None, "{name}");
         }
     }
+}
+
+/// Of two clients that are connected, a new list ends the connection of the one that it has, and of no other: neither at rest nor busy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn list_that_changes_ends_the_connections_of_those_whom_it_revokes_and_no_others() {
+    let authority = Authority::new();
+    let backend = HttpServer::named("served").await;
+    let pair = Pair::new(&authority, &[NAME]);
+    let port = free_port();
+    let address = ([127, 0, 0, 1], port).into();
+    let gateway = Gateway::start(config());
+    let publish = |trusted: &Arc<TrustBundle>| {
+        let listener = TlsListener {
+            requests: Some(Arc::new(routes([("", vec![prefix("", rule(to(&backend)))])]))),
+            ..https("https", "", asking(&pair, AllowValidOnly, Arc::clone(trusted)))
+        };
+        gateway.publish_with([snapshot("edge", port, plan_of(vec![listener]))], &keys([&pair]));
+    };
+    let without = bundle(&authority, Vec::new());
+    publish(&without);
+    let mut senders = Vec::new();
+    let mut ends = Vec::new();
+    for serial in [7_u64, 8] {
+        let mut params = CertificateParams::new(vec!["front.example.com".to_owned()]).unwrap();
+        params.serial_number = Some(serial.into());
+        let identity = authority.sign(params, &KeyPair::generate().unwrap());
+        let client = Arc::new(authority.client_with(Some(identity), rustls::ALL_VERSIONS));
+        let stream = tls(address, NAME, client).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        ends.push(tokio::spawn(connection));
+        assert_eq!(
+            whole(within(sender.send_request(get(NAME, "/"))).await.unwrap()).await.status,
+            200
+        );
+        senders.push(sender);
+    }
+    publish(&bundle(&authority, vec![revokes_seven(&authority)]));
+    let _ = within(&mut ends[0]).await;
+    gateway.wait_ended("drained", 1).await;
+    let mut good = senders.remove(1);
+    for _ in 0..3 {
+        assert_eq!(
+            whole(within(good.send_request(get(NAME, "/"))).await.unwrap()).await.status,
+            200
+        );
+        // The same with a list that is new and says the same, and when it goes.
+        publish(&bundle(&authority, vec![revokes_seven(&authority)]));
+    }
+    publish(&without);
+    assert_eq!(
+        whole(within(good.send_request(get(NAME, "/"))).await.unwrap()).await.status,
+        200
+    );
+    // Whoever asks for another authority asks everybody anew.
+    publish(&bundle(&Authority::new(), Vec::new()));
+    let _ = within(&mut ends[1]).await;
+    gateway.wait_ended("drained", 2).await;
 }

@@ -23,7 +23,6 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::clients::revokes_seven;
 use crate::kit::*;
 use crate::rig::*;
 

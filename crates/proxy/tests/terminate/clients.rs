@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod,
-    KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
-};
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, SerialNumber, date_time_ymd};
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -19,31 +16,13 @@ use crate::rig::*;
 
 const NAME: &str = "a.example.com";
 
-fn identity(
+pub(crate) fn identity(
     authority: &Authority,
     change: impl FnOnce(&mut CertificateParams),
 ) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
     let mut params = CertificateParams::new(vec!["client.example.com".to_owned()]).unwrap();
     change(&mut params);
     authority.sign(params, &KeyPair::generate().unwrap())
-}
-
-/// A list that takes back serial 7, from long ago: it is past its time and counts all the same.
-pub(crate) fn revokes_seven(authority: &Authority) -> Vec<u8> {
-    let list = CertificateRevocationListParams {
-        this_update: date_time_ymd(2024, 1, 1),
-        next_update: date_time_ymd(2024, 2, 1),
-        crl_number: SerialNumber::from(1),
-        issuing_distribution_point: None,
-        revoked_certs: vec![RevokedCertParams {
-            serial_number: SerialNumber::from(7),
-            revocation_time: date_time_ymd(2024, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        }],
-        key_identifier_method: KeyIdMethod::Sha256,
-    };
-    list.signed_by(authority.issuer()).unwrap().der().to_vec()
 }
 
 #[tokio::test]

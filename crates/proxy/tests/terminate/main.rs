@@ -10,5 +10,6 @@ mod kit;
 mod refusals;
 mod relayed;
 mod resumption;
+mod revocation;
 mod rig;
 mod rotation;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustls::client::{ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind, NamedGroup};
-use sealway_core::ClientValidationMode;
+use sealway_core::{ClientValidationMode, TrustBundle};
 
 use crate::kit::*;
 use crate::rig::*;
@@ -124,8 +124,16 @@ async fn session_does_not_go_on_under_another_policy_for_clients() {
         let client = Arc::new(authority.client_with(Some(identity), &[version]));
         assert!(!is_resumed(kind(site.address, &client).await));
         assert!(is_resumed(kind(site.address, &client).await));
-        // The same authorities, as another content: revocation lists are part of it.
-        site.publish(plan(AllowValidOnly, &bundle(&authority, Vec::new())), &keys([&pair]));
+        // Other lists of the same authorities: a client is judged by them when it comes back.
+        site.publish(
+            plan(AllowValidOnly, &bundle(&authority, vec![revokes_seven(&authority)])),
+            &keys([&pair]),
+        );
+        assert!(is_resumed(kind(site.address, &client).await));
+        let more = (*bundle(&authority, Vec::new())).clone();
+        let certificates = vec![authority.certificate(), Authority::new().certificate()];
+        let more = Arc::new(TrustBundle { certificates, ..more });
+        site.publish(plan(AllowValidOnly, &more), &keys([&pair]));
         assert!(!is_resumed(kind(site.address, &client).await));
         site.publish(plan(AllowInsecureFallback, &trusted), &keys([&pair]));
         assert!(!is_resumed(kind(site.address, &client).await));

@@ -4,13 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rcgen::{CertificateParams, KeyPair, SignatureAlgorithm};
+use rcgen::{
+    CertificateParams, CertificateRevocationListParams, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber,
+    SignatureAlgorithm, date_time_ymd,
+};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use sealway_api::{Kind, ObjectKey, ObjectRef, TlsMode};
 use sealway_core::{
-    CertificateSlot, ClientValidation, ClientValidationMode, ContentHash, Forward, HostnamePattern, HttpRoutes, KeyMaterial,
-    Keys, ServedCertificate, Termination, TlsListener, TlsOptions, TlsPlan, TrustBundle,
+    CertificateSlot, ClientValidation, ClientValidationMode, ContentHash, CrlFailure, Forward, HostnamePattern, HttpRoutes,
+    KeyMaterial, Keys, ServedCertificate, Termination, TlsListener, TlsOptions, TlsPlan, TrustBundle,
 };
 
 use sealway_proxy::Config;
@@ -91,8 +94,33 @@ pub(crate) fn bundle(authority: &Authority, revocation_lists: Vec<Vec<u8>>) -> A
         sources: vec![ObjectRef::new(Kind::ConfigMap, "infra", "ca")],
         certificates: vec![authority.certificate()],
         subjects: vec![String::new()],
-        revocation_lists,
+        revocation_lists: revocation_lists.into_iter().map(Arc::from).collect(),
+        crl_failure: CrlFailure::Soft,
     })
+}
+
+/// What an authority has taken back, until the first day of a year.
+pub(crate) fn revocation_list(authority: &Authority, revoked: &[u64], year: i32) -> Vec<u8> {
+    let revoked = revoked.iter().map(|serial| RevokedCertParams {
+        serial_number: SerialNumber::from(*serial),
+        revocation_time: date_time_ymd(2024, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    });
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2024, 1, 1),
+        next_update: date_time_ymd(year, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    list.signed_by(authority.issuer()).unwrap().der().to_vec()
+}
+
+/// A list that takes back serial 7, from long ago: it is past its time and counts all the same.
+pub(crate) fn revokes_seven(authority: &Authority) -> Vec<u8> {
+    revocation_list(authority, &[7], 2025)
 }
 
 /// A termination that asks for client certificates.

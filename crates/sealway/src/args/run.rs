@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use sealway_core::CrlFailure;
 
 use super::values::duration;
 use super::{AddressFlags, ManifestArgs};
@@ -24,6 +25,15 @@ pub(crate) struct RunArgs {
     /// Where state that outlives the process is kept [default: $XDG_STATE_HOME/sealway]
     #[arg(long, env = "SEALWAY_STATE_DIR", value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// Keep each issued Secret as files too: DIR/NAMESPACE/NAME/{tls.crt,tls.key,ca.crt}, switched together
+    #[arg(long, env = "SEALWAY_EXPORT_CERTS", value_name = "DIR")]
+    pub(crate) export_certs: Option<PathBuf>,
+    /// Run by /bin/sh after each issued Secret has changed, with SEALWAY_NAMESPACE, SEALWAY_NAME and so on in its environment
+    #[arg(long, env = "SEALWAY_ON_RENEW", value_name = "CMD")]
+    pub(crate) on_renew: Option<String>,
+    /// How Certificates are issued
+    #[arg(long, env = "SEALWAY_ISSUER_BEHAVIOUR", value_name = "BEHAVIOUR", default_value = "sealway")]
+    pub(crate) issuer_behaviour: IssuerBehaviour,
     /// Address of the admin API, read-only and without authentication: keep it on loopback
     #[arg(long, env = "SEALWAY_ADMIN", value_name = "ADDR", default_value = "127.0.0.1:15000")]
     pub(crate) admin: SocketAddr,
@@ -45,9 +55,30 @@ pub(crate) struct RunArgs {
     /// Connections that one source address holds at most [default: no limit]
     #[arg(long, env = "SEALWAY_MAX_CONNECTIONS_PER_SOURCE", value_name = "N")]
     pub(crate) max_connections_per_source: Option<NonZeroUsize>,
+    /// What becomes of a peer whose certificate names a distribution point, when no current revocation list of its issuer is known
+    #[arg(long, env = "SEALWAY_CRL_FAILURE", value_name = "POLICY", default_value = "soft")]
+    pub(crate) crl_failure: CrlFailureFlag,
     /// Threads that carry connections [default: one per core]
     #[arg(long, env = "SEALWAY_WORKERS", value_name = "N")]
     pub(crate) workers: Option<NonZeroUsize>,
+}
+
+/// What becomes of peers about whose revocation nothing current is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CrlFailureFlag {
+    /// It is refused, and its list asked for
+    Hard,
+    /// It is let in, and its list asked for
+    Soft,
+}
+
+impl From<CrlFailureFlag> for CrlFailure {
+    fn from(flag: CrlFailureFlag) -> Self {
+        match flag {
+            CrlFailureFlag::Hard => Self::Hard,
+            CrlFailureFlag::Soft => Self::Soft,
+        }
+    }
 }
 
 /// How a connection is refused.
@@ -57,4 +88,13 @@ pub(crate) enum RejectionStyle {
     Alert,
     /// By closing without a word
     Close,
+}
+
+/// How Certificates are issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IssuerBehaviour {
+    /// A leaf ends with its CA; a new CA is published before it signs; leaves follow their CA; revocation lists
+    Sealway,
+    /// Exactly as cert-manager does
+    CertManager,
 }

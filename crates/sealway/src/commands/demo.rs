@@ -27,7 +27,8 @@ use super::Exit;
 use super::run::Signals;
 use crate::args::{DemoArgs, OutputFormat, TalkArgs};
 use crate::document::Document;
-use crate::gateway::{Gateway, OwnSockets, control_runtime, data_plane_runtime};
+use crate::gateway::{Gateway, OwnSockets, Parts, control_runtime, data_plane_runtime};
+use crate::issuance::{self, Setup};
 use crate::logging;
 use crate::printer::Printer;
 use crate::state::state_directory;
@@ -148,7 +149,11 @@ impl Demo<'_> {
                 reserved: reserved.clone(),
                 ..Settings::default()
             };
-            let mut gateway = Gateway::start(settings, Config::default(), sockets, data_plane, loads.clone());
+            let parts = Parts {
+                issuance: issuance::open(Setup::default(), loads.clone()).await,
+                lists: None,
+            };
+            let mut gateway = Gateway::start(settings, Config::default(), sockets, data_plane, loads.clone(), parts);
             let view = gateway.serving().await?;
             let lost = |problem: &Problem| matches!(problem.cause, Cause::PortInUse { .. });
             if !view.problems.iter().any(lost) {

@@ -4,14 +4,17 @@ use std::num::NonZeroUsize;
 
 use anyhow::Context as _;
 use sealway_core::{Classes, Settings};
+use sealway_issuer::Behaviour;
 use sealway_provider::files::{Watch, WatchSettings};
 use sealway_proxy::{Config, Rejections};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Exit;
-use crate::args::{RejectionStyle, RunArgs, TalkArgs};
-use crate::gateway::{Gateway, OwnSockets, bind_own, control_runtime, data_plane_runtime};
+use crate::args::{IssuerBehaviour, RejectionStyle, RunArgs, TalkArgs};
+use crate::gateway::{Gateway, OwnSockets, Parts, bind_own, control_runtime, data_plane_runtime};
+use crate::issuance::{self, Place, Setup};
+use crate::state::state_directory;
 use crate::{logging, manifests};
 
 pub(crate) fn run(args: &RunArgs, talk: TalkArgs) -> anyhow::Result<Exit> {
@@ -43,6 +46,7 @@ async fn serve(args: &RunArgs, config: Config, data_plane: &Handle) -> anyhow::R
         placement: args.addresses.placement(),
         endpoints: args.addresses.endpoint.clone(),
         reserved: sockets.addresses(),
+        crl_failure: args.crl_failure.into(),
     };
     if args.addresses.is_default_loopback() {
         tracing::info!(
@@ -51,7 +55,18 @@ async fn serve(args: &RunArgs, config: Config, data_plane: &Handle) -> anyhow::R
     }
     let watch = Watch::start(loader, first, WatchSettings::default()).context("cannot watch the manifests")?;
     let drain_timeout = config.drain_timeout;
-    let mut gateway = Gateway::start(settings, config, sockets, data_plane, watch.subscribe());
+    // Without a home there is nothing to keep; what is fetched is had all the same.
+    let state = state_directory(args.state_dir.as_deref()).ok();
+    let lists = state.map(|state| state.join("revocation-lists"));
+    let issuance = issuance::open(issuance_setup(args), watch.subscribe()).await;
+    let mut gateway = Gateway::start(
+        settings,
+        config,
+        sockets,
+        data_plane,
+        watch.subscribe(),
+        Parts { issuance, lists },
+    );
     let mut hangups = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     loop {
         tokio::select! {
@@ -72,6 +87,25 @@ async fn serve(args: &RunArgs, config: Config, data_plane: &Handle) -> anyhow::R
         name = signals.next() => tracing::warn!(signal = name, connections = gateway.connection_count(), "ending at once"),
     }
     Ok(Exit::Yes)
+}
+
+fn issuance_setup(args: &RunArgs) -> Setup {
+    let settings = sealway_issuer::Settings {
+        behaviour: match args.issuer_behaviour {
+            IssuerBehaviour::Sealway => Behaviour::Sealway,
+            IssuerBehaviour::CertManager => Behaviour::CertManager,
+        },
+        ..sealway_issuer::Settings::default()
+    };
+    Setup {
+        settings,
+        place: match state_directory(args.state_dir.as_deref()) {
+            Ok(directory) => Place::Directory(directory),
+            Err(error) => Place::Unknown(format!("{error:#}")),
+        },
+        export: args.export_certs.clone(),
+        on_renew: args.on_renew.clone(),
+    }
 }
 
 fn data_plane_config(args: &RunArgs) -> Config {

@@ -29,6 +29,7 @@ fn every_reason() -> Vec<HttpReason> {
         BackendTlsFault::Expired,
         BackendTlsFault::NotYetValid,
         BackendTlsFault::Revoked,
+        BackendTlsFault::RevocationUnknown,
         BackendTlsFault::BadCertificate,
         BackendTlsFault::NotTls,
         BackendTlsFault::ClientCertificateRefused,

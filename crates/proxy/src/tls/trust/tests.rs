@@ -9,9 +9,9 @@ use rustls::Error;
 use super::super::unfit::text;
 use super::*;
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(super) type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority_params(name: &str) -> CertificateParams {
+pub(super) fn authority_params(name: &str) -> CertificateParams {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -19,11 +19,11 @@ fn authority_params(name: &str) -> CertificateParams {
     params
 }
 
-fn authority(name: &str) -> Authority {
+pub(super) fn authority(name: &str) -> Authority {
     CertifiedIssuer::self_signed(authority_params(name), KeyPair::generate().unwrap()).unwrap()
 }
 
-fn leaf_params(name: &str, serial: u64) -> CertificateParams {
+pub(super) fn leaf_params(name: &str, serial: u64) -> CertificateParams {
     let mut params = CertificateParams::new(vec![format!("{name}.example.com")]).unwrap();
     params.distinguished_name.push(DnType::CommonName, name);
     params.serial_number = Some(SerialNumber::from(serial));
@@ -35,7 +35,13 @@ fn leaf(issuer: &Issuer<'_, KeyPair>, serial: u64) -> CertificateDer<'static> {
     leaf_params("leaf", serial).signed_by(&key, issuer).unwrap().der().clone()
 }
 
-fn list(issuer: &Issuer<'_, KeyPair>, revoked: &[u64]) -> Vec<u8> {
+/// Long past its time.
+pub(super) fn list(issuer: &Issuer<'_, KeyPair>, revoked: &[u64]) -> Vec<u8> {
+    list_until(issuer, revoked, 2024)
+}
+
+/// Until the second month of a year.
+pub(super) fn list_until(issuer: &Issuer<'_, KeyPair>, revoked: &[u64], year: i32) -> Vec<u8> {
     let revoked = revoked.iter().map(|serial| RevokedCertParams {
         serial_number: SerialNumber::from(*serial),
         revocation_time: date_time_ymd(2024, 1, 1),
@@ -44,7 +50,7 @@ fn list(issuer: &Issuer<'_, KeyPair>, revoked: &[u64]) -> Vec<u8> {
     });
     let list = CertificateRevocationListParams {
         this_update: date_time_ymd(2024, 1, 1),
-        next_update: date_time_ymd(2024, 2, 1),
+        next_update: date_time_ymd(year, 2, 1),
         crl_number: SerialNumber::from(1),
         issuing_distribution_point: None,
         revoked_certs: revoked.collect(),
@@ -54,20 +60,32 @@ fn list(issuer: &Issuer<'_, KeyPair>, revoked: &[u64]) -> Vec<u8> {
 }
 
 fn trust(certificates: &[&CertificateDer<'static>], revocation_lists: Vec<Vec<u8>>) -> Trust {
-    Trust::of(&TrustBundle {
+    trust_that(CrlFailure::Soft, certificates, revocation_lists).0
+}
+
+/// And the lists that it asks for.
+pub(super) fn trust_that(
+    crl_failure: CrlFailure,
+    certificates: &[&CertificateDer<'static>],
+    revocation_lists: Vec<Vec<u8>>,
+) -> (Trust, Trusts) {
+    let trusts = Trusts::default();
+    let trust = trusts.of(&TrustBundle {
         content: ContentHash([0; 32]),
         sources: Vec::new(),
         certificates: certificates.iter().copied().cloned().collect(),
         subjects: Vec::new(),
-        revocation_lists,
-    })
+        revocation_lists: revocation_lists.into_iter().map(Arc::from).collect(),
+        crl_failure,
+    });
+    (Arc::into_inner(trust).unwrap(), trusts)
 }
 
-fn verify(trust: &Trust, chain: &[&CertificateDer<'static>]) -> Result<usize, CertificateError> {
+pub(super) fn verify(trust: &Trust, chain: &[&CertificateDer<'static>]) -> Result<usize, CertificateError> {
     let chain: Vec<_> = chain.iter().copied().cloned().collect();
     let (leaf, intermediates) = chain.split_first().unwrap();
     let path = trust.verify(leaf, intermediates, Purpose::Client, UnixTime::now())?;
-    Ok(path.len())
+    Ok(path.intermediates.len())
 }
 
 #[test]
@@ -200,7 +218,7 @@ fn path_is_what_was_of_use() {
     let leaf = leaf(&middle, 1);
     let sent = [stranger.der().clone(), middle.der().clone(), root.der().clone()];
     let path = trust.verify(&leaf, &sent, Purpose::Client, UnixTime::now()).unwrap();
-    assert_eq!(path, [middle.der().clone()]);
+    assert_eq!(path.intermediates, [middle.der().clone()]);
 }
 
 #[test]
@@ -238,6 +256,7 @@ fn trust_is_made_once_for_all_that_believe_the_same_and_forgotten_with_the_last(
         certificates: vec![root.der().clone()],
         subjects: Vec::new(),
         revocation_lists: Vec::new(),
+        crl_failure: CrlFailure::Soft,
     };
     let trusts = Trusts::default();
     let one = trusts.of(&bundle(1));
@@ -245,5 +264,5 @@ fn trust_is_made_once_for_all_that_believe_the_same_and_forgotten_with_the_last(
     assert!(!Arc::ptr_eq(&one, &trusts.of(&bundle(2))));
     drop(one);
     let _third = trusts.of(&bundle(3));
-    assert_eq!(trusts.0.lock().unwrap().len(), 1);
+    assert_eq!(lock(&trusts.known).trusts.len(), 1);
 }

@@ -1,0 +1,349 @@
+//! The one who does what the plan says: plan, perform, keep, and again until nothing is left to do.
+//!
+//! Input: resources, commands, the time. Output: an [`Outlook`] after each step; exported files and the hook's runs on the way.
+//! Invariants: nothing is in memory that is not kept; what cannot be done is tried again later and later, never in a loop; and each step
+//! ends, whatever the plan says.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use sealway_api::{Kind, ObjectKey, ObjectRef, Resources, Timestamp};
+
+use self::holds::Holds;
+use crate::chain::read_chain;
+use crate::export::Export;
+use crate::facts::Facts;
+use crate::hook::{Hook, Switch};
+use crate::issued::{Change, Issued};
+use crate::order::Action;
+use crate::perform::{PerformFault, perform};
+use crate::plan::{Finding, IssuerStatuses, Overlay, Plan, Severity, plan};
+use crate::settings::Settings;
+use crate::store::{Damage, OpenFault, Store, WriteFault};
+
+pub use self::commands::{Command, RenewRefusal, Renewed, RevokeRefusal, Revoked};
+pub use self::run::run;
+
+mod commands;
+mod holds;
+mod nearest;
+mod run;
+#[cfg(test)]
+mod tests;
+
+/// Actions of one step: what is done is handed out before more is done.
+const ACTIONS: usize = 32;
+
+/// Where what is issued is kept.
+#[derive(Clone, Copy, Debug)]
+pub enum Keeping<'path> {
+    /// Nowhere: it ends with the process.
+    Memory,
+    /// In this state directory.
+    Directory(&'path Path),
+}
+
+/// See the module.
+pub struct Worker {
+    settings: Settings,
+    /// `None`: memory only.
+    store: Option<Store>,
+    issued: Arc<Issued>,
+    damage: Vec<Damage>,
+    export: Option<Export>,
+    hook: Option<Hook>,
+    holds: Holds,
+    /// How many actions the last step has left for the next; it must become fewer.
+    left: usize,
+    /// What was handed out last; `None` before the first step.
+    outlook: Option<Arc<Outlook>>,
+    #[cfg(test)]
+    script: Option<tests::Script>,
+}
+
+/// What the issuer gives, and how it stands.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outlook {
+    /// Objects that the manifests lack and the issuer gives. The same `Arc` as long as it is the same.
+    pub overlay: Arc<Overlay>,
+    /// By object.
+    pub statuses: IssuerStatuses,
+    /// What is wrong, or worth knowing.
+    pub findings: Vec<Finding>,
+    /// What is kept.
+    pub issued: Arc<Issued>,
+    /// When the next step is due if nothing else happens.
+    pub wake_at: Option<Timestamp>,
+    /// Grows whenever any of the others changes.
+    pub generation: u64,
+}
+
+/// Why an action was not done.
+enum Fault {
+    Perform(PerformFault),
+    Write(WriteFault),
+}
+
+impl Worker {
+    /// Opens what was kept. `export` must have been opened against the same state directory.
+    ///
+    /// # Errors
+    /// When the state directory cannot be used; see [`Store::open`].
+    pub fn open(settings: Settings, keeping: Keeping<'_>, export: Option<Export>, hook: Option<Hook>) -> Result<Self, OpenFault> {
+        let (store, issued, damage) = match keeping {
+            Keeping::Memory => (None, Issued::default(), Vec::new()),
+            Keeping::Directory(path) => {
+                let (store, issued, damage) = Store::open(path)?;
+                (Some(store), issued, damage)
+            }
+        };
+        Ok(Self {
+            settings,
+            store,
+            issued: Arc::new(issued),
+            damage,
+            export,
+            hook,
+            holds: Holds::default(),
+            left: 0,
+            outlook: None,
+            #[cfg(test)]
+            script: None,
+        })
+    }
+
+    /// What was kept, and what is to be done, without doing it.
+    pub fn look(&mut self, now: Timestamp, resources: &Resources) -> Arc<Outlook> {
+        self.step_within(now, resources, 0)
+    }
+
+    /// Does what is to be done at `now`, as far as it can be.
+    pub fn step(&mut self, now: Timestamp, resources: &Resources) -> Arc<Outlook> {
+        self.step_within(now, resources, ACTIONS)
+    }
+
+    fn step_within(&mut self, now: Timestamp, resources: &Resources, most: usize) -> Arc<Outlook> {
+        let mut plan = self.decide(now, resources);
+        // Before the first step, what was kept is what others have.
+        let before = self
+            .outlook
+            .as_ref()
+            .map_or_else(|| Arc::new(plan.overlay.clone()), |outlook| Arc::clone(&outlook.overlay));
+        let mut done = 0;
+        while done < most {
+            let tried = self.round(now, &plan.actions, most - done);
+            if tried == 0 {
+                break;
+            }
+            done += tried;
+            plan = self.decide(now, resources);
+        }
+        let left = plan.actions.iter().filter(|action| !self.holds.is_held(action, now)).count();
+        if left > 0 && self.left > 0 && left >= self.left {
+            self.holds.stop(now, unsettled(left));
+        }
+        self.left = left;
+        self.holds.keep_only(now, &plan.actions);
+
+        let mut findings = plan.findings;
+        findings.extend(
+            self.damage
+                .iter()
+                .filter(|damage| !damage.is_over(&self.issued))
+                .map(Damage::finding),
+        );
+        findings.extend(self.holds.findings());
+        findings.extend(self.hand_out(now, &before, &plan.overlay));
+        let is_unfinished = plan.actions.iter().any(|action| !self.holds.is_held(action, now));
+        let wake_at = [plan.wake_at, self.holds.until(now), is_unfinished.then_some(now)];
+        self.publish(Outlook {
+            overlay: if *before == plan.overlay {
+                before
+            } else {
+                Arc::new(plan.overlay)
+            },
+            statuses: plan.statuses,
+            findings,
+            issued: Arc::clone(&self.issued),
+            wake_at: wake_at.into_iter().flatten().min(),
+            generation: 0,
+        })
+    }
+
+    /// Does each action once, at most `limit`; how many were tried.
+    fn round(&mut self, now: Timestamp, actions: &[Action], limit: usize) -> usize {
+        let mut tried = 0;
+        for action in actions {
+            if tried == limit {
+                break;
+            }
+            if self.holds.is_held(action, now) {
+                continue;
+            }
+            tried += 1;
+            match self.act(now, action) {
+                Ok(()) => self.holds.succeeded(action),
+                Err(Fault::Perform(fault)) => self.holds.hold(now, action, failed(action, &fault)),
+                Err(Fault::Write(fault @ WriteFault::Name { .. })) => self.holds.hold(now, action, not_kept(action, &fault)),
+                // The disk is in no mood for the others either, and making keys that are thrown away helps nobody.
+                Err(Fault::Write(fault)) => self.holds.stop(now, not_kept(action, &fault)),
+            }
+        }
+        tried
+    }
+
+    fn act(&mut self, now: Timestamp, action: &Action) -> Result<(), Fault> {
+        let changes = self.perform(now, action).map_err(Fault::Perform)?;
+        for change in changes {
+            self.keep(change).map_err(Fault::Write)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps one change, and only then has it in memory.
+    fn keep(&mut self, change: Change) -> Result<(), WriteFault> {
+        if let Some(store) = &self.store {
+            store.write(&change)?;
+        }
+        Arc::make_mut(&mut self.issued).apply(change);
+        Ok(())
+    }
+
+    fn decide(&self, now: Timestamp, resources: &Resources) -> Plan {
+        #[cfg(test)]
+        if let Some(script) = &self.script {
+            return (script.plan)(now, &self.issued);
+        }
+        plan(now, resources, &self.issued, &self.settings)
+    }
+
+    fn perform(&self, now: Timestamp, action: &Action) -> Result<Vec<Change>, PerformFault> {
+        #[cfg(test)]
+        if let Some(script) = &self.script {
+            return (script.perform)(action, &self.issued, now);
+        }
+        perform(action, &self.issued, now)
+    }
+
+    /// Switches files, then tells others.
+    fn hand_out(&self, now: Timestamp, before: &Overlay, after: &Overlay) -> Vec<Finding> {
+        let (switched, findings) = match &self.export {
+            None => (switched(before, after), Vec::new()),
+            Some(export) => {
+                let exported = export.write(now, after, &self.issued.damaged);
+                let finding = |(key, fault): &(ObjectKey, crate::export::ExportFault)| Finding {
+                    severity: Severity::Error,
+                    label: fault.label(),
+                    object: reference(after, key),
+                    field: String::new(),
+                    message: format!("it is not exported: {fault}"),
+                    hint: Some(fault.hint()),
+                };
+                (exported.switched, exported.faults.iter().map(finding).collect())
+            }
+        };
+        if let Some(hook) = &self.hook {
+            for key in switched {
+                hook.tell(self.switch(after, &key));
+            }
+        }
+        findings
+    }
+
+    fn switch(&self, overlay: &Overlay, key: &ObjectKey) -> Switch {
+        let issued = self.issued.secrets.get(key);
+        Switch {
+            object: reference(overlay, key),
+            certificate: issued.map(|issued| issued.certificate.clone()),
+            serial: issued
+                .and_then(|issued| facts(&issued.secret))
+                .map(|facts| facts.serial)
+                .unwrap_or_default(),
+            directory: self.export.as_ref().map(|export| export.place(key)),
+        }
+    }
+
+    /// A new generation, unless nothing is new.
+    fn publish(&mut self, mut outlook: Outlook) -> Arc<Outlook> {
+        if let Some(last) = &self.outlook {
+            outlook.generation = last.generation;
+            if outlook == **last {
+                return Arc::clone(last);
+            }
+        }
+        outlook.generation += 1;
+        let outlook = Arc::new(outlook);
+        self.outlook = Some(Arc::clone(&outlook));
+        outlook
+    }
+}
+
+/// What stands in the first certificate of `tls.crt`.
+fn facts(secret: &sealway_api::Secret) -> Option<Facts> {
+    let chain = read_chain(secret.data.get("tls.crt")?.expose()).ok()?;
+    Facts::of(chain.first()?).ok()
+}
+
+/// Objects whose content is another one now.
+fn switched(before: &Overlay, after: &Overlay) -> BTreeSet<ObjectKey> {
+    let secrets = after.secrets.iter().filter_map(|(key, secret)| {
+        let is_same = before.secrets.get(key).is_some_and(|before| before.data == secret.data);
+        (!is_same).then(|| key.clone())
+    });
+    let maps = after.config_maps.iter().filter_map(|(key, map)| {
+        let is_same = before.config_maps.get(key).is_some_and(|before| before.data == map.data);
+        (!is_same).then(|| key.clone())
+    });
+    secrets.chain(maps).collect()
+}
+
+/// The Secret of that name, or the ConfigMap when there is only that.
+fn reference(overlay: &Overlay, key: &ObjectKey) -> ObjectRef {
+    let is_map = !overlay.secrets.contains_key(key) && overlay.config_maps.contains_key(key);
+    ObjectRef::of(if is_map { Kind::ConfigMap } else { Kind::Secret }, key)
+}
+
+fn subject(action: &Action) -> ObjectRef {
+    match action {
+        Action::Issue(order) => ObjectRef::of(Kind::Certificate, &order.certificate),
+        Action::Fail { certificate, .. } => ObjectRef::of(Kind::Certificate, certificate),
+        Action::Amend { secret, .. } | Action::Adopt { secret, .. } => ObjectRef::of(Kind::Secret, secret),
+        Action::List { authority, .. } | Action::Retire { authority } => {
+            ObjectRef::new(Kind::Other("CA".to_owned()), "", authority.to_string())
+        }
+    }
+}
+
+fn failed(action: &Action, fault: &PerformFault) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        label: "issuer_action_failed",
+        object: subject(action),
+        field: String::new(),
+        message: fault.to_string(),
+        hint: Some("it is tried again by itself, later and later".to_owned()),
+    }
+}
+
+fn not_kept(action: &Action, fault: &WriteFault) -> Finding {
+    Finding {
+        severity: Severity::Error,
+        label: fault.label(),
+        object: subject(action),
+        field: String::new(),
+        message: format!("what was made for it is not used, because it cannot be kept: {fault}"),
+        hint: Some(fault.hint()),
+    }
+}
+
+fn unsettled(left: usize) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        label: "issuer_unsettled",
+        object: ObjectRef::new(Kind::Other("Issuer".to_owned()), "", "sealway"),
+        field: String::new(),
+        message: format!("{ACTIONS} actions did not make what is to be done less: {left} are left, and go on later"),
+        hint: Some("if this stays, it is a mistake of Sealway's: please report it with the manifests".to_owned()),
+    }
+}

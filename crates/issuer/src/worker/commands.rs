@@ -1,0 +1,395 @@
+//! What people ask of the issuer while it runs: renew, revoke.
+
+use std::sync::Arc;
+
+use sealway_api::{Kind, ObjectKey, ObjectRef, Resources, Timestamp};
+use tokio::sync::oneshot;
+
+use super::nearest::nearest;
+use super::{Worker, facts};
+use crate::issued::{Attempt, Authority, AuthorityId, Change, Revocation};
+use crate::store::WriteFault;
+
+/// Reasons that may be given (RFC 5280 section 5.3.1); empty is unspecified.
+const REASONS: [&str; 9] = [
+    "",
+    "keyCompromise",
+    "cACompromise",
+    "affiliationChanged",
+    "superseded",
+    "cessationOfOperation",
+    "certificateHold",
+    "privilegeWithdrawn",
+    "aACompromise",
+];
+
+/// Something that is asked for. The answer comes when it is done; nobody minds when nobody waits for it any more.
+#[derive(Debug)]
+pub enum Command {
+    /// Issue a certificate anew, now.
+    Renew {
+        /// Which Certificate.
+        certificate: ObjectKey,
+        /// The answer.
+        reply: oneshot::Sender<Result<Renewed, RenewRefusal>>,
+    },
+    /// Take a certificate back.
+    Revoke {
+        /// Its serial number, in hexadecimal digits; colons do no harm.
+        serial: String,
+        /// See [`Revocation::reason`].
+        reason: String,
+        /// The answer.
+        reply: oneshot::Sender<Result<Revoked, RevokeRefusal>>,
+    },
+}
+
+/// A certificate was issued anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renewed {
+    /// The Certificate.
+    pub certificate: ObjectKey,
+    /// Its Secret.
+    pub secret: ObjectKey,
+    /// Its new revision.
+    pub revision: u64,
+    /// Its new serial number.
+    pub serial: String,
+}
+
+/// A certificate was taken back, and its CA's list says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// Its serial number.
+    pub serial: String,
+    /// The Certificate that it was issued for.
+    pub certificate: ObjectKey,
+    /// Who had signed it.
+    pub authority: AuthorityId,
+}
+
+/// Why nothing was renewed.
+#[derive(Debug, thiserror::Error)]
+pub enum RenewRefusal {
+    /// There is no such Certificate.
+    #[error("there is no Certificate {certificate}")]
+    NotFound {
+        /// As asked for.
+        certificate: ObjectKey,
+        /// Those that may have been meant.
+        nearest: Vec<String>,
+    },
+    /// The manifests carry the Secret.
+    #[error("Secret {secret} of Certificate {certificate} is in the manifests, and is served as it is")]
+    Carried {
+        /// As asked for.
+        certificate: ObjectKey,
+        /// Its Secret.
+        secret: ObjectKey,
+    },
+    /// Another program's issuer.
+    #[error("Certificate {certificate} is issued by {issuer}, which is not for Sealway to sign with")]
+    ForeignIssuer {
+        /// As asked for.
+        certificate: ObjectKey,
+        /// Who issues it.
+        issuer: ObjectRef,
+    },
+    /// It is asked for and not yet done.
+    #[error("Certificate {certificate} is to be renewed, but not yet: {message}")]
+    Waiting {
+        /// As asked for.
+        certificate: ObjectKey,
+        /// What its status says.
+        message: String,
+    },
+    /// It could not be noted down.
+    #[error("{0}")]
+    NotKept(#[from] WriteFault),
+}
+
+impl RenewRefusal {
+    /// What mends it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotFound { nearest, .. } => meant(nearest, "`sealway certs list` shows those that there are"),
+            Self::Carried { .. } => "take the Secret out of the manifests to have Sealway issue it".to_owned(),
+            Self::ForeignIssuer { .. } => "cert-manager issues it; or refer to an issuer with `ca` or `selfSigned`".to_owned(),
+            Self::Waiting { .. } => "mend what the status says; it is then done by itself".to_owned(),
+            Self::NotKept(fault) => fault.hint(),
+        }
+    }
+}
+
+/// Why nothing was revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeRefusal {
+    /// No certificate of that number is known and valid.
+    #[error("no certificate with serial number {serial} was issued here, or it is over")]
+    NotFound {
+        /// As asked for.
+        serial: String,
+        /// Those that may have been meant.
+        nearest: Vec<String>,
+    },
+    /// A certificate of the manifests.
+    #[error("certificate {serial} stands in Secret {secret} of the manifests; it was not issued here")]
+    NotOurs {
+        /// As asked for.
+        serial: String,
+        /// Where it stands.
+        secret: ObjectKey,
+    },
+    /// Nobody but itself could take it back.
+    #[error("certificate {serial} of Certificate {certificate} has signed itself: there is no list that it could be on")]
+    SelfSigned {
+        /// As asked for.
+        serial: String,
+        /// Whose it is.
+        certificate: ObjectKey,
+    },
+    /// It was done before.
+    #[error("certificate {serial} was revoked at {}", revocation.at)]
+    AlreadyRevoked {
+        /// As asked for.
+        serial: String,
+        /// When and why.
+        revocation: Revocation,
+    },
+    /// No reason of RFC 5280.
+    #[error("`{reason}` is no reason for revoking")]
+    Reason {
+        /// As given.
+        reason: String,
+    },
+    /// It could not be noted down.
+    #[error("{0}")]
+    NotKept(#[from] WriteFault),
+}
+
+impl RevokeRefusal {
+    /// What mends it.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::NotFound { nearest, .. } => meant(nearest, "`sealway certs list` shows serial numbers"),
+            Self::NotOurs { .. } => "ask the CA that has signed it, and have its list checked".to_owned(),
+            Self::SelfSigned { .. } => "renew it, and take the old one out of every place that trusts it".to_owned(),
+            Self::AlreadyRevoked { .. } => "nothing is left to do".to_owned(),
+            Self::Reason { .. } => format!("give none, or one of{}", REASONS.join(" ")),
+            Self::NotKept(fault) => fault.hint(),
+        }
+    }
+}
+
+fn meant(nearest: &[String], otherwise: &str) -> String {
+    if nearest.is_empty() {
+        otherwise.to_owned()
+    } else {
+        format!("did you mean {}?", nearest.join(" or "))
+    }
+}
+
+impl Worker {
+    /// Does what a command asks for, and answers.
+    pub fn command(&mut self, now: Timestamp, resources: &Resources, command: Command) {
+        // Who does not wait for the answer does not need it.
+        match command {
+            Command::Renew { certificate, reply } => {
+                let _ = reply.send(self.renew(now, resources, &certificate));
+            }
+            Command::Revoke { serial, reason, reply } => {
+                let _ = reply.send(self.revoke(now, resources, &serial, &reason));
+            }
+        }
+    }
+
+    /// Issues a certificate anew.
+    ///
+    /// # Errors
+    /// When there is nothing to renew, or it cannot be done now.
+    pub fn renew(&mut self, now: Timestamp, resources: &Resources, certificate: &ObjectKey) -> Result<Renewed, RenewRefusal> {
+        let outlook = self.step(now, resources);
+        if !outlook.statuses.certificates.contains_key(certificate) {
+            let names = outlook.statuses.certificates.keys().map(ToString::to_string);
+            return Err(RenewRefusal::NotFound {
+                certificate: certificate.clone(),
+                nearest: nearest(&certificate.to_string(), names),
+            });
+        }
+        if let Some(refusal) = not_ours(resources, certificate) {
+            return Err(refusal);
+        }
+        let before = self.latest(certificate).map(|latest| latest.revision);
+        let attempt = Attempt {
+            renewal_asked: Some(now),
+            ..self
+                .issued
+                .attempts
+                .get(certificate)
+                .map(|attempt| Attempt::clone(attempt))
+                .unwrap_or_default()
+        };
+        self.keep(Change::Attempt(certificate.clone(), Arc::new(attempt)))?;
+        let outlook = self.step(now, resources);
+        match self.latest(certificate) {
+            Some(latest) if Some(latest.revision) > before => Ok(latest),
+            _ => {
+                let reference = ObjectRef::of(Kind::Certificate, certificate);
+                let finding = outlook.findings.iter().find(|finding| finding.object == reference);
+                let status = outlook.statuses.certificates.get(certificate);
+                let message = finding.map(|finding| finding.message.clone()).or_else(|| {
+                    // Issuing says why it is being issued or why that failed; Ready is there in any case.
+                    let condition = |kind: &str| status?.conditions.iter().find(|condition| condition.kind == kind);
+                    condition("Issuing")
+                        .or_else(|| condition("Ready"))
+                        .map(|condition| condition.message.clone())
+                });
+                Err(RenewRefusal::Waiting {
+                    certificate: certificate.clone(),
+                    message: message.unwrap_or_else(|| "nothing says why".to_owned()),
+                })
+            }
+        }
+    }
+
+    /// What was issued last for a Certificate.
+    fn latest(&self, certificate: &ObjectKey) -> Option<Renewed> {
+        let of_it = self
+            .issued
+            .secrets
+            .iter()
+            .filter(|(_, issued)| issued.certificate == *certificate);
+        let (secret, issued) = of_it.max_by_key(|(_, issued)| issued.revision)?;
+        Some(Renewed {
+            certificate: certificate.clone(),
+            secret: secret.clone(),
+            revision: issued.revision,
+            serial: facts(&issued.secret).map(|facts| facts.serial).unwrap_or_default(),
+        })
+    }
+
+    /// Takes a certificate back.
+    ///
+    /// # Errors
+    /// When there is nothing to revoke, or it cannot be noted down.
+    pub fn revoke(
+        &mut self,
+        now: Timestamp,
+        resources: &Resources,
+        serial: &str,
+        reason: &str,
+    ) -> Result<Revoked, RevokeRefusal> {
+        if !REASONS.contains(&reason) {
+            return Err(RevokeRefusal::Reason {
+                reason: reason.to_owned(),
+            });
+        }
+        let wanted = plain(serial);
+        let found = self.issued.authorities.iter().find_map(|(id, authority)| {
+            let place = authority.issuances.iter().position(|issuance| issuance.serial == wanted)?;
+            Some((id.clone(), Authority::clone(authority), place))
+        });
+        let Some((id, mut authority, place)) = found else {
+            return Err(self.not_issued(resources, serial, &wanted));
+        };
+        let Some(issuance) = authority.issuances.get_mut(place) else {
+            return Err(self.not_issued(resources, serial, &wanted));
+        };
+        if let Some(revocation) = &issuance.revoked {
+            return Err(RevokeRefusal::AlreadyRevoked {
+                serial: wanted,
+                revocation: revocation.clone(),
+            });
+        }
+        issuance.revoked = Some(Revocation {
+            at: now,
+            reason: reason.to_owned(),
+        });
+        let certificate = issuance.certificate.clone();
+        self.keep(Change::Authority(id.clone(), Arc::new(authority)))?;
+        self.step(now, resources);
+        Ok(Revoked {
+            serial: wanted,
+            certificate,
+            authority: id,
+        })
+    }
+
+    /// Why a serial number cannot be revoked that no CA of ours has given out.
+    fn not_issued(&self, resources: &Resources, serial: &str, wanted: &str) -> RevokeRefusal {
+        let is_it = |secret| facts(secret).is_some_and(|facts| facts.serial == wanted);
+        if let Some(issued) = self.issued.secrets.values().find(|issued| is_it(&issued.secret)) {
+            return RevokeRefusal::SelfSigned {
+                serial: wanted.to_owned(),
+                certificate: issued.certificate.clone(),
+            };
+        }
+        if let Some((key, _)) = resources.secrets.iter().find(|(_, secret)| is_it(secret)) {
+            return RevokeRefusal::NotOurs {
+                serial: wanted.to_owned(),
+                secret: key.clone(),
+            };
+        }
+        let known = self.issued.authorities.values().flat_map(|authority| &authority.issuances);
+        RevokeRefusal::NotFound {
+            serial: serial.chars().take(80).collect(),
+            nearest: nearest(wanted, known.map(|issuance| issuance.serial.clone())),
+        }
+    }
+}
+
+/// As [`crate::Issuance::serial`] has it: openssl and browsers write `0A:0B`.
+fn plain(serial: &str) -> String {
+    let digits: String = serial.chars().filter(|letter| !matches!(letter, ':' | ' ')).collect();
+    let digits = digits.to_ascii_lowercase();
+    let digits = digits.strip_prefix("0x").unwrap_or(&digits).trim_start_matches('0');
+    if digits.len().is_multiple_of(2) {
+        digits.to_owned()
+    } else {
+        format!("0{digits}")
+    }
+}
+
+fn not_ours(resources: &Resources, certificate: &ObjectKey) -> Option<RenewRefusal> {
+    let spec = &resources.certificates.get(certificate)?.spec;
+    let secret = ObjectKey::new(&certificate.namespace, &spec.secret_name);
+    if resources.secrets.contains_key(&secret) {
+        return Some(RenewRefusal::Carried {
+            certificate: certificate.clone(),
+            secret,
+        });
+    }
+    let name = &spec.issuer_ref.name;
+    let (reference, issuer) = match spec.issuer_ref.kind.as_deref() {
+        Some("ClusterIssuer") => {
+            let reference = ObjectRef::new(Kind::ClusterIssuer, "", name);
+            let issuer = resources.cluster_issuers.get(&reference.key);
+            (reference, issuer)
+        }
+        _ => {
+            let reference = ObjectRef::new(Kind::Issuer, &certificate.namespace, name);
+            let issuer = resources.issuers.get(&reference.key);
+            (reference, issuer)
+        }
+    };
+    let spec = &issuer?.spec;
+    (spec.ca.is_none() && spec.self_signed.is_none()).then(|| RenewRefusal::ForeignIssuer {
+        certificate: certificate.clone(),
+        issuer: reference,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn serial_numbers_are_taken_as_programs_write_them() {
+        for written in ["0a0b", "0A:0B", "0x0A0B", "00:0a:0b", "a0b", " 0a 0b "] {
+            assert_eq!(plain(written), "0a0b", "{written}");
+        }
+        assert_eq!(plain(""), "");
+    }
+}

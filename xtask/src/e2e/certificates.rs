@@ -1,0 +1,3 @@
+//! What the embedded issuer makes, judged by others.
+
+pub(crate) mod article;
