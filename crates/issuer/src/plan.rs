@@ -4,6 +4,7 @@
 //! no chance, never an error and never a panic; the same input gives the same plan. What is wrong with an object becomes its status and
 //! a [`Finding`], and no other object notices.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -121,11 +122,10 @@ pub fn plan(now: Timestamp, resources: &Resources, issued: &Issued, settings: &S
     };
     let shim = gateway_certificates(resources);
     draft.findings.extend(shim.findings);
-    let mut certificates = resources.certificates.clone();
+    let mut certificates = Cow::Borrowed(&resources.certificates);
     for certificate in shim.certificates {
-        certificates
-            .entry(certificate.metadata.key())
-            .or_insert_with(|| Arc::new(certificate));
+        let key = certificate.metadata.key();
+        certificates.to_mut().entry(key).or_insert_with(|| Arc::new(certificate));
     }
     let issuers = Issuers::of(secrets, settings, &mut statuses, &mut draft.findings);
     let authorities = Authorities::of(now, &issuers, &certificates, issued, settings);
@@ -142,7 +142,7 @@ pub fn plan(now: Timestamp, resources: &Resources, issued: &Issued, settings: &S
     // A CA is kept, with its key, before anything is signed with it.
     draft.actions.extend(authorities.adoptions.iter().cloned());
     let revisions = revisions(issued);
-    for (key, certificate) in &certificates {
+    for (key, certificate) in certificates.iter() {
         let status = certificates::decide(&scene, certificate, revisions.get(key).copied(), &mut draft);
         statuses.certificates.insert(key.clone(), status);
     }

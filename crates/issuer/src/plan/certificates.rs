@@ -54,6 +54,7 @@ pub(super) fn decide(
         let renewal = renewal(facts.not_before, facts.not_after, &certificate.spec, scene.settings.behaviour);
         (facts, renewal)
     });
+    let attempt = scene.secrets.issued.attempts.get(&key).map(Arc::as_ref);
     let subject = Subject {
         certificate,
         object: ObjectRef::of(Kind::Certificate, &key),
@@ -62,12 +63,7 @@ pub(super) fn decide(
         held: &held,
         times: times.as_ref().map(|(facts, renewal)| (*facts, renewal)),
         revision,
-        attempt: scene
-            .secrets
-            .issued
-            .attempts
-            .get(&certificate.metadata.key())
-            .map(Arc::as_ref),
+        attempt,
     };
     let wanted = match subject.wanted() {
         Ok(wanted) => wanted,

@@ -3,6 +3,7 @@
 //! Input: a Secret, or none. Output: its certificate, and the first thing that is wrong with the pair, in cert-manager's words. Thousands are
 //! read for every plan, so a key that is seen to be the certificate's by its bytes is not read further.
 
+use rustls_pki_types::pem::SectionKind;
 use sealway_api::{KeyAlgorithm, Secret};
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
@@ -94,6 +95,13 @@ impl Held {
 
 /// The first certificate of PEM, or why there is none, as cert-manager says it.
 pub(super) fn first_certificate(pem: &[u8]) -> Result<Facts, String> {
+    // Mostly there is one, and it need not be read twice.
+    let mut blocks = crate::pem::blocks(pem);
+    if let (Some(Ok((SectionKind::Certificate, der))), None) = (blocks.next(), blocks.next())
+        && let Ok(facts) = Facts::of(&der)
+    {
+        return Ok(facts);
+    }
     let chain = read_chain(pem).map_err(|fault| fault.to_string())?;
     let first = chain.first().map(Vec::as_slice).unwrap_or_default();
     Facts::of(first).map_err(|fault| fault.to_string())

@@ -24,14 +24,22 @@ pub(super) struct Owners {
 
 impl Owners {
     pub(super) fn of(certificates: &Certificates, secrets: Secrets<'_>, settings: &Settings) -> Self {
-        let mut claims: BTreeMap<ObjectKey, Vec<&Arc<Certificate>>> = BTreeMap::new();
+        let mut claims: BTreeMap<(&str, &str), Vec<&Arc<Certificate>>> = BTreeMap::new();
         for certificate in certificates.values() {
-            claims.entry(secret_key(certificate)).or_default().push(certificate);
+            let namespace = certificate.metadata.namespace.as_deref().unwrap_or_default();
+            claims
+                .entry((namespace, &certificate.spec.secret_name))
+                .or_default()
+                .push(certificate);
         }
         let mut contested = BTreeMap::new();
         let mut parents = BTreeMap::new();
-        for (secret, mut claimants) in claims {
-            claimants.sort_by_key(|claimant| (claimant.metadata.creation_timestamp, claimant.metadata.name.clone()));
+        for ((namespace, name), mut claimants) in claims {
+            let secret = ObjectKey::new(namespace, name);
+            claimants.sort_by(|one, other| {
+                let age = |claimant: &Certificate| claimant.metadata.creation_timestamp;
+                (age(one), &one.metadata.name).cmp(&(age(other), &other.metadata.name))
+            });
             // Who was issued into it goes on, else the oldest.
             let annotated = secrets
                 .get(&secret)
