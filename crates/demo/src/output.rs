@@ -60,9 +60,10 @@ pub fn secrets_manifest(certificates: &Certificates) -> String {
     manifest
 }
 
-fn secrets(certificates: &Certificates) -> [(&'static str, &'static str, &Identity); 10] {
+fn secrets(certificates: &Certificates) -> [(&'static str, &'static str, &Identity); 11] {
     [
         ("cert-manager", "internal-ca-keypair", certificates.authority.identity()),
+        ("cert-manager", "partners-ca-keypair", certificates.authority.identity()),
         ("gateway-system", "wildcard-cert", &certificates.wildcard),
         ("gateway-system", "gateway-client-tls", &certificates.gateway_client),
         ("payment", "payment-tls-secret", &certificates.payment),
@@ -120,7 +121,7 @@ mod tests {
     fn secrets_carry_each_identity_whole() {
         let certificates = certificates();
         let manifest = secrets_manifest(certificates);
-        assert_eq!(manifest.matches("kind: Secret").count(), 10);
+        assert_eq!(manifest.matches("kind: Secret").count(), 11);
         assert_eq!(manifest.matches("kind: ConfigMap").count(), 6);
         for line in certificates.payment.key().expose_pem().lines() {
             assert!(manifest.contains(&format!("    {line}\n")));

@@ -57,16 +57,16 @@ impl Cause {
         match self {
             Self::Refused(_) => "refused",
             Self::Warned(_) => "warned",
-            Self::IssuerForeign(_) => "issuer_foreign",
-            Self::GatewayIssuer(_) => "gateway_issuer",
-            Self::GatewayAnnotation(_) => "gateway_annotation",
-            Self::ListenerSkipped { .. } => "listener_skipped",
-            Self::CertificateStands(_) => "certificate_stands",
-            Self::CertificateOfAnother { .. } => "certificate_of_another",
-            Self::BundleSource(_) => "bundle_source",
-            Self::BundleExpired(_) => "bundle_expired",
-            Self::TargetStands(_) => "target_stands",
-            Self::TargetFormat(..) => "target_format",
+            Self::IssuerForeign(_) => "issuer-foreign",
+            Self::GatewayIssuer(_) => "gateway-issuer",
+            Self::GatewayAnnotation(_) => "gateway-annotation",
+            Self::ListenerSkipped { .. } => "listener-skipped",
+            Self::CertificateStands(_) => "certificate-stands",
+            Self::CertificateOfAnother { .. } => "certificate-of-another",
+            Self::BundleSource(_) => "bundle-source",
+            Self::BundleExpired(_) => "bundle-expired",
+            Self::TargetStands(_) => "target-stands",
+            Self::TargetFormat(..) => "target-format",
         }
     }
 
@@ -74,12 +74,10 @@ impl Cause {
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Warned(_)
-            | Self::ListenerSkipped { .. }
-            | Self::CertificateOfAnother { .. }
-            | Self::BundleExpired(_)
-            | Self::TargetStands(_) => Severity::Warning,
-            Self::CertificateStands(_) => Severity::Note,
+            Self::Warned(_) | Self::ListenerSkipped { .. } | Self::CertificateOfAnother { .. } | Self::BundleExpired(_) => {
+                Severity::Warning
+            }
+            Self::CertificateStands(_) | Self::TargetStands(_) => Severity::Note,
             Self::Refused(_)
             | Self::IssuerForeign(_)
             | Self::GatewayIssuer(_)

@@ -81,11 +81,11 @@ impl ExportFault {
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
-            Self::InState { .. } => "export_in_state",
-            Self::Name { .. } => "export_name",
-            Self::Key { .. } => "export_key",
-            Self::Foreign { .. } => "export_foreign_file",
-            Self::Disk { .. } => "export_failed",
+            Self::InState { .. } => "export-in-state",
+            Self::Name { .. } => "export-name",
+            Self::Key { .. } => "export-key",
+            Self::Foreign { .. } => "export-foreign-file",
+            Self::Disk { .. } => "export-failed",
         }
     }
 

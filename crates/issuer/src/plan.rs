@@ -87,7 +87,7 @@ pub struct IssuerStatuses {
 pub struct Finding {
     /// How bad.
     pub severity: Severity,
-    /// Stable name of the variant, in snake_case.
+    /// Stable name of the variant, as `secret-given`.
     pub label: &'static str,
     /// Whom it is about.
     pub object: ObjectRef,

@@ -314,7 +314,7 @@ fn subject(action: &Action) -> ObjectRef {
 fn failed(action: &Action, fault: &PerformFault) -> Finding {
     Finding {
         severity: Severity::Error,
-        label: "issuer_action_failed",
+        label: "issuer-action-failed",
         object: subject(action),
         field: String::new(),
         message: fault.to_string(),
@@ -336,7 +336,7 @@ fn not_kept(action: &Action, fault: &WriteFault) -> Finding {
 fn unsettled(left: usize) -> Finding {
     Finding {
         severity: Severity::Warning,
-        label: "issuer_unsettled",
+        label: "issuer-unsettled",
         object: ObjectRef::new(Kind::Other("Issuer".to_owned()), "", "sealway"),
         field: String::new(),
         message: format!("{ACTIONS} actions did not make what is to be done less: {left} are left, and go on later"),

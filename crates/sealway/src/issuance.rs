@@ -13,8 +13,8 @@ use rustls::pki_types::CertificateDer;
 use sealway_api::{Kind, ObjectRef, Resources, Timestamp};
 use sealway_core::{Cause, Problem, RevocationList, Told};
 use sealway_issuer::{
-    Behaviour,     Command, Export, ExportFault, Finding, Hook, Issued, IssuerStatuses, Keeping, OpenFault, Outlook, Overlay, Settings,
-    Severity, Worker,
+    Behaviour, Command, Export, ExportFault, Finding, Hook, Issued, IssuerStatuses, Keeping, OpenFault, Outlook, Overlay,
+    Settings, Severity, Worker,
 };
 use sealway_provider::files::Loaded;
 use serde::Serialize;
@@ -198,7 +198,11 @@ impl Setup {
         let export = export.transpose().map_err(Refusal::Export)?;
         let (hook, runner) = self.on_renew.clone().map(Hook::new).unzip();
         let keeping = state.map_or(Keeping::Memory, Keeping::Directory);
-        let worker = Worker::open(self.settings.clone(), keeping, export, hook).map_err(Refusal::State)?;
+        let settings = Settings {
+            system_authorities: system_authorities(),
+            ..self.settings.clone()
+        };
+        let worker = Worker::open(settings, keeping, export, hook).map_err(Refusal::State)?;
         Ok((worker, runner))
     }
 }
@@ -231,6 +235,22 @@ impl Refusal {
             hint: Some(hint),
         }
     }
+}
+
+/// The machine's authorities as PEM, for Bundles with `useDefaultCAs`; `None` when it has none.
+fn system_authorities() -> Option<Arc<str>> {
+    use base64::Engine as _;
+    let mut pem = String::new();
+    for certificate in rustls_native_certs::load_native_certs().certs {
+        let text = base64::engine::general_purpose::STANDARD.encode(&certificate);
+        pem.push_str("-----BEGIN CERTIFICATE-----\n");
+        for line in text.as_bytes().chunks(64) {
+            pem.push_str(&String::from_utf8_lossy(line));
+            pem.push('\n');
+        }
+        pem.push_str("-----END CERTIFICATE-----\n");
+    }
+    (!pem.is_empty()).then(|| pem.into())
 }
 
 /// Whether the manifests ask for anything that an issuer does.

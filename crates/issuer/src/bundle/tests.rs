@@ -205,7 +205,7 @@ fn a_source_that_is_missing_or_holds_something_else_is_told_in_trust_managers_wo
         let outcome = run(&manifests);
         assert_eq!(condition(&outcome), (reason, message.to_owned()));
         assert!(outcome.config_maps.is_empty());
-        assert_eq!(outcome.findings[0].label, "bundle_source");
+        assert_eq!(outcome.findings[0].label, "bundle-source");
         assert!(outcome.findings[0].hint.is_some());
     }
 }
@@ -241,7 +241,7 @@ fn what_stands_there_already_is_left_as_it_is() {
     assert_eq!(
         (other.findings[0].label, other.findings[0].hint.as_deref()),
         (
-            "target_stands",
+            "target-stands",
             Some("take ConfigMap shop/trust out of the manifests, or rename the Bundle")
         )
     );
@@ -380,7 +380,7 @@ fn an_ended_certificate_is_handed_out_and_named() {
         2
     );
     let findings: Vec<&str> = outcome.findings.iter().map(|finding| finding.label).collect();
-    assert_eq!(findings, ["bundle_expired"]);
+    assert_eq!(findings, ["bundle-expired"]);
 }
 
 proptest! {

@@ -143,10 +143,10 @@ fn a_secret_of_the_manifests_is_left_as_it_is() {
         "{ready}"
     );
     assert!(!plan.overlay.secrets.contains_key(&key("shop/web")));
-    assert_eq!(labels(&plan), ["secret_given"]);
+    assert_eq!(labels(&plan), ["secret-given"]);
     // Its end comes nearer, and nobody will do anything about it.
     lab.pass(DAY * 68);
-    assert_eq!(labels(&lab.plan()), ["secret_given"]);
+    assert_eq!(labels(&lab.plan()), ["secret-given"]);
     let wake = lab.plan().wake_at.unwrap();
     assert_eq!(wake, earlier(maker.facts("shop/web").not_after, DAY * 21));
     for (days, words) in [
@@ -201,7 +201,7 @@ fn of_two_certificates_with_one_secret_the_first_has_it() {
     lab.add(&leaf("beta", "").replace("secretName: beta", "secretName: shared"));
     let plan = lab.settle();
     assert_eq!(lab.issued.secrets[&key("shop/shared")].certificate, key("shop/alpha"));
-    assert_eq!(labels(&plan), ["secret_taken"]);
+    assert_eq!(labels(&plan), ["secret-taken"]);
     let ready = said(&plan, "shop/beta", "Ready");
     assert_eq!(
         ready,
@@ -232,7 +232,7 @@ fn the_secret_of_a_certificate_that_is_gone_is_served_on() {
     lab.resources.certificates.remove(&key("shop/web"));
     let plan = lab.settle();
     assert!(plan.overlay.secrets.contains_key(&key("shop/web")));
-    assert_eq!(labels(&plan), ["secret_left_over"]);
+    assert_eq!(labels(&plan), ["secret-left-over"]);
 }
 
 #[test]
@@ -246,7 +246,7 @@ fn an_issuer_of_another_namespace_is_explained() {
     let finding = plan
         .findings
         .iter()
-        .find(|finding| finding.label == "issuer_missing")
+        .find(|finding| finding.label == "issuer-missing")
         .unwrap();
     assert_eq!(finding.field, "spec.issuerRef.name");
     assert!(finding.message.contains("namespace shop has one"), "{finding:?}");
@@ -303,7 +303,7 @@ fn after_a_failure_it_waits_and_says_so() {
         (status.last_failure_time, status.failed_issuance_attempts),
         (Some(lab.now), Some(2))
     );
-    assert_eq!(labels(&plan), ["issuance_failed"]);
+    assert_eq!(labels(&plan), ["issuance-failed"]);
     assert_eq!(plan.wake_at, Some(later(lab.now, HOUR * 2)));
     let mut changed = Lab {
         issued: lab.issued.clone(),
@@ -331,7 +331,7 @@ fn a_damaged_root_waits_for_a_word_and_a_damaged_leaf_does_not() {
     }
     lab.pass(DAY * 100);
     let plan = lab.settle();
-    assert!(labels(&plan).contains(&"secret_damaged"));
+    assert!(labels(&plan).contains(&"secret-damaged"));
     assert!(lab.issued.authorities.values().all(|authority| authority.key.is_some()) && !lab.issued.authorities.is_empty());
     assert!(!lab.issued.secrets.contains_key(&key("shop/root")));
     let asked = crate::issued::Attempt {
@@ -351,7 +351,7 @@ fn two_cas_that_sign_each_other_are_refused() {
     lab.settle();
     lab.add(&ROOT.replace("issuerRef: {name: selfsigned}", "issuerRef: {name: root}"));
     let plan = lab.settle();
-    assert!(labels(&plan).contains(&"authority_circle"), "{:?}", plan.findings);
+    assert!(labels(&plan).contains(&"authority-circle"), "{:?}", plan.findings);
     assert_eq!(lab.issued.secrets[&key("shop/root")].revision, 1);
 }
 
@@ -377,7 +377,7 @@ fn a_key_that_must_not_change_and_does_not_fit_waits() {
     assert_eq!(lab.issued.secrets[&key("shop/web")].revision, 3);
     lab.add(&leaf("web", spec).replace("{algorithm: ECDSA}", "{algorithm: ECDSA, size: 384, rotationPolicy: Never}"));
     let plan = lab.settle();
-    assert!(labels(&plan).contains(&"key_fixed"));
+    assert!(labels(&plan).contains(&"key-fixed"));
     assert_eq!(
         said(&plan, "shop/web", "Issuing"),
         "True SecretMismatch: Existing private key is not up to date for spec: [spec.privateKey.size]"
@@ -392,7 +392,7 @@ fn keystores_wait_for_their_password() {
         "  keystores: {jks: {create: true, passwordSecretRef: {name: pass, key: word}}}\n",
     ));
     let plan = lab.settle();
-    assert_eq!(labels(&plan), ["password_missing"]);
+    assert_eq!(labels(&plan), ["password-missing"]);
     assert!(!lab.issued.secrets.contains_key(&key("shop/web")));
     assert!(lab.issued.attempts.is_empty(), "waiting is no failure");
     lab.add("kind: Secret\nmetadata: {name: pass, namespace: shop}\nstringData: {word: changeit}\n");

@@ -59,8 +59,8 @@ spec:
     assert_eq!(
         labels(&shim),
         [
-            ("listener_skipped", "spec.listeners[3]"),
-            ("listener_skipped", "spec.listeners[5]")
+            ("listener-skipped", "spec.listeners[3]"),
+            ("listener-skipped", "spec.listeners[5]")
         ]
     );
     assert!(
@@ -181,7 +181,7 @@ fn an_annotation_that_cannot_be_read_costs_the_whole_gateway() {
         let [finding] = &shim.findings[..] else {
             panic!("{:?}", shim.findings)
         };
-        assert_eq!(finding.label, "gateway_annotation");
+        assert_eq!(finding.label, "gateway-annotation");
         assert!(
             finding.message.starts_with(&format!("invalid ingress annotation {message}")),
             "{}",
@@ -224,7 +224,7 @@ fn a_certificate_of_the_manifests_counts_and_so_does_the_first_gateway() {
     let standing = "---\nkind: Certificate\nmetadata: {name: shop, namespace: shop}\nspec: {secretName: other}\n";
     let found = gateway_certificates(&resources(&format!("{one}{standing}")));
     assert_eq!(found.certificates, []);
-    assert_eq!(labels(&found), [("certificate_stands", "")]);
+    assert_eq!(labels(&found), [("certificate-stands", "")]);
 
     let two = one
         .replace("name: edge,", "name: abel,")
@@ -240,7 +240,7 @@ fn a_certificate_of_the_manifests_counts_and_so_does_the_first_gateway() {
     for (first, second, wins) in [(&one, &two, "abel.example.com"), (&older, &younger, "shop.example.com")] {
         let found = gateway_certificates(&resources(&format!("{first}---\n{second}")));
         assert_eq!(found.certificates[0].spec.dns_names, [wins]);
-        assert_eq!(labels(&found), [("certificate_of_another", "")]);
+        assert_eq!(labels(&found), [("certificate-of-another", "")]);
     }
 }
 

@@ -156,11 +156,11 @@ impl WriteFault {
     #[must_use]
     pub fn label(&self) -> &'static str {
         match self {
-            Self::Name { .. } => "state_name",
-            Self::Full { .. } => "state_disk_full",
-            Self::Forbidden { .. } => "state_not_writable",
-            Self::Gone { .. } => "state_directory_gone",
-            Self::Disk { .. } => "state_write_failed",
+            Self::Name { .. } => "state-name",
+            Self::Full { .. } => "state-disk-full",
+            Self::Forbidden { .. } => "state-not-writable",
+            Self::Gone { .. } => "state-directory-gone",
+            Self::Disk { .. } => "state-write-failed",
         }
     }
 
@@ -257,7 +257,7 @@ impl Damage {
         let (severity, label, object, message, hint) = match self {
             Self::SetAside { object, kept_as, reason } => (
                 Severity::Error,
-                "state_damaged",
+                "state-damaged",
                 object.clone(),
                 format!(
                     "its file in the state directory cannot be read: {reason}. It was set aside as {}",
@@ -271,7 +271,7 @@ impl Damage {
                 is_replaced,
             } => (
                 if *is_replaced { Severity::Warning } else { Severity::Error },
-                "state_damaged_earlier",
+                "state-damaged-earlier",
                 object.clone(),
                 format!(
                     "its file in the state directory could not be read at an earlier start; it is still set aside as {}",
@@ -288,7 +288,7 @@ impl Damage {
             ),
             Self::WasOpen { directory, mode } => (
                 Severity::Warning,
-                "state_directory_was_open",
+                "state-directory-was-open",
                 ObjectRef::new(Kind::Other("StateDirectory".to_owned()), "", directory.display().to_string()),
                 format!("other users could look into it (mode {mode:o}); now they cannot"),
                 "if others use this machine, keys in it may be known: renew what is in it".to_owned(),

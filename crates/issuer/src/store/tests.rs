@@ -366,11 +366,11 @@ fn a_write_that_fails_leaves_what_was() {
     let issued = keep(&path, &[secret("leaf", 1)]);
     let (store, ..) = open(&path);
     let kinds = [
-        (io::ErrorKind::StorageFull, "state_disk_full"),
-        (io::ErrorKind::QuotaExceeded, "state_disk_full"),
-        (io::ErrorKind::ReadOnlyFilesystem, "state_not_writable"),
-        (io::ErrorKind::PermissionDenied, "state_not_writable"),
-        (io::ErrorKind::InvalidInput, "state_write_failed"),
+        (io::ErrorKind::StorageFull, "state-disk-full"),
+        (io::ErrorKind::QuotaExceeded, "state-disk-full"),
+        (io::ErrorKind::ReadOnlyFilesystem, "state-not-writable"),
+        (io::ErrorKind::PermissionDenied, "state-not-writable"),
+        (io::ErrorKind::InvalidInput, "state-write-failed"),
     ];
     for at in [Point::Created, Point::Written, Point::Synced] {
         for (kind, label) in kinds {

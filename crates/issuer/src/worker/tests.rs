@@ -175,7 +175,7 @@ fn a_full_disk_changes_nothing_and_is_tried_again_later_and_later() {
     let mut now = 0;
     for (number, wait) in [10, 20, 40, 80, 160, 320, 600, 600].into_iter().enumerate() {
         let outlook = worker.step(at(now), &no_resources());
-        assert_eq!(labels(&outlook), ["state_disk_full"], "{number}");
+        assert_eq!(labels(&outlook), ["state-disk-full"], "{number}");
         assert_eq!(outlook.issued.secrets, BTreeMap::new());
         assert_eq!(outlook.overlay.secrets, BTreeMap::new(), "nothing is served that is not kept");
         assert_eq!(outlook.wake_at, Some(at(now + wait)));
@@ -185,7 +185,7 @@ fn a_full_disk_changes_nothing_and_is_tried_again_later_and_later() {
     }
     fail(&worker, None);
     let outlook = worker.step(at(now - 1), &no_resources());
-    assert_eq!(labels(&outlook), ["state_disk_full"], "it waits");
+    assert_eq!(labels(&outlook), ["state-disk-full"], "it waits");
     let outlook = worker.step(at(now), &no_resources());
     assert_eq!(
         (labels(&outlook), outlook.issued.secrets.len(), outlook.wake_at),
@@ -217,7 +217,7 @@ fn what_fails_waits_and_its_neighbours_do_not() {
     });
     let outlook = worker.step(at(0), &no_resources());
     assert_eq!(outlook.issued.secrets.len(), 2);
-    assert_eq!(labels(&outlook), ["issuer_action_failed"]);
+    assert_eq!(labels(&outlook), ["issuer-action-failed"]);
     assert_eq!(outlook.wake_at, Some(at(10)));
     worker.step(at(9), &no_resources());
     assert_eq!(tried.load(Ordering::Relaxed), 1);
@@ -254,7 +254,7 @@ fn a_plan_that_never_has_enough_does_not_keep_the_worker_busy() {
         now = outlook.wake_at.expect("it goes on").max(now);
         steps += 1;
     }
-    assert_eq!(labels(&worker.step(now, &no_resources())), ["issuer_unsettled"]);
+    assert_eq!(labels(&worker.step(now, &no_resources())), ["issuer-unsettled"]);
     let made = made.load(Ordering::Relaxed);
     assert!(
         steps < 160 && made < 160 * ACTIONS,
@@ -321,7 +321,7 @@ fn files_are_switched_before_others_are_told() {
     std::fs::remove_file(&file).expect("removed");
     std::fs::write(&file, "the operator's").expect("written");
     worker.renew(at(4), &no_resources(), &key("leaf")).expect("renewed");
-    assert_eq!(labels(&worker.step(at(4), &no_resources())), ["export_foreign_file"]);
+    assert_eq!(labels(&worker.step(at(4), &no_resources())), ["export-foreign-file"]);
     assert_eq!(told(&mut runner), [], "nobody is sent to old files");
     drop(worker);
 
@@ -346,7 +346,7 @@ fn damage_is_a_finding_until_it_is_mended() {
     };
     let mut worker = worker(Keeping::Directory(scratch.path()), holding);
     let outlook = worker.step(at(1), &no_resources());
-    assert_eq!(labels(&outlook), ["state_damaged"]);
+    assert_eq!(labels(&outlook), ["state-damaged"]);
     assert_eq!(
         outlook.overlay.secrets.keys().collect::<Vec<_>>(),
         [&key("leaf")],

@@ -40,9 +40,17 @@ fn state_goes_where_the_environment_says() {
     let done = finish(command, "");
     assert_eq!((done.code, done.stderr.as_str()), (Some(0), ""), "{}", done.stdout);
     // Below it a directory for each port offset, so that demos beside each other keep their files apart.
-    let offsets = std::fs::read_dir(directory.path().join("sealway/demo")).expect("demo's directory");
-    let written = offsets.map(|entry| entry.expect("entry").path().join("ca.crt").exists());
-    assert_eq!(written.collect::<Vec<_>>(), [true]);
+    let entries = std::fs::read_dir(directory.path().join("sealway/demo")).expect("demo's directory");
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("entry").file_name().into_string().expect("a name"))
+        .collect();
+    names.sort();
+    // The CA, which `certs trust install` looks for, what the issuer keeps, and the files of this demo.
+    let [ca, issuer, offset] = names.as_slice() else {
+        panic!("{names:?}")
+    };
+    assert_eq!((ca.as_str(), issuer.as_str()), ("ca.crt", "issuer-1"));
+    assert!(offset.starts_with("offset-"), "{names:?}");
 }
 
 #[test]

@@ -219,7 +219,7 @@ fn a_ca_of_the_manifests_is_replaced() {
     let plan = lab.settle();
     assert_eq!(roots(&lab, "shop/web", &names), "old new ");
     assert!(!lab.issued.secrets.contains_key(&key("shop/late")));
-    assert_eq!(super::super::lab::labels(&plan), ["authority_unpublished"]);
+    assert_eq!(super::super::lab::labels(&plan), ["authority-unpublished"]);
     assert_eq!(plan.wake_at, Some(second(60)));
     lab.now = second(60);
     lab.settle();
@@ -286,14 +286,14 @@ fn a_ca_of_the_manifests_warns_before_its_end() {
     lab.add(&leaf("web", ""));
     assert_eq!(lab.settle().findings, []);
     let plan = lab.pass(DAY * 10);
-    assert_eq!(super::super::lab::labels(&plan), ["certificate_ends_soon"]);
+    assert_eq!(super::super::lab::labels(&plan), ["certificate-ends-soon"]);
     let plan = lab.pass(DAY * 21);
     assert!(
-        plan.findings.iter().any(|finding| finding.label == "certificate_ended"),
+        plan.findings.iter().any(|finding| finding.label == "certificate-ended"),
         "{:?}",
         plan.findings
     );
-    assert!(plan.findings.iter().any(|finding| finding.label == "authority_ended"));
+    assert!(plan.findings.iter().any(|finding| finding.label == "authority-ended"));
 }
 
 /// The process dies between any two changes of a roll-over, and goes on from there.
@@ -389,5 +389,5 @@ fn a_ca_that_may_not_sign_lists_is_told_when_it_matters() {
         reason: String::new(),
     });
     lab.issued.authorities.insert(id, authority.into());
-    assert_eq!(super::super::lab::labels(&lab.settle()), ["list_forbidden"]);
+    assert_eq!(super::super::lab::labels(&lab.settle()), ["list-forbidden"]);
 }

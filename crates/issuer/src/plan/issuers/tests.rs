@@ -107,7 +107,7 @@ spec: {}
     let other = lab.part("shop/web", "tls.key");
     lab.tamper("shop/root", "tls.key", Some(&other));
     assert!(ready(&lab, "root").starts_with("False ErrInvalidKeyPair"));
-    assert!(labels(&lab.plan()).contains(&"key_pair_invalid"));
+    assert!(labels(&lab.plan()).contains(&"key-pair-invalid"));
     // cert-manager does not look at that before it signs.
     assert!(ready(&lab.cert_manager(), "root").starts_with("True KeyPairVerified"));
 }
