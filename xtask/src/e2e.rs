@@ -134,6 +134,12 @@ async fn scenarios(arguments: &[&str]) -> anyhow::Result<ExitCode> {
         .await;
     report
         .record(
+            "certificates: a renewed one is served at once",
+            certificates::rollover::renewal(at),
+        )
+        .await;
+    report
+        .record(
             "certificates: a revoked client is out, its connection too",
             certificates::rollover::revocation(at),
         )

@@ -564,26 +564,3 @@ proptest::proptest! {
         }
     }
 }
-
-/// `cargo test --release -p sealway-issuer -- --ignored --nocapture two_thousand`: how long a plan takes in which nothing is to be done.
-#[test]
-#[ignore = "a measurement"]
-fn two_thousand_certificates() {
-    let mut lab = Lab::new(ROOT);
-    for number in 0..2000 {
-        lab.add(&leaf(&format!("leaf-{number}"), ""));
-    }
-    let start = std::time::Instant::now();
-    lab.settle();
-    eprintln!("all issued in {:?}", start.elapsed());
-    // Nanoseconds that this thread has had of a core.
-    let worked = || {
-        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-        Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
-    };
-    for _ in 0..10 {
-        let before = worked();
-        let plan = lab.plan();
-        eprintln!("planned in {:?}, wake at {:?}", worked() - before, plan.wake_at);
-    }
-}

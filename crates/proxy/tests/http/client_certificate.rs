@@ -183,6 +183,7 @@ async fn list_that_changes_ends_the_connections_of_those_whom_it_revokes_and_no_
     gateway.wait_ended("drained", 1).await;
     let mut good = senders.remove(1);
     for _ in 0..3 {
+        within(good.ready()).await.unwrap();
         assert_eq!(
             whole(within(good.send_request(get(NAME, "/"))).await.unwrap()).await.status,
             200
@@ -191,6 +192,7 @@ async fn list_that_changes_ends_the_connections_of_those_whom_it_revokes_and_no_
         publish(&bundle(&authority, vec![revokes_seven(&authority)]));
     }
     publish(&without);
+    within(good.ready()).await.unwrap();
     assert_eq!(
         whole(within(good.send_request(get(NAME, "/"))).await.unwrap()).await.status,
         200

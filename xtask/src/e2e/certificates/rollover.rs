@@ -65,6 +65,49 @@ pub(crate) async fn authority(context: &Context) -> anyhow::Result<String> {
     ))
 }
 
+/// The gateway's certificate is renewed again and again: each is served at once, and its Certificate's condition says so.
+pub(crate) async fn renewal(context: &Context) -> anyhow::Result<String> {
+    let site = Site::start(context, "renewal").await?;
+    let client = site.client()?;
+    let mut waits = Vec::with_capacity(RENEWALS);
+    for _ in 0..RENEWALS {
+        site.certs(context, &["renew", "e2e/gateway"]).await?;
+        let renewed = Instant::now();
+        let serial = || site.identity("e2e/gateway").map(|identity| identity.serial());
+        let before = serial()?;
+        loop {
+            let session = client
+                .connect(site.gateway, GATEWAY_NAME)
+                .await
+                .context("a handshake failed")?;
+            if session.peer.certificate.serial == serial()? {
+                break;
+            }
+            ensure!(renewed.elapsed() < PATIENCE, "{before} is not served:\n{}", site.said());
+        }
+        waits.push(renewed.elapsed());
+    }
+    waits.sort_unstable();
+    let [median, longest] = [RENEWALS / 2, RENEWALS - 1].map(|at| waits.get(at).copied().unwrap_or_default());
+    ensure!(median < SOON, "renewed certificates are served too late: {waits:?}");
+    let plain = site.identity("e2e/gateway")?.serial().replace(':', "");
+    let told = format!("serial {plain} is served");
+    let started = Instant::now();
+    loop {
+        let status = command("curl", ["-sS", &site.admin("/api/v1/status")]);
+        if run(status, "").await?.success()?.contains(&told) {
+            break;
+        }
+        ensure!(started.elapsed() < PATIENCE, "no condition says: {told}\n{}", site.said());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(format!(
+        "{RENEWALS} renewals, served {} ms (median), {} ms (longest) after they were answered; the condition Served has the last",
+        median.as_millis(),
+        longest.as_millis()
+    ))
+}
+
 /// A client's certificate is revoked: its open connection ends, and no new one comes about; renewed, it is welcome again.
 pub(crate) async fn revocation(context: &Context) -> anyhow::Result<String> {
     let site = Site::start(context, "revocation").await?;
@@ -333,4 +376,7 @@ fn trust(folder: &Path) -> anyhow::Result<String> {
 
 const GATEWAY_NAME: &str = "shop.example.com";
 const BACKEND_NAME: &str = "backend.example.com";
+const RENEWALS: usize = 20;
+/// Within which a renewed certificate is served.
+const SOON: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(40);
