@@ -17,6 +17,7 @@ mod keys;
 pub mod keystore;
 #[cfg(test)]
 mod manifests;
+mod nearest;
 mod order;
 mod pem;
 mod perform;
@@ -42,6 +43,7 @@ pub use go_text::{DurationFault, GoDuration};
 pub use hook::{Hook, HookFault, HookRunner, Switch};
 pub use issued::{Attempt, Authority, AuthorityId, Change, Issuance, Issued, IssuedSecret, Revocation};
 pub use keys::{KeyFault, PrivateKey};
+pub use nearest::nearest;
 pub use order::{Action, IssuerUrls, Order, SecretForm, Signer, StoreForm};
 pub use perform::{PerformFault, perform};
 pub use plan::{Finding, IssuerStatuses, Overlay, Plan, Severity, plan};

@@ -129,10 +129,11 @@ pub fn perform(action: &Action, issued: &Issued, now: Timestamp) -> Result<Vec<C
 fn issue(order: &Order, issued: &Issued, now: Timestamp) -> Result<Vec<Change>, PerformFault> {
     let request = &order.request;
     let before = issued.secrets.get(&order.secret);
-    let key = match before.filter(|_| order.reuse_key) {
-        Some(before) => signing_key(&order.secret, &before.secret)?,
-        None => new_key(request)?,
-    };
+    // A key that was to stay and cannot be read is no key: cert-manager makes a new one, too.
+    let kept = before
+        .filter(|_| order.reuse_key)
+        .and_then(|before| signing_key(&order.secret, &before.secret).ok());
+    let key = kept.map_or_else(|| new_key(request), Ok)?;
     let not_before = whole_seconds(now);
     let end = i64::try_from(request.duration)
         .ok()

@@ -29,7 +29,6 @@ mod commands;
 #[cfg(test)]
 mod crashes;
 mod holds;
-mod nearest;
 mod run;
 #[cfg(test)]
 mod tests;

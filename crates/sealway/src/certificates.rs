@@ -16,7 +16,6 @@ mod authorities;
 mod details;
 mod inspection;
 mod inventory;
-mod nearest;
 mod places;
 mod table;
 #[cfg(test)]
@@ -27,8 +26,8 @@ pub(crate) use authorities::{AuthorityEntry, BundleEntry, list_times, signs_now}
 pub(crate) use details::{Details, chain};
 pub(crate) use inspection::{Inspection, inspect};
 pub(crate) use inventory::inventory;
-pub(crate) use nearest::nearest;
 pub(crate) use places::Place;
+pub(crate) use sealway_issuer::nearest;
 pub(crate) use table::{inspection_text, inventory_text};
 pub(crate) use text::{NameConstraints, printable, serial, timestamp};
 

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, ensure};
-use sealway_api::{Password, Pkcs12Profile, SecretBytes, Timestamp};
+use sealway_api::{KeyEncoding, Password, Pkcs12Profile, Timestamp};
 use sealway_demo::certificates::Identity;
+use sealway_issuer::PrivateKey;
 use sealway_issuer::keystore::{KeyParts, Trusted, jks, pkcs12, random_salts, subject_text};
 
 use super::context::Context;
@@ -159,7 +160,8 @@ impl Stores {
         let (identity, authority) = (&context.certificates.payment, &context.certificates.authority);
         let chain = der(identity)?;
         let certificate = der(authority.identity())?.into_iter().next().context("no certificate")?;
-        let key = SecretBytes::new(identity.key().to_der()?.secret_der().to_vec());
+        let private_key = PrivateKey::read(identity.key().expose_pem().as_bytes())?;
+        let key = private_key.to_pkcs8_der();
         let subject = subject_text(&certificate)?;
         let created = Timestamp::try_from(SystemTime::now())?;
         let trusted = |alias: &str| {
@@ -179,7 +181,7 @@ impl Stores {
         let stores = Self {
             directory,
             subject,
-            key_pem: identity.key().expose_pem().to_owned(),
+            key_pem: String::from_utf8(private_key.to_pem(&KeyEncoding::Pkcs8).expose().to_vec())?,
         };
         for (password, suffix) in [(PASSWORD, "keystore"), (BEYOND_ASCII, "beyond-ascii")] {
             let password = Password::new(password.to_owned());

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use sealway_api::{Kind, ObjectKey, ObjectRef, Resources, Timestamp};
 use tokio::sync::oneshot;
 
-use super::nearest::nearest;
 use super::{Worker, facts};
 use crate::chain::read_chain;
 use crate::facts::Facts;
 use crate::issued::{Attempt, Authority, AuthorityId, Change, Revocation};
+use crate::nearest::nearest;
 use crate::plan::{Finding, Severity};
 use crate::store::WriteFault;
 

@@ -130,7 +130,8 @@ pub(crate) async fn revocation(context: &Context) -> anyhow::Result<String> {
             .await
         {
             Err(Failure::Alert(alert)) => break alert,
-            Ok(_) if revoked.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(5)).await,
+            // One that was shaken hands with the moment before is cut without an alert.
+            _ if revoked.elapsed() < PATIENCE => tokio::time::sleep(Duration::from_millis(5)).await,
             other => bail!("revoked ({said}), and yet: {other:?}\n{}", site.said()),
         }
     };

@@ -1,7 +1,8 @@
 //! Names that may have been meant.
 
-/// The most similar of `names`, best first; none that is too different to have been meant.
-pub(crate) fn nearest(written: &str, names: impl IntoIterator<Item = String>) -> Vec<String> {
+/// The most similar of `names`; none that is too different to have been meant.
+#[must_use]
+pub fn nearest(written: &str, names: impl IntoIterator<Item = String>) -> Vec<String> {
     if written.is_empty() || written.len() > LONGEST {
         return Vec::new();
     }
@@ -17,6 +18,9 @@ pub(crate) fn nearest(written: &str, names: impl IntoIterator<Item = String>) ->
         .collect();
     near.sort();
     near.dedup();
+    // The best, and those that are as good.
+    let best = near.first().map_or(0, |(distance, _)| *distance);
+    near.retain(|(distance, _)| *distance == best);
     near.truncate(MOST);
     near.into_iter().map(|(_, name)| name).collect()
 }
@@ -54,7 +58,8 @@ mod tests {
     #[test]
     fn what_was_probably_meant_comes_first() {
         let names = || ["payment/cert", "payment/certs", "order/client", "vault/tls"].map(str::to_owned);
-        assert_eq!(nearest("payment/crt", names()), ["payment/cert", "payment/certs"]);
+        assert_eq!(nearest("payment/crt", names()), ["payment/cert"]);
+        assert_eq!(nearest("pay", names()), ["payment/cert", "payment/certs"]);
         assert_eq!(nearest("client", names()), ["order/client"]);
         assert_eq!(nearest("vault", names()), ["vault/tls"]);
         assert_eq!(nearest("wholly/another", names()), [""; 0]);
