@@ -140,6 +140,12 @@ async fn scenarios(arguments: &[&str]) -> anyhow::Result<ExitCode> {
         .await;
     report
         .record(
+            "certificates: a backend that does not reload is named",
+            certificates::rollover::stale_backend(at),
+        )
+        .await;
+    report
+        .record(
             "certificates: a revoked client is out, its connection too",
             certificates::rollover::revocation(at),
         )

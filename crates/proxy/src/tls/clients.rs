@@ -67,11 +67,15 @@ impl Clients {
         }
     }
 
-    /// Whether what a client proved to `before` holds here too: the same is asked of it, and no list has taken its certificate back since.
+    /// Whether what a client proved to `before` holds here too: the same is asked of it, and its certificate leads to an authority that is
+    /// believed now and has not taken it back. So authorities may come and go without a word to those whom they do not concern. Who has
+    /// shown nothing, or nothing good, goes on as long as all are believed that were: else it may have something better to show.
     pub(super) fn go_on_with(&self, before: &Self, client: Option<&VerifiedClient>) -> bool {
         self.mode == before.mode
-            && self.trust.same_authorities(&before.trust)
-            && client.is_none_or(|client| self.may_resume(&client.chain))
+            && match client {
+                Some(client) => self.may_resume(&client.chain),
+                None => self.trust.believes_all_of(&before.trust),
+            }
     }
 
     pub(super) fn must_be_good(&self) -> bool {

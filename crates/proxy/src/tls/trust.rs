@@ -128,6 +128,14 @@ impl Trust {
         self.certificates == other.certificates
     }
 
+    /// Whether every authority that `other` believes is believed here.
+    pub(super) fn believes_all_of(&self, other: &Self) -> bool {
+        other
+            .certificates
+            .iter()
+            .all(|certificate| self.certificates.contains(certificate))
+    }
+
     /// The authorities' names, which a server tells its clients; none when they would not fit: clients then show what they have, and
     /// a handshake with more than 64 KiB of names (RFC 8446 section 4.2.4) would fail for everybody.
     pub(super) fn subjects(&self) -> Vec<DistinguishedName> {

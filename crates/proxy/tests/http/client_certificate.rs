@@ -197,6 +197,21 @@ async fn list_that_changes_ends_the_connections_of_those_whom_it_revokes_and_no_
         whole(within(good.send_request(get(NAME, "/"))).await.unwrap()).await.status,
         200
     );
+    // An authority that comes beside the client's own, and goes again, is no business of the client's.
+    let [own, other] = [&authority, &Authority::new()].map(|authority| bundle(authority, Vec::new()));
+    let both = Arc::new(TrustBundle {
+        content: other.content,
+        certificates: own.certificates.iter().chain(&other.certificates).cloned().collect(),
+        ..TrustBundle::clone(&own)
+    });
+    for trusted in [&both, &own] {
+        publish(trusted);
+        within(good.ready()).await.unwrap();
+        assert_eq!(
+            whole(within(good.send_request(get(NAME, "/"))).await.unwrap()).await.status,
+            200
+        );
+    }
     // Whoever asks for another authority asks everybody anew.
     publish(&bundle(&Authority::new(), Vec::new()));
     let _ = within(&mut ends[1]).await;

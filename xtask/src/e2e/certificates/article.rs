@@ -20,6 +20,7 @@ pub(crate) async fn issued(context: &Context) -> anyhow::Result<String> {
         .serve(context, &format!("payment/payment-service:8443={backend}"))
         .await?;
 
+    let python = context.python_cryptography().await?;
     for (namespace, name) in ISSUED {
         let (chain, trust) = (
             site.exported(namespace, name, "tls.crt"),
@@ -29,6 +30,14 @@ pub(crate) async fn issued(context: &Context) -> anyhow::Result<String> {
         run(verify, "").await?.saying(": OK")?.success()?;
         let certtool = command("certtool", ["--verify", "--load-ca-certificate", &trust, "--infile", &chain]);
         run(certtool, "").await?.saying("The certificate is trusted")?.success()?;
+        let printed = run(
+            command("keytool", ["-J-Duser.language=en", "-printcert", "-file", &chain]),
+            "",
+        )
+        .await?;
+        printed.saying("Issuer: CN=internal-ca")?.success()?;
+        let verify = command(&python, ["-c", VERIFY, &chain, &trust]);
+        run(verify, "").await?.saying("verified")?.success()?;
         let text = run(command("openssl", ["x509", "-noout", "-text", "-in", &chain]), "")
             .await?
             .success()?;
@@ -69,7 +78,7 @@ pub(crate) async fn issued(context: &Context) -> anyhow::Result<String> {
         "another backend answered:\n{page}"
     );
     Ok(format!(
-        "{} Secrets verified by OpenSSL and GnuTLS; payment reached with mutual TLS and re-encrypted",
+        "{} Secrets verified by OpenSSL, GnuTLS, Java and Python; payment reached with mutual TLS and re-encrypted",
         ISSUED.len()
     ))
 }
@@ -246,4 +255,10 @@ const ISSUED: [(&str, &str); 3] = [
     ("order", "order-client-tls"),
     ("gateway-system", "wildcard-cert"),
 ];
+/// Python's word on a certificate and its CA.
+const VERIFY: &str = "import sys
+from cryptography import x509
+leaf, ca = (x509.load_pem_x509_certificate(open(path, 'rb').read()) for path in sys.argv[1:])
+leaf.verify_directly_issued_by(ca)
+print('verified')";
 const PAYMENT: &str = "payment.internal.example.com";

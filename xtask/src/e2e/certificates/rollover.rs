@@ -90,22 +90,27 @@ pub(crate) async fn renewal(context: &Context) -> anyhow::Result<String> {
     waits.sort_unstable();
     let [median, longest] = [RENEWALS / 2, RENEWALS - 1].map(|at| waits.get(at).copied().unwrap_or_default());
     ensure!(median < SOON, "renewed certificates are served too late: {waits:?}");
-    let plain = site.identity("e2e/gateway")?.serial().replace(':', "");
-    let told = format!("serial {plain} is served");
-    let started = Instant::now();
-    loop {
-        let status = command("curl", ["-sS", &site.admin("/api/v1/status")]);
-        if run(status, "").await?.success()?.contains(&told) {
-            break;
-        }
-        ensure!(started.elapsed() < PATIENCE, "no condition says: {told}\n{}", site.said());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let serial = site.identity("e2e/gateway")?.serial().replace(':', "");
+    site.says(&format!("serial {serial} is served")).await?;
     Ok(format!(
         "{RENEWALS} renewals, served {} ms (median), {} ms (longest) after they were answered; the condition Served has the last",
         median.as_millis(),
         longest.as_millis()
     ))
+}
+
+/// A backend behind passthrough that does not read its files again is found out by the gateway, and named with what to do.
+pub(crate) async fn stale_backend(context: &Context) -> anyhow::Result<String> {
+    let site = Site::start_with(context, "stale", false).await?;
+    let plain = |site: &Site| Ok::<_, anyhow::Error>(site.identity("e2e/backend")?.serial().replace(':', ""));
+    let stale = plain(&site)?;
+    site.says(&format!("serial {stale} is served")).await?;
+    site.certs(context, &["renew", "e2e/backend"]).await?;
+    let serial = plain(&site)?;
+    site.says(&format!("goes on serving serial {stale}; the Secret has {serial}"))
+        .await?;
+    site.says("reload or restart it").await?;
+    Ok(format!("the endpoint that goes on serving {stale} is named"))
 }
 
 /// A client's certificate is revoked: its open connection ends, and no new one comes about; renewed, it is welcome again.
@@ -188,6 +193,11 @@ struct Site {
 
 impl Site {
     async fn start(context: &Context, name: &str) -> anyhow::Result<Self> {
+        Self::start_with(context, name, true).await
+    }
+
+    /// `reloads`: whether the backend reads its files again for new connections.
+    async fn start_with(context: &Context, name: &str, reloads: bool) -> anyhow::Result<Self> {
         let directory = context.directory(name)?;
         let [gateway, passthrough, admin, backend] = [(); 4].map(|()| loopback(free_port()));
         let manifests = fs::read_to_string(context.root.join("xtask/testdata/rollover.yaml"))?;
@@ -209,7 +219,7 @@ impl Site {
         let is_issued = wait_until(START, || ["e2e/client", "e2e/backend", "e2e/trusted"].iter().all(is_there)).await;
         let said = || excerpt(&fs::read_to_string(directory.join("log")).unwrap_or_default());
         ensure!(is_issued, "not everything is issued:\n{}", said());
-        let reloading = Reloading::start(exported, backend).await?;
+        let reloading = Reloading::start(exported, backend, reloads).await?;
         let site = Self {
             directory,
             gateway,
@@ -279,6 +289,23 @@ impl Site {
         run(certs, "").await?.success().with_context(|| self.said())
     }
 
+    /// Waits until the statuses or problems of the gateway say so.
+    async fn says(&self, text: &str) -> anyhow::Result<()> {
+        let started = Instant::now();
+        loop {
+            let status = command("curl", ["-sS", &self.admin("/api/v1/status")]);
+            if run(status, "").await?.success()?.contains(text) {
+                return Ok(());
+            }
+            ensure!(
+                started.elapsed() < PATIENCE,
+                "the gateway does not say: {text}\n{}",
+                self.said()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     fn admin(&self, path: &str) -> String {
         format!("http://{}{path}", self.admin)
     }
@@ -318,7 +345,7 @@ struct Reloading {
 }
 
 impl Reloading {
-    async fn start(exported: PathBuf, address: SocketAddr) -> anyhow::Result<Self> {
+    async fn start(exported: PathBuf, address: SocketAddr, reloads: bool) -> anyhow::Result<Self> {
         let front = tokio::net::TcpListener::bind(address).await?;
         let task = tokio::spawn(async move {
             let mut serving: Option<(String, Backend)> = None;
@@ -328,7 +355,7 @@ impl Reloading {
                     continue;
                 };
                 let content = format!("{}{trust}", identity.chain_pem());
-                if serving.as_ref().is_none_or(|(before, _)| *before != content) {
+                if serving.as_ref().is_none_or(|(before, _)| reloads && *before != content) {
                     let backend = Https {
                         name: "backend",
                         identity: &identity,
