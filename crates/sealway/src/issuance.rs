@@ -127,7 +127,8 @@ impl Issuing {
     /// Opens the worker if there is anything for it to do, and has it do its first step.
     async fn try_open(&mut self) {
         let resources = Arc::clone(&self.loads.borrow_and_update().resources);
-        if !is_wanted(&resources) && !self.setup.place.directory().is_some_and(has_state) {
+        let is_wanted = is_wanted(&resources);
+        if !is_wanted && !self.setup.place.directory().is_some_and(has_state) {
             return;
         }
         let setup = self.setup.clone();
@@ -146,6 +147,8 @@ impl Issuing {
                 self.worker = Some(worker);
                 self.outlook.send_replace(outlook);
             }
+            // Who has nothing to be issued does not care who else issues.
+            Ok(Err(Refusal::State(OpenFault::Locked { .. }))) if !is_wanted => {}
             Ok(Err(refusal)) => {
                 let outlook = Outlook {
                     findings: vec![refusal.finding()],
