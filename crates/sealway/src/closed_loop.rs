@@ -14,7 +14,7 @@ use sealway_api::{ObjectKey, Timestamp};
 use sealway_issuer::Outlook;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::view::View;
 
@@ -34,15 +34,14 @@ pub(crate) async fn run(
     reports: watch::Sender<Arc<Reports>>,
 ) {
     let mut is_doubted = false;
+    let mut pause = SOON;
     loop {
-        let view = Arc::clone(&views.borrow_and_update());
         let outlook = Arc::clone(&outlooks.borrow_and_update());
         let expected = expected::of(&outlook.issued);
-        let targets = targets::of(&view.snapshots, &expected);
-        let arrived = look(targets).await;
-        let now = Timestamp::now();
+        let targets = targets::of(&views.borrow_and_update().snapshots, &expected);
+        let arrived = look(targets.clone()).await;
         let before = Arc::clone(&reports.borrow());
-        let found = report::of(&expected, &arrived, &before, now);
+        let found = report::of(&expected, &arrived, &before, Timestamp::now());
         let is_pending = found.values().any(|report| !report.is_good());
         // A new certificate may be on its way to the data plane: what is seen once may be gone in a moment.
         if is_pending && !std::mem::replace(&mut is_doubted, is_pending) {
@@ -50,23 +49,44 @@ pub(crate) async fn run(
             continue;
         }
         is_doubted = is_pending;
-        reports.send_if_modified(|shown| {
-            let differs = **shown != found;
-            if differs {
-                *shown = Arc::new(found);
-            }
-            differs
-        });
-        tokio::select! {
-            changed = views.changed() => if changed.is_err() { return },
-            changed = outlooks.changed() => if changed.is_err() { return },
-            () = sleep(if is_pending { SOON } else { NOW_AND_THEN }) => {}
+        let is_news = **reports.borrow() != found;
+        if is_news {
+            reports.send_replace(Arc::new(found));
         }
+        // What stays wrong is looked at less and less often.
+        pause = match (is_pending, is_news) {
+            (false, _) => NOW_AND_THEN,
+            (true, true) => SOON,
+            (true, false) => pause.saturating_mul(2).min(NOW_AND_THEN),
+        };
+        let due = Instant::now() + pause;
+        loop {
+            tokio::select! {
+                changed = views.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    // Most changes of a view, our own reports among them, concern no handshake.
+                    if targets::of(&views.borrow_and_update().snapshots, &expected) != targets {
+                        break;
+                    }
+                }
+                changed = outlooks.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    break;
+                }
+                () = sleep_until(due) => break,
+            }
+        }
+        // However much changes, others have their turn.
+        sleep(LEAST).await;
     }
 }
 
-/// What arrived where: the leaf's serial, or why there is none.
-type Arrived = BTreeMap<ObjectKey, Vec<(Place, SocketAddr, String, Result<String, handshake::Fault>)>>;
+/// What arrived, by Secret and by where it was asked for: the leaf's serial, or why there is none.
+type Arrived = BTreeMap<ObjectKey, BTreeMap<(Place, SocketAddr, String), Result<String, handshake::Fault>>>;
 
 async fn look(targets: BTreeSet<Target>) -> Arrived {
     let mut arrived = Arrived::new();
@@ -83,8 +103,8 @@ async fn look(targets: BTreeSet<Target>) -> Arrived {
         }
         match under_way.join_next().await {
             Some(Ok((target, serial))) => {
-                let seen = (target.place, target.address, target.server_name, serial);
-                arrived.entry(target.certificate).or_default().push(seen);
+                let asked = (target.place, target.address, target.server_name);
+                arrived.entry(target.secret).or_default().insert(asked, serial);
             }
             // A panic in a handshake is nobody's answer.
             Some(Err(_)) => {}
@@ -99,4 +119,5 @@ const GRACE: Duration = Duration::from_millis(500);
 const SOON: Duration = Duration::from_secs(1);
 /// Backends change without telling us.
 const NOW_AND_THEN: Duration = Duration::from_secs(300);
+const LEAST: Duration = Duration::from_millis(20);
 const AT_A_TIME: usize = 8;

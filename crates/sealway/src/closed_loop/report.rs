@@ -128,13 +128,13 @@ impl Report {
 /// Judges what arrived. Of a Certificate with several things to say, the worst is said.
 pub(super) fn of(expected: &BTreeMap<ObjectKey, Expected>, arrived: &Arrived, before: &Reports, now: Timestamp) -> Reports {
     let mut reports = Reports::new();
-    for expected in expected.values() {
-        let Some(seen) = arrived.get(&expected.certificate) else {
+    for (secret, expected) in expected {
+        let Some(seen) = arrived.get(secret) else {
             continue;
         };
         let mut worst = None;
         let mut count = 0;
-        for (place, address, server_name, found) in seen {
+        for ((place, address, server_name), found) in seen {
             match (place, found) {
                 (_, Ok(serial)) if *serial == expected.serial => count += 1,
                 (Place::Backend(service), Ok(serial)) if expected.older.contains(serial) => {
@@ -166,7 +166,11 @@ pub(super) fn of(expected: &BTreeMap<ObjectKey, Expected>, arrived: &Arrived, be
                 after: since(expected, before, now),
             },
         };
-        reports.insert(expected.certificate.clone(), report);
+        // Of two Secrets of one Certificate (it was given another name) the worse is told.
+        let told = reports.get(&expected.certificate);
+        if told.is_none_or(Report::is_good) {
+            reports.insert(expected.certificate.clone(), report);
+        }
     }
     reports
 }

@@ -18,8 +18,8 @@ use super::Expected;
 /// One handshake.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Target {
-    /// Whose certificate should arrive.
-    pub(crate) certificate: ObjectKey,
+    /// Whose certificate should arrive: the Secret.
+    pub(crate) secret: ObjectKey,
     /// Who is asked.
     pub(crate) place: Place,
     /// Where.
@@ -72,7 +72,7 @@ fn gateway(
         let names = expected.names.iter().flat_map(|name| askable(name, listener));
         for server_name in names.filter(|name| arrives(plan, termination, secret, name)).take(NAMES_MAX) {
             targets.insert(Target {
-                certificate: expected.certificate.clone(),
+                secret: secret.clone(),
                 place: Place::Gateway,
                 address,
                 server_name,
@@ -134,14 +134,14 @@ fn backends(targets: &mut BTreeSet<Target>, listener: &TlsListener, expected: &B
             continue;
         };
         let covering = expected
-            .values()
-            .filter(|expected| expected.names.iter().any(|name| is_covered(name, server_name)));
-        for expected in covering {
+            .iter()
+            .filter(|(_, expected)| expected.names.iter().any(|name| is_covered(name, server_name)));
+        for (secret, _) in covering {
             for backend in &forward.backends {
                 let Behind::Backend(backend) = &backend.target else { continue };
                 for address in backend.endpoints.iter().take(ENDPOINTS_MAX) {
                     targets.insert(Target {
-                        certificate: expected.certificate.clone(),
+                        secret: secret.clone(),
                         place: Place::Backend(backend.service.clone()),
                         address: *address,
                         server_name: server_name.to_string(),
