@@ -167,10 +167,12 @@ impl Export {
         let mut exported = Exported::default();
         for (key, (kind, files)) in &wanted {
             match self.write_one(now, &ObjectRef::of(kind.clone(), key), files) {
-                Ok(true) => {
-                    exported.switched.insert((*key).clone());
+                Ok((is_switched, uncleared)) => {
+                    if is_switched {
+                        exported.switched.insert((*key).clone());
+                    }
+                    exported.faults.extend(uncleared.map(|fault| ((*key).clone(), fault)));
                 }
-                Ok(false) => {}
                 Err(fault) => exported.faults.push(((*key).clone(), fault)),
             }
         }
@@ -185,8 +187,13 @@ impl Export {
         exported
     }
 
-    /// Whether anything had to be changed.
-    fn write_one(&self, now: Timestamp, object: &ObjectRef, files: &BTreeMap<&str, &[u8]>) -> Result<bool, ExportFault> {
+    /// See [`Folder::bring`].
+    fn write_one(
+        &self,
+        now: Timestamp,
+        object: &ObjectRef,
+        files: &BTreeMap<&str, &[u8]>,
+    ) -> Result<(bool, Option<ExportFault>), ExportFault> {
         if !is_object_name(&object.key.namespace) || !is_object_name(&object.key.name) {
             return Err(ExportFault::Name { object: object.clone() });
         }

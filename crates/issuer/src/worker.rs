@@ -55,8 +55,8 @@ pub struct Worker {
     export: Option<Export>,
     hook: Option<Hook>,
     holds: Holds,
-    /// How many actions the last step has left for the next; it must become fewer.
-    left: usize,
+    /// Whom the last step has left for the next; they must not be the same again.
+    left: Vec<ObjectRef>,
     /// What was handed out last; `None` before the first step.
     outlook: Option<Arc<Outlook>>,
     #[cfg(test)]
@@ -107,7 +107,7 @@ impl Worker {
             export,
             hook,
             holds: Holds::default(),
-            left: 0,
+            left: Vec::new(),
             outlook: None,
             #[cfg(test)]
             script: None,
@@ -131,12 +131,8 @@ impl Worker {
             done += tried;
             plan = self.decide(now, resources);
         }
-        let left = plan.actions.iter().filter(|action| !self.holds.is_held(action, now)).count();
-        if left > 0 && self.left > 0 && left >= self.left {
-            self.holds.stop(now, unsettled(left));
-        }
-        self.left = left;
-        self.holds.keep_only(now, &plan.actions);
+        self.brake(now, &plan.actions);
+        self.holds.keep_only(&plan.actions);
 
         let mut findings = plan.findings;
         findings.extend(
@@ -145,7 +141,7 @@ impl Worker {
                 .filter(|damage| !damage.is_over(&self.issued))
                 .map(Damage::finding),
         );
-        findings.extend(self.holds.findings());
+        findings.extend(self.holds.findings(now));
         findings.extend(self.hand_out(now, &before, &plan.overlay));
         let is_unfinished = plan.actions.iter().any(|action| !self.holds.is_held(action, now));
         let wake_at = [plan.wake_at, self.holds.until(now), is_unfinished.then_some(now)];
@@ -161,6 +157,23 @@ impl Worker {
             wake_at: wake_at.into_iter().flatten().min(),
             generation: 0,
         })
+    }
+
+    /// Stops for a while when a step's worth of actions has left the same objects to be worked on: that would go on for ever.
+    fn brake(&mut self, now: Timestamp, actions: &[Action]) {
+        if self.holds.is_stopped(now) {
+            return;
+        }
+        let left: Vec<ObjectRef> = actions
+            .iter()
+            .filter(|action| !self.holds.is_held(action, now))
+            .map(subject)
+            .collect();
+        if !left.is_empty() && left == self.left {
+            self.holds.stop(now, unsettled(left.len()));
+        } else {
+            self.left = left;
+        }
     }
 
     /// Does each action once, at most `limit`; how many were tried.
@@ -187,6 +200,13 @@ impl Worker {
 
     fn act(&mut self, now: Timestamp, action: &Action) -> Result<(), Fault> {
         let changes = self.perform(now, action).map_err(Fault::Perform)?;
+        // A CA must not have on record what cannot be kept.
+        if let Some(store) = &self.store {
+            changes
+                .iter()
+                .try_for_each(|change| store.check(change))
+                .map_err(Fault::Write)?;
+        }
         for change in changes {
             self.keep(change).map_err(Fault::Write)?;
         }
@@ -302,7 +322,6 @@ fn reference(overlay: &Overlay, key: &ObjectKey) -> ObjectRef {
 fn subject(action: &Action) -> ObjectRef {
     match action {
         Action::Issue(order) => ObjectRef::of(Kind::Certificate, &order.certificate),
-        Action::Fail { certificate, .. } => ObjectRef::of(Kind::Certificate, certificate),
         Action::Amend { secret, .. } | Action::Adopt { secret, .. } => ObjectRef::of(Kind::Secret, secret),
         Action::List { authority, .. } | Action::Retire { authority } => {
             ObjectRef::new(Kind::Other("CA".to_owned()), "", authority.to_string())

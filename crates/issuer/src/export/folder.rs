@@ -1,6 +1,6 @@
 //! The files of one object: generations, and the links that lead to the one in force.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
@@ -32,8 +32,12 @@ impl Folder {
         self.generation().is_some()
     }
 
-    /// Brings the files to these; whether that changed any.
-    pub(super) fn bring(&self, now: Timestamp, files: &BTreeMap<&str, &[u8]>) -> Result<bool, ExportFault> {
+    /// Brings the files to these; whether that changed any, and what kept us from clearing away what is no longer read.
+    pub(super) fn bring(
+        &self,
+        now: Timestamp,
+        files: &BTreeMap<&str, &[u8]>,
+    ) -> Result<(bool, Option<ExportFault>), ExportFault> {
         let data = self.path.join(DATA);
         let before = self.generation();
         if before.is_none() && data.symlink_metadata().is_ok() {
@@ -57,11 +61,35 @@ impl Folder {
             let path = self.path.join(name);
             symlink(Path::new(DATA).join(name), &path).map_err(disk(&path))?;
         }
-        self.remove_links(|name| !files.contains_key(name))?;
-        self.remove_generations(|generation| {
-            Some(generation) != before.as_deref() && Some(generation) != self.generation().as_deref()
-        })?;
-        Ok(!is_same || !missing.is_empty())
+        let obsolete = self.obsolete(now);
+        let cleared = self
+            .remove_links(|name| !files.contains_key(name))
+            .and_then(|()| self.remove_generations(|generation| obsolete.contains(generation)));
+        Ok((!is_same || !missing.is_empty(), cleared.err()))
+    }
+
+    /// Generations that were replaced long enough ago: whoever resolved `..data` before is not still reading. At most eight wait.
+    fn obsolete(&self, now: Timestamp) -> BTreeSet<String> {
+        let current = self.generation();
+        let mut before: Vec<(u64, String)> = names(&self.path)
+            .into_iter()
+            .filter(|name| is_generation(name) && Some(name) != current.as_ref())
+            .map(|name| (number(&name), name))
+            .collect();
+        before.sort();
+        let replaced = before.iter().skip(1).map(|(_, name)| name).chain(&current);
+        let is_over = |successor: &String| {
+            // A clock that was set back keeps nothing for ever.
+            made(successor).is_none_or(|made| made > now || now.duration_since(made).as_secs() >= READING)
+        };
+        let over: Vec<bool> = replaced.map(is_over).collect();
+        let surplus = before.len().saturating_sub(WAITING);
+        let names = before.into_iter().map(|(_, name)| name);
+        names
+            .enumerate()
+            .filter(|(place, _)| *place < surplus || over.get(*place).copied().unwrap_or(true))
+            .map(|(_, name)| name)
+            .collect()
     }
 
     /// Removes what we made.
@@ -104,12 +132,10 @@ impl Folder {
         let last = names(&self.path)
             .iter()
             .filter(|name| is_generation(name))
-            .filter_map(|name| name.rsplit_once('-')?.1.parse::<u64>().ok())
+            .map(|name| number(name))
             .max();
-        let number = last.map_or(1, |last| last.saturating_add(1));
-        let path = self
-            .path
-            .join(format!("{GENERATION}{}-{number}", now.strftime("%Y%m%dT%H%M%SZ")));
+        let number = last.unwrap_or_default().saturating_add(1);
+        let path = self.path.join(format!("{GENERATION}{}-{number}", now.strftime(TIME)));
         DirBuilder::new().mode(0o700).create(&path).map_err(disk(&path))?;
         Ok(path)
     }
@@ -141,7 +167,6 @@ impl Folder {
         Ok(())
     }
 
-    /// The one before the present is left for whoever has resolved `..data` just now and is still reading.
     fn remove_generations(&self, is_obsolete: impl Fn(&str) -> bool) -> Result<(), ExportFault> {
         for name in names(&self.path) {
             let path = self.path.join(&name);
@@ -151,6 +176,23 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// How many seconds a generation outlives its replacement, and how many wait for that at most.
+const READING: i64 = 60;
+const WAITING: usize = 8;
+/// When a generation was made, as its name says it.
+const TIME: &str = "%Y%m%dT%H%M%SZ";
+
+fn number(generation: &str) -> u64 {
+    let number = generation.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
+    number.unwrap_or_default()
+}
+
+fn made(generation: &str) -> Option<Timestamp> {
+    let (time, _) = generation.strip_prefix(GENERATION)?.rsplit_once('-')?;
+    let time = jiff::civil::DateTime::strptime(TIME, time).ok()?;
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
 }
 
 fn is_generation(name: &str) -> bool {

@@ -209,7 +209,9 @@ impl Subject<'_> {
     /// Why a certificate that is as it was asked for is issued anew.
     fn trigger(&self, scene: &Scene<'_>, secret: Option<&IssuedSecret>, way: Option<&Way<'_>>) -> Option<Violation> {
         let (facts, renewal) = self.times?;
-        if self.attempt.is_some_and(|attempt| attempt.renewal_asked.is_some()) {
+        let asked = self.attempt.filter(|attempt| attempt.renewal_asked.is_some());
+        let is_later = |of: Option<u64>| of.is_some_and(|of| secret.is_some_and(|secret| secret.revision > of));
+        if asked.is_some_and(|attempt| !is_later(attempt.renewal_of)) {
             // As `cmctl renew` has it.
             return Some(Violation::new(
                 "ManuallyTriggered",

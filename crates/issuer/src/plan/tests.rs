@@ -271,6 +271,16 @@ fn what_was_asked_to_be_renewed_is() {
     lab.settle();
     assert_eq!(lab.issued.secrets[&key("shop/web")].revision, 2);
     assert!(lab.issued.attempts.is_empty());
+
+    // The process ended after the new one was kept, and before the asking was forgotten.
+    let attempt = crate::issued::Attempt {
+        renewal_asked: Some(lab.now),
+        renewal_of: Some(1),
+        ..Default::default()
+    };
+    lab.issued.attempts.insert(key("shop/web"), attempt.into());
+    lab.settle();
+    assert_eq!(lab.issued.secrets[&key("shop/web")].revision, 2);
 }
 
 #[test]
@@ -291,7 +301,7 @@ fn after_a_failure_it_waits_and_says_so() {
         last_failure: Some(lab.now),
         message: "Error signing certificate: no".to_owned(),
         request: Some(order.request),
-        renewal_asked: None,
+        ..Default::default()
     };
     lab.issued.attempts.insert(key("shop/web"), attempt.into());
     let plan = lab.settle();

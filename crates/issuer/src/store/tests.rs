@@ -59,6 +59,7 @@ pub(super) fn attempt(name: &str, failures: u32) -> Change {
         message: "no such Secret".repeat(failures.min(1) as usize),
         request: (failures > 0).then(Request::default),
         renewal_asked: None,
+        renewal_of: None,
     };
     Change::Attempt(key(name), Arc::new(attempt))
 }

@@ -374,6 +374,32 @@ fn lists_name_what_was_revoked_and_are_renewed() {
 }
 
 #[test]
+fn a_ca_whose_certificates_are_all_revoked_is_remembered_until_they_have_ended() {
+    let mut lab = Lab::new(&ROOT.replace("87600h", "720h"));
+    lab.add(&leaf("web", ""));
+    lab.settle();
+    let (old, authority) = lab.issued.authorities.first_key_value().unwrap();
+    let (old, mut authority) = (old.clone(), (**authority).clone());
+    let end = authority.issuances[0].not_after;
+    authority.issuances[0].revoked = Some(Revocation {
+        at: lab.now,
+        reason: "keyCompromise".to_owned(),
+    });
+    let serial = authority.issuances[0].serial.clone();
+    lab.issued.authorities.insert(old.clone(), authority.into());
+    // The root is renewed, and everything with it; nothing of the old one is in use.
+    lab.pass(Duration::from_hours(25 * 24));
+    assert_eq!(lab.issued.authorities.len(), 2);
+    lab.now = end;
+    lab.settle();
+    let list = lab.issued.authorities[&old].revocation_list.clone().expect("a list");
+    assert!(lists::is_on(&list, &serial));
+    lab.now = later(end, Duration::from_secs(1));
+    lab.settle();
+    assert!(!lab.issued.authorities.contains_key(&old));
+}
+
+#[test]
 fn a_ca_that_may_not_sign_lists_is_told_when_it_matters() {
     let mut lab = Lab::new(&ROOT.replace("  usages: [cert sign, crl sign]\n", ""));
     // As cert-manager issues it; we would let it sign lists.

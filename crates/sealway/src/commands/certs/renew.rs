@@ -18,10 +18,10 @@ use crate::document::Document;
 use crate::gateway::control_runtime;
 use crate::manifests;
 use crate::printer::Printer;
-use crate::state::state_directory;
+use crate::state::existing_state_directory;
 
 pub(super) fn run(args: &CertsRenewArgs, printer: &Printer) -> anyhow::Result<Exit> {
-    let directory = state_directory(args.state_dir.as_deref())?;
+    let directory = existing_state_directory(args.state_dir.as_deref())?;
     let wanted: BTreeSet<ObjectKey> = if args.all {
         known(&read_state(&directory)?)
     } else {
@@ -97,6 +97,12 @@ fn noted(directory: &Path, wanted: &BTreeSet<ObjectKey>, printer: &Printer) -> a
         }
         let attempt = Attempt {
             renewal_asked: Some(Timestamp::now()),
+            renewal_of: issued
+                .secrets
+                .values()
+                .filter(|secret| secret.certificate == *key)
+                .map(|secret| secret.revision)
+                .max(),
             ..issued
                 .attempts
                 .get(key)

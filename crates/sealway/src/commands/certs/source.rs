@@ -19,7 +19,7 @@ use crate::document::VERSION;
 use crate::gateway::control_runtime;
 use crate::manifests;
 use crate::printer::Printer;
-use crate::state::state_directory;
+use crate::state::existing_state_directory;
 
 /// The answer to one question.
 pub(super) enum Found<T> {
@@ -85,7 +85,7 @@ fn look<T>(args: &CertsSourceArgs, offline: impl FnOnce(&Scene<'_>) -> Found<T>)
     // Manifests alone are looked at as they stand, whatever this machine has issued for others.
     let issued = match (&args.state_dir, args.paths.is_empty()) {
         (None, false) => Issued::default(),
-        (told, _) => read_state(&state_directory(told.as_deref())?)?,
+        (told, _) => read_state(&existing_state_directory(told.as_deref())?)?,
     };
     let now = Timestamp::now();
     let plan = if args.paths.is_empty() {
