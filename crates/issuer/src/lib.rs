@@ -45,6 +45,7 @@ pub use issued::{Attempt, Authority, AuthorityId, Change, Issuance, Issued, Issu
 pub use keys::{KeyFault, PrivateKey};
 pub use nearest::nearest;
 pub use order::{Action, IssuerUrls, Order, SecretForm, Signer, StoreForm};
+pub use pem::write as write_pem;
 pub use perform::{PerformFault, perform};
 pub use plan::{Finding, IssuerStatuses, Overlay, Plan, Severity, plan};
 pub use request::{Request, RequestFault, StoredConstraints, go_duration};
@@ -55,5 +56,5 @@ pub use subject::{Attribute, SubjectParts, literal_subject, subject};
 pub use validate::{
     FieldError, FieldErrorKind, foreign_issuer, issuer_warnings, validate_bundle, validate_certificate, validate_issuer,
 };
-pub use worker::{Command, Keeping, Outlook, RenewRefusal, Renewed, RevokeRefusal, Revoked, Worker, run};
+pub use worker::{Command, Keeping, Made, Outlook, RenewRefusal, Renewed, RevokeRefusal, Revoked, Worker, run};
 pub use x509::{CertificateParts, SignFault, SigningKey, certificate, revocation_list, serial};

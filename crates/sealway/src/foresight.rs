@@ -36,7 +36,7 @@ pub(crate) fn foresee(now: Timestamp, resources: &Arc<Resources>) -> anyhow::Res
         outlook = worker.step(now, &cheap);
     }
     Ok(Foresight {
-        resources: issuance::with_overlay(resources, &outlook.overlay),
+        resources: issuance::with_overlay(resources, &outlook),
         outlook,
     })
 }

@@ -424,13 +424,21 @@ fn plain(serial: &str) -> String {
 fn not_ours(resources: &Resources, certificate: &ObjectKey) -> Option<RenewRefusal> {
     let spec = &resources.certificates.get(certificate)?.spec;
     let secret = ObjectKey::new(&certificate.namespace, &spec.secret_name);
-    if resources.secrets.contains_key(&secret) {
+    if resources.secrets.contains_key(&secret) || resources.refused.contains(&ObjectRef::of(Kind::Secret, &secret)) {
         return Some(RenewRefusal::Carried {
             certificate: certificate.clone(),
             secret,
         });
     }
     let name = &spec.issuer_ref.name;
+    let group = spec.issuer_ref.group.as_deref().unwrap_or_default();
+    if !matches!(group, "" | "cert-manager.io") {
+        let kind = spec.issuer_ref.kind.clone().unwrap_or_default();
+        return Some(RenewRefusal::ForeignIssuer {
+            certificate: certificate.clone(),
+            issuer: ObjectRef::new(Kind::Other(format!("{kind}.{group}")), &certificate.namespace, name),
+        });
+    }
     let (reference, issuer) = match spec.issuer_ref.kind.as_deref() {
         Some("ClusterIssuer") => {
             let reference = ObjectRef::new(Kind::ClusterIssuer, "", name);

@@ -288,7 +288,11 @@ fn files_are_switched_before_others_are_told() {
     let scratch = TempDir::new().expect("a directory");
     let (state, certs) = (scratch.path().join("state"), scratch.path().join("certs"));
     let open = |export: bool| {
-        let export = export.then(|| Export::open(&certs, Some(&state)).expect("it opens"));
+        let export = export.then(|| Exporting {
+            directory: certs.clone(),
+            state: Some(state.clone()),
+            export: None,
+        });
         let (hook, runner) = Hook::new("true".to_owned());
         let mut worker = worker(Keeping::Directory(&state), small_world);
         (worker.export, worker.hook) = (export, Some(hook));

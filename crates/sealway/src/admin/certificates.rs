@@ -64,17 +64,35 @@ impl Sources {
 }
 
 #[derive(Debug, Deserialize)]
-struct WhichAuthority {
+struct WhichList {
+    /// Of this CA; else of the one that signs now.
     authority: Option<String>,
+    format: Option<ListFormat>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ListFormat {
+    /// One list.
+    Der,
+    /// Those of all CAs of the issuer.
+    Pem,
 }
 
 async fn revocation_list(
     State(sources): State<Sources>,
     Path(path): Path<String>,
-    Query(which): Query<WhichAuthority>,
+    Query(which): Query<WhichList>,
     headers: HeaderMap,
 ) -> Response {
     let outlook = Arc::clone(&sources.outlook.borrow());
+    if which.format == Some(ListFormat::Pem) {
+        let together = revocation_lists::issuer(&path).and_then(|issuer| revocation_lists::together(&outlook.issued, &issuer));
+        return match together {
+            Ok(text) => ([(header::CONTENT_TYPE, "application/x-pem-file")], text).into_response(),
+            Err(missing) => (StatusCode::NOT_FOUND, format!("{missing}\n")).into_response(),
+        };
+    }
     let found = revocation_lists::issuer(&path).and_then(|issuer| {
         let lead = sealway_issuer::Settings::default().publication_lead;
         revocation_lists::find(&outlook.issued, &issuer, which.authority.as_deref(), Timestamp::now(), lead)
