@@ -42,7 +42,7 @@ pub use facts::{Facts, FactsFault};
 pub use go_text::{DurationFault, GoDuration};
 pub use hook::{Hook, HookFault, HookRunner, Switch};
 pub use issued::{Attempt, Authority, AuthorityId, Change, Issuance, Issued, IssuedSecret, Revocation};
-pub use keys::{KeyFault, PrivateKey};
+pub use keys::{KeyFault, PrivateKey, RSA_SIZES};
 pub use nearest::nearest;
 pub use order::{Action, IssuerUrls, Order, SecretForm, Signer, StoreForm};
 pub use pem::write as write_pem;

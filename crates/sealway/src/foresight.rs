@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use sealway_api::{Certificate, KeyAlgorithm, PrivateKeySpec, Resources, Timestamp};
-use sealway_issuer::{Keeping, Outlook, Settings, Worker};
+use sealway_issuer::{Keeping, Outlook, RSA_SIZES, Settings, Worker};
 
 use crate::issuance;
 
@@ -62,7 +62,8 @@ fn with_cheap_keys(resources: &Resources) -> Resources {
 
 fn has_plain_rsa_key(certificate: &Certificate) -> bool {
     let is_rsa = |key: &PrivateKeySpec| {
-        matches!(key.algorithm, None | Some(KeyAlgorithm::Rsa)) && (key.size == 0 || (2048..=8192).contains(&key.size))
+        matches!(key.algorithm, None | Some(KeyAlgorithm::Rsa))
+            && (key.size == 0 || u32::try_from(key.size).is_ok_and(|size| RSA_SIZES.contains(&size)))
     };
     certificate.spec.signature_algorithm.is_none() && certificate.spec.private_key.as_ref().is_none_or(is_rsa)
 }

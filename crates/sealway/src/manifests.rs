@@ -1,8 +1,10 @@
 //! Manifests as the commands read them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use sealway_api::ObjectRef;
 use sealway_core::{Cause, Problem};
 use sealway_provider::files::{Loaded, Loader};
 
@@ -25,5 +27,64 @@ pub(crate) fn gather(loaded: &Loaded, compiled: Vec<Problem>) -> Vec<Problem> {
     problems.iter_mut().for_each(|problem| loaded.sources.place(problem));
     problems.extend(loaded.problems.iter().cloned());
     Problem::sort(&mut problems);
+    said_once(problems)
+}
+
+/// What the reader or the compiler has said of an object is not said again by the issuer in other words.
+fn said_once(mut problems: Vec<Problem>) -> Vec<Problem> {
+    let said: BTreeSet<(Option<ObjectRef>, &str)> = problems
+        .iter()
+        .map(|problem| (problem.object.clone(), problem.cause.code()))
+        .collect();
+    let is_said = |problem: &Problem| {
+        SAME.iter().any(|(first, again, fields)| {
+            problem.cause.code() == *again
+                && problem.field.starts_with(fields)
+                && said.contains(&(problem.object.clone(), *first))
+        })
+    };
+    problems.retain(|problem| !is_said(problem));
     problems
+}
+
+/// What says the same: the code that stays, the one that goes, and below which field.
+const SAME: [(&str, &str, &str); 4] = [
+    ("issuer-not-found", "issuer-missing", "spec.issuerRef"),
+    ("issuer-not-found", "refused", "spec.issuerRef"),
+    ("issuer-secret-missing", "key-pair-missing", "spec.ca"),
+    ("unknown-value", "refused", ""),
+];
+
+#[cfg(test)]
+mod tests {
+    use sealway_api::Kind;
+    use sealway_core::{Severity, Told};
+
+    use super::*;
+
+    #[test]
+    fn one_cause_is_one_problem() {
+        let problem =
+            |name: &str, cause| Problem::new(ObjectRef::new(Kind::Certificate, "shop", name), "spec.issuerRef.name", cause);
+        let told = |code| {
+            Cause::Told(Box::new(Told {
+                severity: Severity::Error,
+                code,
+                message: String::new(),
+                hint: None,
+            }))
+        };
+        let missing = || Cause::IssuerNotFound {
+            issuer: ObjectRef::new(Kind::Issuer, "shop", "nope"),
+            elsewhere: Vec::new(),
+        };
+        let problems = vec![
+            problem("web", missing()),
+            problem("web", told("issuer-missing")),
+            problem("web", told("issuance-failed")),
+            problem("other", told("issuer-missing")),
+        ];
+        let left: Vec<&str> = said_once(problems).iter().map(|problem| problem.cause.code()).collect();
+        assert_eq!(left, ["issuer-not-found", "issuance-failed", "issuer-missing"]);
+    }
 }

@@ -201,6 +201,10 @@ impl Subject<'_> {
             Err(trouble) => {
                 self.report(scene, &trouble, draft);
                 self.amend(scene, secret, draft);
+                // cert-manager's condition stays as if it were under way; the reason stands in events.
+                if scene.is_sealway() && trouble.until().is_none() {
+                    return self.status(ready, &Issuing::Waiting(trigger, trouble.message()));
+                }
             }
         }
         self.status(ready, &Issuing::Pending(trigger))
@@ -310,7 +314,7 @@ impl Subject<'_> {
             }
             Some(Means::Itself(_)) => scene.authorities.beside(None, None, &self.secret_key, Some(facts)),
             // Nobody knows which CAs belong there: what is there stays.
-            Some(Means::None) | None => return,
+            Some(Means::None(_) | Means::Elsewhere(_)) | None => return,
         };
         match scene.form(self.certificate, &self.secret_key, beside) {
             Ok(form) => {

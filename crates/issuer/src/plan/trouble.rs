@@ -33,8 +33,10 @@ pub(super) enum Trouble {
         /// Whether there is a ClusterIssuer of that name.
         is_cluster: bool,
     },
-    /// The issuer has a finding of its own.
-    IssuerNotReady(ObjectRef),
+    /// The issuer has a finding of its own, and says this.
+    IssuerNotReady(ObjectRef, String),
+    /// An issuer of a kind that only cert-manager has, as `ACME`.
+    IssuerElsewhere(ObjectRef, &'static str),
     /// Two CAs would sign each other.
     AuthorityCircle(ObjectRef),
     /// A new CA is being published.
@@ -88,7 +90,8 @@ impl Trouble {
             Self::SecretLeftOver(_) => "secret-left-over",
             Self::IssuerOfOthers(_) => "issuer-of-others",
             Self::IssuerMissing { .. } => "issuer-missing",
-            Self::IssuerNotReady(_) => "issuer-not-ready",
+            Self::IssuerNotReady(..) => "issuer-not-ready",
+            Self::IssuerElsewhere(..) => "issuer-elsewhere",
             Self::AuthorityCircle(_) => "authority-circle",
             Self::AuthorityUnpublished(..) => "authority-unpublished",
             Self::AuthorityNotBegun(..) => "authority-not-begun",
@@ -117,7 +120,8 @@ impl Trouble {
             Self::SecretGiven(_) | Self::SecretTaken { .. } | Self::SecretDamaged { .. } => "spec.secretName",
             Self::IssuerMissing { .. } => "spec.issuerRef.name",
             Self::IssuerOfOthers(_)
-            | Self::IssuerNotReady(_)
+            | Self::IssuerNotReady(..)
+            | Self::IssuerElsewhere(..)
             | Self::AuthorityCircle(_)
             | Self::AuthorityUnpublished(..)
             | Self::AuthorityNotBegun(..)
@@ -167,7 +171,12 @@ impl Trouble {
                 };
                 format!("{issuer} does not exist: {reason}")
             }
-            Self::IssuerNotReady(issuer) => format!("{issuer} is not ready"),
+            Self::IssuerNotReady(issuer, why) => format!("{issuer} is not ready: {why}"),
+            Self::IssuerElsewhere(issuer, kind) => {
+                format!("{issuer} is an {kind} issuer, which needs cert-manager in a cluster: nothing is issued here")
+                    .replace("an Vault", "a Vault")
+                    .replace("an Venafi", "a Venafi")
+            }
             Self::AuthorityCircle(issuer) => format!(
                 "the CA of {issuer} is, some way up, signed by what this Certificate issues: each would make the other new for ever"
             ),
@@ -185,7 +194,12 @@ impl Trouble {
                 ..
             } => {
                 let again = short(*again);
-                format!("issuing failed, {failures} times so far, and is tried again at {again}: {message}")
+                let times = match failures {
+                    1 => "once".to_owned(),
+                    2 => "twice".to_owned(),
+                    failures => format!("{failures} times"),
+                };
+                format!("issuing failed {times} so far, and is tried again at {again}: {message}")
             }
             Self::Ends(Ending { what, at, days, why, .. }) => {
                 let at = short(*at);
@@ -230,7 +244,10 @@ impl Trouble {
                 }
                 _ => format!("add {issuer}, or correct spec.issuerRef"),
             },
-            Self::IssuerNotReady(_) => "mend the issuer: its own status says what is wrong".to_owned(),
+            Self::IssuerNotReady(issuer, _) => format!("mend {issuer}; the certificate is then issued by itself"),
+            Self::IssuerElsewhere(issuer, _) => format!(
+                "let cert-manager issue it in a cluster and put the Secret into the manifests, or have {issuer} sign with `ca` or `selfSigned`"
+            ),
             Self::AuthorityCircle(_) => "let a selfSigned issuer sign the CA at the top".to_owned(),
             Self::AuthorityNotBegun(..) => "set the clock, or put another CA into the issuer's Secret".to_owned(),
             Self::AuthorityEnded(..) => "put a new CA into the issuer's Secret".to_owned(),

@@ -61,7 +61,8 @@ impl<'s> Scene<'s> {
         };
         match self.issuers.get(&issuer) {
             None => Err(self.issuer_missing(issuer)),
-            Some(Means::None) => Err(Trouble::IssuerNotReady(issuer)),
+            Some(Means::None(why)) => Err(Trouble::IssuerNotReady(issuer, why.clone())),
+            Some(Means::Elsewhere(kind)) => Err(Trouble::IssuerElsewhere(issuer, kind)),
             Some(Means::Itself(self_signed)) => Ok(Way::Itself(IssuerUrls {
                 crl_distribution_points: self_signed.crl_distribution_points.clone(),
                 ..IssuerUrls::default()
@@ -90,7 +91,7 @@ impl<'s> Scene<'s> {
                     }
                     Some(Choice::From(from)) => Err(Trouble::AuthorityUnpublished(issuer, from)),
                     Some(Choice::Never(authority)) => Err(self.authority_not_valid(issuer, authority)),
-                    None => Err(Trouble::IssuerNotReady(issuer)),
+                    None => Err(Trouble::IssuerNotReady(issuer, "its CA is not known yet".to_owned())),
                 }
             }
         }

@@ -16,6 +16,7 @@ use super::ask::{self, Asked};
 use crate::args::{CertsSourceArgs, Typed};
 use crate::certificates::Scene;
 use crate::document::VERSION;
+use crate::foresight::foresee;
 use crate::gateway::control_runtime;
 use crate::manifests;
 use crate::printer::Printer;
@@ -93,11 +94,18 @@ fn look<T>(args: &CertsSourceArgs, offline: impl FnOnce(&Scene<'_>) -> Found<T>)
     } else {
         plan(now, &resources, &issued, &Settings::default())
     };
+    // What cannot be issued whatever happens; what only waits for another Certificate is not in the way.
+    let findings = match args.paths.is_empty() {
+        true => Vec::new(),
+        false => foresee(now, &resources)?.outlook.findings.clone(),
+    };
     Ok(offline(&Scene {
         now,
         resources: &resources,
         issued: &issued,
         statuses: &plan.statuses,
+        findings: &findings,
+        seen: &BTreeMap::new(),
         overlay: &plan.overlay,
         snapshots: &BTreeMap::new(),
     }))
