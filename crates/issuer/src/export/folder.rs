@@ -1,14 +1,14 @@
 //! The files of one object: generations, and the links that lead to the one in force.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use sealway_api::Timestamp;
 
-use super::{ExportFault, disk, is_directory};
+use super::{ExportFault, Readers, disk, is_directory, make};
 
 /// Leads to the generation in force.
 const DATA: &str = "..data";
@@ -37,6 +37,7 @@ impl Folder {
         &self,
         now: Timestamp,
         files: &BTreeMap<&str, &[u8]>,
+        readers: Readers,
     ) -> Result<(bool, Option<ExportFault>), ExportFault> {
         let data = self.path.join(DATA);
         let before = self.generation();
@@ -55,7 +56,7 @@ impl Folder {
         }
         let is_same = before.as_ref().is_some_and(|generation| self.holds(generation, files));
         if !is_same {
-            self.switch(now, files)?;
+            self.switch(now, files, readers)?;
         }
         for name in &missing {
             let path = self.path.join(name);
@@ -116,9 +117,9 @@ impl Folder {
                 .all(|(name, bytes)| fs::read(path.join(name)).is_ok_and(|there| there == *bytes))
     }
 
-    fn switch(&self, now: Timestamp, files: &BTreeMap<&str, &[u8]>) -> Result<(), ExportFault> {
-        let path = self.make_generation(now)?;
-        let written = write_files(&path, files).and_then(|()| self.point_to(&path));
+    fn switch(&self, now: Timestamp, files: &BTreeMap<&str, &[u8]>, readers: Readers) -> Result<(), ExportFault> {
+        let path = self.make_generation(now, readers)?;
+        let written = write_files(&path, files, readers).and_then(|()| self.point_to(&path));
         written.map_err(|(at, error)| {
             // Nothing leads there; the next switch removes it if this does not.
             let _ = fs::remove_dir_all(&path);
@@ -128,7 +129,7 @@ impl Folder {
 
     /// An empty directory under a name that was never there before: whoever has resolved `..data` and is slow must find nothing rather
     /// than newer files. The number grows, because the generation in force always stays.
-    fn make_generation(&self, now: Timestamp) -> Result<PathBuf, ExportFault> {
+    fn make_generation(&self, now: Timestamp, readers: Readers) -> Result<PathBuf, ExportFault> {
         let last = names(&self.path)
             .iter()
             .filter(|name| is_generation(name))
@@ -136,7 +137,7 @@ impl Folder {
             .max();
         let number = last.unwrap_or_default().saturating_add(1);
         let path = self.path.join(format!("{GENERATION}{}-{number}", now.strftime(TIME)));
-        DirBuilder::new().mode(0o700).create(&path).map_err(disk(&path))?;
+        make(&path, readers)?;
         Ok(path)
     }
 
@@ -199,11 +200,12 @@ fn is_generation(name: &str) -> bool {
     name.starts_with(GENERATION) && !name.contains('/')
 }
 
-fn write_files(directory: &Path, files: &BTreeMap<&str, &[u8]>) -> Result<(), (PathBuf, io::Error)> {
+fn write_files(directory: &Path, files: &BTreeMap<&str, &[u8]>, readers: Readers) -> Result<(), (PathBuf, io::Error)> {
     for (name, bytes) in files {
         let path = directory.join(name);
         let write = || {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            file.set_permissions(Permissions::from_mode(readers.file()))?;
             file.write_all(bytes)?;
             file.sync_all()
         };

@@ -1,6 +1,5 @@
 //! What is there after each write, and what a reader sees meanwhile.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -189,6 +188,27 @@ fn a_secret_and_a_config_map_of_one_name_share_a_directory() {
     let place = export.place(&key("internal-ca-cert"));
     assert_eq!(visible(&place), ["bundle.jks", "bundle.p12", "ca.crt", "ca.pem"]);
     assert_eq!(fs::read(place.join("ca.crt")).expect("read"), b"from the Secret");
+}
+
+#[test]
+fn the_group_reads_along_where_the_directory_says_so() {
+    let scratch = TempDir::new().expect("a directory");
+    let place = scratch.path().join("certs");
+    for (mode, directories, files) in [(0o2750, 0o2750, 0o640), (0o750, 0o700, 0o600), (0o755, 0o700, 0o600)] {
+        let _ = fs::remove_dir_all(&place);
+        fs::create_dir(&place).expect("made");
+        fs::set_permissions(&place, fs::Permissions::from_mode(mode)).expect("set");
+        let export = Export::open(&place, None).expect("it opens");
+        write(&export, &secrets(&[("cert", &[("tls.key", "k")])]));
+        let mode_of = |path: &Path| path.metadata().expect("there").mode() & 0o7777;
+        let object = export.place(&key("cert"));
+        assert_eq!(
+            (mode_of(&object), mode_of(&object.join("tls.key"))),
+            (directories, files),
+            "{mode:o}"
+        );
+        assert_eq!(mode_of(&fs::canonicalize(object.join("..data")).expect("there")), directories);
+    }
 }
 
 #[test]

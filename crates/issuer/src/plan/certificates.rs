@@ -155,9 +155,11 @@ impl Subject<'_> {
                 .map(|issued| &issued.request),
         };
         let out_of_date = out_of_date(&case);
+        let revoked = self.revoked(scene, draft);
         let unready = out_of_date
             .clone()
-            .or_else(|| self.times.and_then(|(facts, _)| expired(scene.now, facts)));
+            .or_else(|| self.times.and_then(|(facts, _)| expired(scene.now, facts)))
+            .or(revoked);
         let ready = unready
             .as_ref()
             .map_or(Ok("Certificate is up to date and has not expired"), Err);
@@ -208,6 +210,22 @@ impl Subject<'_> {
             }
         }
         self.status(ready, &Issuing::Pending(trigger))
+    }
+
+    /// What stands in the Secret was taken back. It is not issued anew by itself: whose key was stolen, or who is to be kept out, must not be
+    /// given another without being asked.
+    fn revoked(&self, scene: &Scene<'_>, draft: &mut Draft) -> Option<Violation> {
+        let (facts, _) = self.times.filter(|_| scene.is_sealway())?;
+        let signer = scene.authorities.signer(facts)?.recorded?;
+        let issuance = signer.issuances.iter().find(|issuance| issuance.serial == facts.serial)?;
+        let revocation = issuance.revoked.as_ref()?;
+        let trouble = Trouble::RevokedInUse {
+            secret: self.secret_key.clone(),
+            certificate: self.key.clone(),
+            at: revocation.at,
+        };
+        draft.findings.push(self.about(&trouble));
+        Some(Violation::new("Revoked", trouble.message()))
     }
 
     /// Why a certificate that is as it was asked for is issued anew.

@@ -61,7 +61,11 @@ pub(super) fn status(
             "Issuing",
             ConditionStatus::False,
             "Waiting",
-            format!("{}, but not yet: {why}", violation.message),
+            if why.starts_with(&violation.message) {
+                why.clone()
+            } else {
+                format!("{}, but not yet: {why}", violation.message)
+            },
         )),
         Issuing::Failed(message) => Some(condition(
             "Issuing",

@@ -242,7 +242,11 @@ fn an_issuer_of_another_namespace_is_explained() {
     let plan = lab.settle();
     let waiting = "DoesNotExist: Issuing certificate as Secret does not exist";
     assert_eq!(said(&plan, "payment/client", "Ready"), format!("False {waiting}"));
-    assert_eq!(said(&plan, "payment/client", "Issuing"), format!("True {waiting}"));
+    let why = "Issuer payment/root does not exist: namespace shop has one, but an Issuer serves only its own namespace";
+    let shown = format!("False Waiting: Issuing certificate as Secret does not exist, but not yet: {why}");
+    assert_eq!(said(&plan, "payment/client", "Issuing"), shown);
+    lab.settings.behaviour = crate::settings::Behaviour::CertManager;
+    assert_eq!(said(&lab.plan(), "payment/client", "Issuing"), format!("True {waiting}"));
     let finding = plan
         .findings
         .iter()
@@ -390,7 +394,7 @@ fn a_key_that_must_not_change_and_does_not_fit_waits() {
     assert!(labels(&plan).contains(&"key-fixed"));
     assert_eq!(
         said(&plan, "shop/web", "Issuing"),
-        "True SecretMismatch: Existing private key is not up to date for spec: [spec.privateKey.size]"
+        "False Waiting: Existing private key is not up to date for spec: [spec.privateKey.size], and rotationPolicy Never forbids a new one"
     );
 }
 

@@ -60,6 +60,12 @@ pub(super) enum Trouble {
     },
     /// A certificate ends and nothing renews it.
     Ends(Ending),
+    /// The certificate in the Secret was taken back.
+    RevokedInUse {
+        secret: ObjectKey,
+        certificate: ObjectKey,
+        at: Timestamp,
+    },
     /// A CA revoked something and may not sign a list of it.
     ListForbidden,
 }
@@ -102,6 +108,7 @@ impl Trouble {
             Self::IssuanceFailed { .. } => "issuance-failed",
             Self::Ends(Ending { days: 0, .. }) => "certificate-ended",
             Self::Ends(_) => "certificate-ends-soon",
+            Self::RevokedInUse { .. } => "revoked-in-use",
             Self::ListForbidden => "list-forbidden",
         }
     }
@@ -109,7 +116,7 @@ impl Trouble {
     fn severity(&self) -> Severity {
         match self {
             Self::SecretGiven(_) | Self::SecretLeftOver(_) | Self::AuthorityUnpublished(..) => Severity::Note,
-            Self::Ends(Ending { days: 1.., .. }) | Self::ListForbidden => Severity::Warning,
+            Self::Ends(Ending { days: 1.., .. }) | Self::ListForbidden | Self::RevokedInUse { .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -117,7 +124,9 @@ impl Trouble {
     fn field(&self) -> &'static str {
         match self {
             Self::KeyPairMissing(..) | Self::KeyPairInvalid(_) => "spec.ca.secretName",
-            Self::SecretGiven(_) | Self::SecretTaken { .. } | Self::SecretDamaged { .. } => "spec.secretName",
+            Self::SecretGiven(_) | Self::SecretTaken { .. } | Self::SecretDamaged { .. } | Self::RevokedInUse { .. } => {
+                "spec.secretName"
+            }
             Self::IssuerMissing { .. } => "spec.issuerRef.name",
             Self::IssuerOfOthers(_)
             | Self::IssuerNotReady(..)
@@ -209,6 +218,12 @@ impl Trouble {
                     days => format!("{what} ends at {at}, in less than {days} days, and is not going to be renewed: {why}"),
                 }
             }
+            Self::RevokedInUse { secret, at, .. } => {
+                format!(
+                    "the certificate in Secret {secret} was revoked at {}: who checks the list refuses it",
+                    short(*at)
+                )
+            }
             Self::ListForbidden => {
                 "its CA has revoked certificates, but its key usage does not let it sign a revocation list".to_owned()
             }
@@ -258,6 +273,9 @@ impl Trouble {
                 format!("a change of the spec is tried at once, and so is: sealway certs renew {certificate}")
             }
             Self::Ends(Ending { hint, .. }) => hint.clone(),
+            Self::RevokedInUse { certificate, .. } => {
+                format!("sealway certs renew {certificate}; or remove the Certificate, when nobody is to have one")
+            }
             Self::ListForbidden => "issue the CA anew, with \"crl sign\" among its usages".to_owned(),
             Self::SecretLeftOver(_) | Self::AuthorityUnpublished(..) => return None,
         })
