@@ -245,7 +245,7 @@ fn an_issuer_of_another_namespace_is_explained() {
     let why = "Issuer payment/root does not exist: namespace shop has one, but an Issuer serves only its own namespace";
     let shown = format!("False Waiting: Issuing certificate as Secret does not exist, but not yet: {why}");
     assert_eq!(said(&plan, "payment/client", "Issuing"), shown);
-    lab.settings.behaviour = crate::settings::Behaviour::CertManager;
+    lab.settings.behaviour = Behaviour::CertManager;
     assert_eq!(said(&lab.plan(), "payment/client", "Issuing"), format!("True {waiting}"));
     let finding = plan
         .findings
