@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use sealway_api::{Certificate, KeyAlgorithm, PrivateKeySpec, Resources, Timestamp};
-use sealway_issuer::{Keeping, Outlook, RSA_SIZES, Settings, Worker};
+use sealway_issuer::{Behaviour, Keeping, Outlook, RSA_SIZES, Settings, Worker};
 
 use crate::issuance;
 
@@ -19,7 +19,7 @@ pub(crate) struct Foresight {
 }
 
 /// Issues in memory until nothing is left to do at `now`.
-pub(crate) fn foresee(now: Timestamp, resources: &Arc<Resources>) -> anyhow::Result<Foresight> {
+pub(crate) fn foresee(now: Timestamp, resources: &Arc<Resources>, behaviour: Behaviour) -> anyhow::Result<Foresight> {
     if !issuance::is_wanted(resources) {
         return Ok(Foresight {
             resources: Arc::clone(resources),
@@ -27,7 +27,11 @@ pub(crate) fn foresee(now: Timestamp, resources: &Arc<Resources>) -> anyhow::Res
         });
     }
     let cheap = with_cheap_keys(resources);
-    let mut worker = Worker::open(Settings::default(), Keeping::Memory, None, None)?;
+    let settings = Settings {
+        behaviour,
+        ..Settings::default()
+    };
+    let mut worker = Worker::open(settings, Keeping::Memory, None, None)?;
     let mut outlook = worker.step(now, &cheap);
     for _ in 0..STEPS_MAX {
         if outlook.wake_at.is_none_or(|wake_at| now < wake_at) {

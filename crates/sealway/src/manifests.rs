@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use sealway_api::ObjectRef;
 use sealway_core::{Cause, Problem};
 use sealway_provider::files::{Loaded, Loader};
 
@@ -32,32 +31,36 @@ pub(crate) fn gather(loaded: &Loaded, compiled: Vec<Problem>) -> Vec<Problem> {
 
 /// What the reader or the compiler has said of an object is not said again by the issuer in other words.
 fn said_once(mut problems: Vec<Problem>) -> Vec<Problem> {
-    let said: BTreeSet<(Option<ObjectRef>, &str)> = problems
-        .iter()
-        .map(|problem| (problem.object.clone(), problem.cause.code()))
-        .collect();
+    // Where: the object, and the field down to the part that both of them name.
+    let place = |problem: &Problem, depth: usize| {
+        let field: Vec<&str> = problem.field.split('.').take(depth).collect();
+        (problem.object.clone(), field.join("."))
+    };
+    let mut said = BTreeSet::new();
+    for problem in &problems {
+        for (first, again, depth) in SAME.iter().filter(|(first, ..)| problem.cause.code() == *first) {
+            said.insert((*first, *again, place(problem, *depth)));
+        }
+    }
     let is_said = |problem: &Problem| {
-        SAME.iter().any(|(first, again, fields)| {
-            problem.cause.code() == *again
-                && problem.field.starts_with(fields)
-                && said.contains(&(problem.object.clone(), *first))
-        })
+        let mut same = SAME.iter().filter(|(_, again, _)| problem.cause.code() == *again);
+        same.any(|(first, again, depth)| said.contains(&(*first, *again, place(problem, *depth))))
     };
     problems.retain(|problem| !is_said(problem));
     problems
 }
 
-/// What says the same: the code that stays, the one that goes, and below which field.
-const SAME: [(&str, &str, &str); 4] = [
-    ("issuer-not-found", "issuer-missing", "spec.issuerRef"),
-    ("issuer-not-found", "refused", "spec.issuerRef"),
-    ("issuer-secret-missing", "key-pair-missing", "spec.ca"),
-    ("unknown-value", "refused", ""),
+/// What says the same: the code that stays, the one that goes, and how many parts of their fields must be equal.
+const SAME: [(&str, &str, usize); 4] = [
+    ("issuer-not-found", "issuer-missing", 2),
+    ("issuer-not-found", "refused", 2),
+    ("issuer-secret-missing", "key-pair-missing", 3),
+    ("unknown-value", "refused", usize::MAX),
 ];
 
 #[cfg(test)]
 mod tests {
-    use sealway_api::Kind;
+    use sealway_api::{Kind, ObjectRef};
     use sealway_core::{Severity, Told};
 
     use super::*;
@@ -84,6 +87,18 @@ mod tests {
             problem("web", told("issuance-failed")),
             problem("other", told("issuer-missing")),
         ];
+        let of_usages = |field: &str, cause| Problem::new(ObjectRef::new(Kind::Certificate, "shop", "x"), field, cause);
+        let unknown = Cause::UnknownValue {
+            value: "x".to_owned(),
+            known: Vec::new(),
+        };
+        let apart = vec![
+            of_usages("spec.usages[0]", unknown),
+            of_usages("spec.usages[0]", told("refused")),
+            of_usages("spec.duration", told("refused")),
+        ];
+        let fields: Vec<String> = said_once(apart).into_iter().map(|problem| problem.field).collect();
+        assert_eq!(fields, ["spec.usages[0]", "spec.duration"]);
         let left: Vec<&str> = said_once(problems).iter().map(|problem| problem.cause.code()).collect();
         assert_eq!(left, ["issuer-not-found", "issuance-failed", "issuer-missing"]);
     }

@@ -147,8 +147,23 @@ fn means<'a>(
             observed_generation: issuer.metadata.generation,
         })
     };
-    // In the order of cert-manager's NameForIssuer.
     let spec = &issuer.spec;
+    let ways = [
+        spec.acme.is_some(),
+        spec.ca.is_some(),
+        spec.vault.is_some(),
+        spec.self_signed.is_some(),
+        spec.venafi.is_some(),
+    ];
+    if settings.behaviour == Behaviour::Sealway && ways.iter().filter(|way| **way).count() > 1 {
+        // cert-manager's webhook would not have taken it; which way is meant is not for us to guess.
+        let message = "it names more than one way to sign";
+        return (
+            Means::None(message.to_owned()),
+            condition(ConditionStatus::False, "InvalidSpec", message),
+        );
+    }
+    // In the order of cert-manager's NameForIssuer.
     let elsewhere = |name: &'static str| {
         let message = format!(
             "{name} issuers need cert-manager in a cluster, whose Secrets Sealway serves. Here, use ca or selfSigned, or put the Secrets into \

@@ -182,9 +182,7 @@ impl Trouble {
             }
             Self::IssuerNotReady(issuer, why) => format!("{issuer} is not ready: {why}"),
             Self::IssuerElsewhere(issuer, kind) => {
-                format!("{issuer} is an {kind} issuer, which needs cert-manager in a cluster: nothing is issued here")
-                    .replace("an Vault", "a Vault")
-                    .replace("an Venafi", "a Venafi")
+                format!("{issuer} is of kind {kind}, which needs cert-manager in a cluster: nothing is issued here")
             }
             Self::AuthorityCircle(issuer) => format!(
                 "the CA of {issuer} is, some way up, signed by what this Certificate issues: each would make the other new for ever"

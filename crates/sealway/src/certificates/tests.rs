@@ -1,7 +1,7 @@
 //! What a whole issuer leaves, told.
 
 use sealway_core::{Compiler, Observed, Settings};
-use sealway_issuer::{Change, Outlook, Revocation};
+use sealway_issuer::{Behaviour, Change, Outlook, Revocation};
 use sealway_provider::files::Loaded;
 
 use super::*;
@@ -75,7 +75,7 @@ impl Lab {
         let now = Timestamp::from_second(1_800_000_000).expect("a time");
         let loaded = Loaded::from_texts([("lab.yaml".to_owned(), manifests.to_owned())]);
         assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
-        let Foresight { resources, outlook } = foresee(now, &loaded.resources).expect("in memory");
+        let Foresight { resources, outlook } = foresee(now, &loaded.resources, Behaviour::default()).expect("in memory");
         let compiled = Compiler::new(Settings::default()).compile(&resources, &Observed::assumed(now));
         Self {
             now,

@@ -73,7 +73,11 @@ fn running(directory: &Path, wanted: &BTreeSet<ObjectKey>) -> anyhow::Result<Opt
 /// Issues by the manifests, in the place of the gateway that does not run.
 fn issued_here(args: &CertsRenewArgs, directory: &Path, wanted: &BTreeSet<ObjectKey>) -> anyhow::Result<Vec<Renewal>> {
     let (_, loaded) = manifests::open(&args.paths)?;
-    let mut worker = Worker::open(Settings::default(), Keeping::Directory(directory), None, None)
+    let settings = Settings {
+        behaviour: args.issuer_behaviour.into(),
+        ..Settings::default()
+    };
+    let mut worker = Worker::open(settings, Keeping::Directory(directory), None, None)
         .map_err(|fault| anyhow::anyhow!("{fault}: {}", fault.hint()))?;
     let renewed = wanted.iter().map(|key| {
         let done = worker.renew(Timestamp::now(), &loaded.resources, key);

@@ -89,15 +89,19 @@ fn look<T>(args: &CertsSourceArgs, offline: impl FnOnce(&Scene<'_>) -> Found<T>)
         (told, _) => read_state(&existing_state_directory(told.as_deref())?)?,
     };
     let now = Timestamp::now();
+    let settings = Settings {
+        behaviour: args.issuer_behaviour.into(),
+        ..Settings::default()
+    };
     let plan = if args.paths.is_empty() {
         Plan::default()
     } else {
-        plan(now, &resources, &issued, &Settings::default())
+        plan(now, &resources, &issued, &settings)
     };
     // What cannot be issued whatever happens; what only waits for another Certificate is not in the way.
     let findings = match args.paths.is_empty() {
         true => Vec::new(),
-        false => foresee(now, &resources)?.outlook.findings.clone(),
+        false => foresee(now, &resources, settings.behaviour)?.outlook.findings.clone(),
     };
     Ok(offline(&Scene {
         now,
