@@ -56,7 +56,8 @@ pub struct Attempt {
     pub request: Option<Request>,
     /// `sealway certs renew` asked for it, then.
     pub renewal_asked: Option<Timestamp>,
-    /// The revision that was there then: a later one is what was asked for, even if the process ended before it forgot the asking.
+    /// The revision that was there then, 0 for none: a later one is what was asked for, even if the process ended before it forgot the
+    /// asking.
     pub renewal_of: Option<u64>,
 }
 

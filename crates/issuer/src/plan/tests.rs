@@ -288,6 +288,44 @@ fn what_was_asked_to_be_renewed_is() {
 }
 
 #[test]
+fn a_first_one_that_was_asked_for_is_issued_once() {
+    let mut lab = Lab::new(ROOT);
+    lab.settle();
+    lab.add(&leaf("web", ""));
+    let attempt = crate::issued::Attempt {
+        renewal_asked: Some(lab.now),
+        renewal_of: Some(0),
+        ..Default::default()
+    };
+    lab.issued.attempts.insert(key("shop/web"), attempt.clone().into());
+    lab.settle();
+    // The process ended before the asking was forgotten.
+    lab.issued.attempts.insert(key("shop/web"), attempt.into());
+    lab.settle();
+    assert_eq!(lab.issued.secrets[&key("shop/web")].revision, 1);
+}
+
+#[test]
+fn everything_is_published_before_anything_is_signed() {
+    let mut lab = Lab::new(ROOT);
+    lab.add(&leaf("zebra", ""));
+    lab.settle();
+    lab.add(&leaf("zebra", "  secretTemplate: {labels: {stripes: many}}\n"));
+    lab.add(&leaf("ant", ""));
+    let order: Vec<&str> = lab
+        .plan()
+        .actions
+        .iter()
+        .map(|action| match action {
+            Action::Issue(_) => "issue",
+            Action::Amend { .. } => "amend",
+            _ => "other",
+        })
+        .collect();
+    assert_eq!(order, ["amend", "issue"]);
+}
+
+#[test]
 fn after_a_failure_it_waits_and_says_so() {
     let mut lab = Lab::new(ROOT);
     lab.settle();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sealway_api::{Kind, ObjectKey, ObjectRef, Resources, Timestamp};
+use sealway_api::{Kind, ObjectKey, ObjectRef, Resources, Secret, Timestamp};
 use tokio::sync::oneshot;
 
 use super::{Worker, facts};
@@ -268,7 +268,7 @@ impl Worker {
         let before = self.latest(certificate).map(|latest| latest.revision);
         let attempt = Attempt {
             renewal_asked: Some(now),
-            renewal_of: before,
+            renewal_of: Some(before.unwrap_or_default()),
             ..self
                 .issued
                 .attempts
@@ -360,8 +360,10 @@ impl Worker {
                 secret: authority.secret.clone(),
             });
         }
-        let carried = resources.secrets.get(&authority.secret);
-        if authority.key.is_none() && carried.and_then(|secret| secret.data.get("tls.key")).is_none() {
+        // A Secret of that name may hold its successor by now, whose key signs no list of this one.
+        let is_it =
+            |secret: &Secret| secret.data.contains_key("tls.key") && facts(secret).is_some_and(|facts| facts.fingerprint == id.0);
+        if authority.key.is_none() && !resources.secrets.values().any(|secret| is_it(secret)) {
             return Err(RevokeRefusal::NoKey {
                 secret: authority.secret.clone(),
             });

@@ -106,7 +106,8 @@ fn noted(directory: &Path, wanted: &BTreeSet<ObjectKey>, printer: &Printer) -> a
                 .values()
                 .filter(|secret| secret.certificate == *key)
                 .map(|secret| secret.revision)
-                .max(),
+                .max()
+                .or(Some(0)),
             ..issued
                 .attempts
                 .get(key)
