@@ -10,12 +10,14 @@ use sealway_api::{KeyEncoding, KeyUsage, ObjectKey, Secret, SecretBytes, Timesta
 use thiserror::Error;
 
 use crate::chain::{self, ChainBundle, ChainFault};
+use crate::digits::serial_digits;
 use crate::facts::{Facts, FactsFault};
 use crate::issued::{Attempt, Authority, AuthorityId, Change, Issuance, Issued, IssuedSecret};
 use crate::keys::{KeyFault, PrivateKey};
 use crate::keystore::random_salts;
 use crate::order::{Action, Order, SecretForm, Signer};
 use crate::plan::lists::revoked;
+use crate::plan::times::whole_seconds;
 use crate::request::Request;
 use crate::secret::{self, FormFault, KeyForms, SecretParts, TLS_SECRET};
 use crate::x509::{self, CertificateParts, SignFault, SigningKey};
@@ -293,7 +295,7 @@ fn recorded(
 ) -> Change {
     let mut authority = over_dropped(authority, now);
     authority.issuances.push(Issuance {
-        serial: hexadecimal(serial),
+        serial: serial_digits(serial),
         certificate: order.certificate.clone(),
         not_after,
         revoked: None,
@@ -319,14 +321,4 @@ fn failed(issued: &Issued, certificate: &ObjectKey, request: &Request, message: 
         renewal_of: None,
     };
     Change::Attempt(certificate.clone(), Arc::new(attempt))
-}
-
-/// As [`Issuance::serial`] has it: without leading zero bytes.
-fn hexadecimal(serial: &[u8]) -> String {
-    let digits = serial.iter().skip_while(|byte| **byte == 0);
-    digits.map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
