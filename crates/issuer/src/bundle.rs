@@ -135,6 +135,7 @@ impl Work<'_> {
             self.find(Cause::BundleSource(fault.clone()));
             fault.condition()
         })?;
+        self.note_empty();
         self.note_expired(&pool);
         let form = target::Form::new(self.bundle, &pool).map_err(|(format, fault)| {
             self.find(Cause::TargetFormat(format, fault.clone()));
@@ -207,6 +208,16 @@ impl Work<'_> {
     }
 
     /// trust-manager hands out what has ended, unless `--filter-expired-certificates` is given; so do we, and say so.
+    /// trust-manager passes over such text in silence, as long as another source has a certificate.
+    fn note_empty(&mut self) {
+        for (index, source) in self.bundle.spec.sources.iter().enumerate() {
+            let text = source.in_line.as_deref().filter(|text| !text.is_empty());
+            if text.is_some_and(|text| !pool::has_blocks(text)) {
+                self.find(Cause::BundleTextEmpty(index));
+            }
+        }
+    }
+
     fn note_expired(&mut self, pool: &Pool) {
         let now = self.now;
         for authority in pool.authorities().filter(|authority| authority.not_after < now) {

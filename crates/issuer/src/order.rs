@@ -21,6 +21,17 @@ pub enum Action {
         /// As it is to be.
         form: Box<SecretForm>,
     },
+    /// Put a CA back into the Secret of which the disk has only a file that cannot be read. What else belongs there, amending adds.
+    Restore {
+        /// Whose Secret it is.
+        certificate: ObjectKey,
+        /// The Secret.
+        secret: ObjectKey,
+        /// Which CA; its record has the key.
+        authority: AuthorityId,
+        /// What it counts as issued for.
+        request: Box<Request>,
+    },
     /// Keep a CA that an issuer signs with, or is to sign with: from now on bundles have it.
     Adopt {
         /// Which.

@@ -39,7 +39,7 @@ mod owners;
 mod renewal;
 mod secrets;
 mod status;
-mod times;
+pub(crate) mod times;
 mod triggers;
 mod trouble;
 mod wake;

@@ -277,6 +277,9 @@ impl Worker {
                 );
             }
             (Action::Issue(_), None) => self.made.failed += 1,
+            (Action::Restore { secret, authority, .. }, _) => {
+                tracing::warn!(%secret, ca = %authority, "the Secret of a CA could not be read and is restored from the CA's record");
+            }
             (Action::Adopt { id, secret, issuers, .. }, _) => {
                 let others = self.issued.authorities.iter();
                 let others = others.filter(|(other, authority)| *other != id && !authority.issuers.is_disjoint(issuers));
@@ -416,6 +419,7 @@ fn reference(overlay: &Overlay, key: &ObjectKey) -> ObjectRef {
 fn subject(action: &Action) -> ObjectRef {
     match action {
         Action::Issue(order) => ObjectRef::of(Kind::Certificate, &order.certificate),
+        Action::Restore { certificate, .. } => ObjectRef::of(Kind::Certificate, certificate),
         Action::Amend { secret, .. } | Action::Adopt { secret, .. } => ObjectRef::of(Kind::Secret, secret),
         Action::List { authority, .. } | Action::Retire { authority } => {
             ObjectRef::new(Kind::Other("CA".to_owned()), "", authority.to_string())

@@ -29,7 +29,7 @@ pub(crate) use inventory::inventory;
 pub(crate) use places::Place;
 pub(crate) use sealway_issuer::nearest;
 pub(crate) use table::{inspection_text, inventory_text};
-pub(crate) use text::{NameConstraints, printable, serial, timestamp};
+pub(crate) use text::{NameConstraints, printable, timestamp};
 
 /// What there is to tell about.
 #[derive(Clone, Copy, Debug)]

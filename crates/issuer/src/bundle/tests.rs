@@ -211,6 +211,18 @@ fn a_source_that_is_missing_or_holds_something_else_is_told_in_trust_managers_wo
 }
 
 #[test]
+fn text_that_adds_nothing_is_told() {
+    let outcome = run(&in_line(&[&authority("one"), "MIIBszCCAVmg"], "{configMap: {key: ca.crt}}"));
+    assert_eq!(condition(&outcome).0, "Synced");
+    let found: Vec<(&str, &str)> = outcome
+        .findings
+        .iter()
+        .map(|finding| (finding.label, finding.field.as_str()))
+        .collect();
+    assert_eq!(found, [("bundle-text-empty", "spec.sources[1].inLine")]);
+}
+
+#[test]
 fn a_selector_chooses_namespaces_and_prints_as_in_go() {
     let selector = "{matchLabels: {tier: web}, matchExpressions: [{key: kubernetes.io/metadata.name, operator: NotIn, values: [b, a]}, \
                     {key: x, operator: DoesNotExist}, {key: tier, operator: Exists}]}";

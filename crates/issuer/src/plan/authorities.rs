@@ -227,6 +227,12 @@ impl<'a> Authorities<'a> {
         anchors
     }
 
+    /// The CA that stood last in a Secret of ours, if its key is on record.
+    pub(super) fn kept_of(&self, secret: &ObjectKey) -> Option<&Known<'a>> {
+        let mut known = self.known.iter().rev();
+        known.find(|known| known.secret == *secret && known.has_own_key())
+    }
+
     /// What Bundles hold beside the CA of a source Secret, while a roll-over lasts: every CA of the issuers that sign, or signed, with that
     /// Secret. PEM, by Secret.
     pub(super) fn beside_sources(&self) -> BTreeMap<ObjectKey, Vec<String>> {

@@ -170,6 +170,10 @@ impl Subject<'_> {
             }));
             return self.status(ready, &Issuing::No);
         }
+        if let (Some(restore), Some(missing)) = (self.restore(scene, wanted), &out_of_date) {
+            draft.actions.push(restore);
+            return self.status(ready, &Issuing::Pending(missing.clone()));
+        }
         let way = scene.way(self.certificate, &self.secret_key);
         let trigger = out_of_date.or_else(|| self.trigger(scene, secret, way.as_ref().ok()));
         if let Some((facts, _)) = self.times {
@@ -210,6 +214,28 @@ impl Subject<'_> {
             }
         }
         self.status(ready, &Issuing::Pending(trigger))
+    }
+
+    /// A CA whose Secret cannot be read comes from its record: everybody believes it already. Not if it is to be another one anyway.
+    fn restore(&self, scene: &Scene<'_>, wanted: &Request) -> Option<Action> {
+        let is_damaged = scene.secrets.issued.damaged.contains(&self.secret_key);
+        let is_asked = self.attempt.is_some_and(|attempt| attempt.renewal_asked.is_some());
+        if !is_damaged || is_asked || !wanted.is_ca || !scene.is_sealway() {
+            return None;
+        }
+        let kept = scene.authorities.kept_of(&self.secret_key)?;
+        // What it was issued for went with the Secret. If it is not what is asked for now, the next plan sees that as any other change.
+        let request = if wanted.fits(&kept.facts) {
+            wanted.clone()
+        } else {
+            Request::default()
+        };
+        Some(Action::Restore {
+            certificate: self.key.clone(),
+            secret: self.secret_key.clone(),
+            authority: kept.id.clone(),
+            request: Box::new(request),
+        })
     }
 
     /// What stands in the Secret was taken back. It is not issued anew by itself: whose key was stolen, or who is to be kept out, must not be

@@ -16,6 +16,7 @@ use super::held::first_certificate;
 use super::times::{between, later};
 use super::trouble::Trouble;
 use super::wake::Wake;
+use crate::digits::serial_digits;
 use crate::issued::{Authority, AuthorityId, Issuance, Issued};
 use crate::order::Action;
 
@@ -103,17 +104,7 @@ fn read(der: &[u8]) -> Option<List> {
         until: second(list.next_update()?)?,
         serials: list
             .iter_revoked_certificates()
-            .map(|entry| serial(entry.raw_serial()))
+            .map(|entry| serial_digits(entry.raw_serial()))
             .collect(),
     })
-}
-
-/// As [`Issuance::serial`] has it.
-fn serial(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes.iter().skip_while(|byte| **byte == 0) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

@@ -217,16 +217,16 @@ fn another_users_directory_is_refused() {
 fn a_lock_that_leads_elsewhere_is_not_taken() {
     let scratch = TempDir::new().expect("a directory");
     let (state, other) = (scratch.path().join("state"), scratch.path().join("other"));
-    std::fs::create_dir(&state).expect("made");
-    std::fs::write(&other, "somebody else's").expect("written");
+    fs::create_dir(&state).expect("made");
+    fs::write(&other, "somebody else's").expect("written");
     std::os::unix::fs::symlink(&other, state.join("lock")).expect("linked");
     // Whether or not others can look into it: a link makes a directory ours no more than it makes the file ours.
     for mode in [0o700, 0o755] {
-        std::fs::set_permissions(&state, Permissions::from_mode(mode)).expect("set");
+        fs::set_permissions(&state, Permissions::from_mode(mode)).expect("set");
         Store::open(&state).expect_err("it is a link");
         assert_eq!(state.metadata().expect("there").mode() & 0o777, mode, "nothing was touched");
     }
-    assert_eq!(std::fs::read(&other).expect("there"), b"somebody else's");
+    assert_eq!(fs::read(&other).expect("there"), b"somebody else's");
 }
 
 #[test]

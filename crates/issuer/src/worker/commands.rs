@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::{Worker, facts};
 use crate::chain::read_chain;
+use crate::digits::read_serial;
 use crate::facts::Facts;
 use crate::issued::{Attempt, Authority, AuthorityId, Change, Revocation};
 use crate::nearest::nearest;
@@ -335,7 +336,8 @@ impl Worker {
         if self.settings.behaviour == Behaviour::CertManager {
             return Err(RevokeRefusal::ListsOff);
         }
-        let wanted = plain(serial);
+        // What is no number was issued by nobody.
+        let wanted = read_serial(serial).unwrap_or_else(|| serial.to_owned());
         let found = self.issued.authorities.iter().find_map(|(id, authority)| {
             let place = authority.issuances.iter().position(|issuance| issuance.serial == wanted)?;
             Some((id.clone(), Authority::clone(authority), place))
@@ -411,18 +413,6 @@ impl Worker {
     }
 }
 
-/// As [`crate::Issuance::serial`] has it: openssl and browsers write `0A:0B`.
-fn plain(serial: &str) -> String {
-    let digits: String = serial.chars().filter(|letter| !matches!(letter, ':' | ' ')).collect();
-    let digits = digits.to_ascii_lowercase();
-    let digits = digits.strip_prefix("0x").unwrap_or(&digits).trim_start_matches('0');
-    if digits.len().is_multiple_of(2) {
-        digits.to_owned()
-    } else {
-        format!("0{digits}")
-    }
-}
-
 fn not_ours(resources: &Resources, certificate: &ObjectKey) -> Option<RenewRefusal> {
     let spec = &resources.certificates.get(certificate)?.spec;
     let secret = ObjectKey::new(&certificate.namespace, &spec.secret_name);
@@ -458,17 +448,4 @@ fn not_ours(resources: &Resources, certificate: &ObjectKey) -> Option<RenewRefus
         certificate: certificate.clone(),
         issuer: reference,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain;
-
-    #[test]
-    fn serial_numbers_are_taken_as_programs_write_them() {
-        for written in ["0a0b", "0A:0B", "0x0A0B", "00:0a:0b", "a0b", " 0a 0b "] {
-            assert_eq!(plain(written), "0a0b", "{written}");
-        }
-        assert_eq!(plain(""), "");
-    }
 }

@@ -148,7 +148,7 @@ fn certificate_name(text: &str) -> Result<(String, String), String> {
 }
 
 fn serial_number(text: &str) -> Result<String, String> {
-    crate::certificates::serial(text).ok_or_else(|| "a serial number is hexadecimal; colons and 0x may stand in it".to_owned())
+    sealway_issuer::read_serial(text).ok_or_else(|| "a serial number is hexadecimal; colons and 0x may stand in it".to_owned())
 }
 
 /// `sealway certs trust`.

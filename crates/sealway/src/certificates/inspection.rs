@@ -1,12 +1,13 @@
 //! Everything about one certificate: the document `Certificate`.
 
 use sealway_api::{ObjectKey, Secret, SecretBytes, Timestamp};
+use sealway_issuer::read_serial;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::authorities::issuances_of;
 use super::inventory::{CERTIFICATES, Index, leaf};
-use super::{Details, Entry, Inventory, Scene, details, inventory, nearest, serial};
+use super::{Details, Entry, Inventory, Scene, details, inventory, nearest};
 
 /// The document `Certificate`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +118,7 @@ fn find(scene: &Scene<'_>, inventory: &Inventory, asked: &str) -> Option<ObjectK
         let found = entries().find(|entry| entry.key() == key).or_else(by_certificate);
         return found.map(Entry::key);
     }
-    let asked = serial(asked)?;
+    let asked = read_serial(asked)?;
     let is_it = |entry: &&Entry| entry.leaf.as_ref().is_some_and(|leaf| leaf.serial == asked);
     if let Some(entry) = entries().find(is_it) {
         return Some(entry.key());
@@ -135,7 +136,7 @@ fn not_found(inventory: &Inventory, asked: &str) -> NotFound {
         let serial = entry.leaf.as_ref().map(|leaf| leaf.serial.clone());
         [Some(entry.key().to_string()), entry.certificate.clone(), serial]
     });
-    let written = serial(asked).unwrap_or_else(|| asked.to_owned());
+    let written = read_serial(asked).unwrap_or_else(|| asked.to_owned());
     NotFound {
         asked: asked.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect(),
         nearest: nearest(&written, names.flatten()),
