@@ -207,7 +207,6 @@ impl Work<'_> {
         }
     }
 
-    /// trust-manager hands out what has ended, unless `--filter-expired-certificates` is given; so do we, and say so.
     /// trust-manager passes over such text in silence, as long as another source has a certificate.
     fn note_empty(&mut self) {
         for (index, source) in self.bundle.spec.sources.iter().enumerate() {
@@ -218,6 +217,7 @@ impl Work<'_> {
         }
     }
 
+    /// trust-manager hands out what has ended, unless `--filter-expired-certificates` is given; so do we, and say so.
     fn note_expired(&mut self, pool: &Pool) {
         let now = self.now;
         for authority in pool.authorities().filter(|authority| authority.not_after < now) {
