@@ -147,12 +147,13 @@ impl Issuing {
                 self.worker = Some(worker);
                 self.outlook.send_replace(outlook);
             }
-            // Who has nothing to be issued does not care who else issues.
-            Ok(Err(Refusal::State(OpenFault::Locked { .. }))) if !is_wanted => {}
             Ok(Err(refusal)) => {
+                // Who has nothing to be issued does not care who else issues, but serves what was.
+                let is_nobodys = !is_wanted && matches!(refusal, Refusal::State(OpenFault::Locked { .. }));
+                let refusal = Some(refusal).filter(|_| !is_nobodys);
                 let setup = self.setup.clone();
                 let resources = Arc::clone(&self.loads.borrow().resources);
-                let seen = spawn_blocking(move || without_worker(&setup, &resources, &refusal)).await;
+                let seen = spawn_blocking(move || without_worker(&setup, &resources, refusal.as_ref())).await;
                 let Ok(outlook) = seen else { return };
                 // This is tried again and again; nobody wants to hear the same every few seconds.
                 self.outlook.send_if_modified(|last| {
@@ -216,14 +217,14 @@ impl Setup {
 }
 
 /// What there is when nothing can be issued: what was issued before is served as far as it can be read.
-fn without_worker(setup: &Setup, resources: &Resources, refusal: &Refusal) -> Outlook {
+fn without_worker(setup: &Setup, resources: &Resources, refusal: Option<&Refusal>) -> Outlook {
     let issued = setup
         .place
         .directory()
         .and_then(|directory| Store::peek(directory).ok())
         .unwrap_or_default();
     let plan = sealway_issuer::plan(Timestamp::now(), resources, &issued, &setup.settings);
-    let mut findings = vec![refusal.finding(setup)];
+    let mut findings: Vec<Finding> = refusal.map(|refusal| refusal.finding(setup)).into_iter().collect();
     findings.extend(plan.findings);
     Outlook {
         overlay: Arc::new(plan.overlay),

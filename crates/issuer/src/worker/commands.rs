@@ -11,6 +11,7 @@ use crate::digits::read_serial;
 use crate::facts::Facts;
 use crate::issued::{Attempt, Authority, AuthorityId, Change, Revocation};
 use crate::nearest::nearest;
+use crate::plan::times::whole_seconds;
 use crate::plan::{Finding, Severity, lists};
 use crate::settings::Behaviour;
 use crate::store::WriteFault;
@@ -371,7 +372,8 @@ impl Worker {
             });
         }
         issuance.revoked = Some(Revocation {
-            at: now,
+            // As lists have it.
+            at: whole_seconds(now),
             reason: reason.to_owned(),
         });
         let certificate = issuance.certificate.clone();

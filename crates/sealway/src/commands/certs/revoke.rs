@@ -167,6 +167,8 @@ fn agreed(args: &CertsRevokeArgs, text: &str, printer: &Printer) -> anyhow::Resu
 fn revoke_here(directory: &Path, serial: &str, reason: &str) -> anyhow::Result<bool> {
     let (store, mut issued, _) = Store::open(directory).map_err(|fault| anyhow::anyhow!("{fault}: {}", fault.hint()))?;
     let now = Timestamp::now();
+    // As lists have it.
+    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let Some((id, authority, _)) = find(&issued, serial) else {
         bail!("{}", missing(&issued, serial));
     };
