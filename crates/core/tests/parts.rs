@@ -150,6 +150,35 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever bytes come: no panic, nothing changes when they are refused, and what is obeyed is a snapshot like any other.
+    #[test]
+    fn parts_that_were_changed_on_the_way_do_no_harm(
+        input in prop_oneof![input(), crowded()],
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..40),
+    ) {
+        for snapshot in snapshots(&input) {
+            let whole = told(&snapshot);
+            let held = Assembly::default().apply(&whole).expect("fits");
+            let keys: Vec<PartKey> = whole.set.keys().cloned().collect();
+            for (key, position, byte) in &changes {
+                let mut delta = Delta::default();
+                let key = key.get(&keys);
+                let mut bytes = whole.set[key].to_vec();
+                *position.get_mut(&mut bytes) = *byte;
+                delta.set.insert(key.clone(), bytes.into());
+                let Ok(next) = held.apply(&delta) else { continue };
+                let next = next.snapshot().expect("there");
+                let again = Assembly::default().apply(&told(next)).expect("our own parts");
+                prop_assert_eq!(again.snapshot().expect("there"), next);
+            }
+            prop_assert_eq!(held.snapshot().expect("there"), &snapshot);
+        }
+    }
+}
+
 /// A Gateway with one passthrough listener and one for requests, and so many routes of each kind.
 fn many(routes: u32) -> Input {
     let mut resources = sealway_api::Resources::default();
