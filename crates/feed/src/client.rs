@@ -3,6 +3,7 @@
 //! In: a controller's address, a token, whom to believe; [`Client::report`] and [`Client::acknowledge`]. Out: [`Client::received`].
 //! Invariant: what was received last stays until something better has come whole.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -220,12 +221,12 @@ impl Client {
         let keep = async {
             match &self.shared.settings.directory {
                 Some(directory) => self.shared.keep(directory.clone()).await,
-                None => std::future::pending().await,
+                None => std::future::pending::<Infallible>().await,
             }
         };
         tokio::select! {
             () = self.shared.run() => {}
-            () = keep => {}
+            never = keep => match never {},
         }
     }
 }
@@ -275,23 +276,22 @@ impl Shared {
     }
 
     /// Writes what was acknowledged last into the file.
-    async fn keep(&self, directory: PathBuf) {
+    async fn keep(&self, directory: PathBuf) -> Infallible {
         let mut acknowledged = self.acknowledged.subscribe();
         let mut kept = self.received.borrow().as_ref().map(|received| received.content);
         loop {
             let is_new =
                 |received: &Option<Arc<Received>>| received.as_ref().is_some_and(|received| Some(received.content) != kept);
-            let received = match acknowledged.wait_for(is_new).await {
-                Ok(received) => received.clone(),
-                Err(_) => return,
+            let Some(received) = acknowledged.wait_for(is_new).await.ok().and_then(|received| received.clone()) else {
+                // Without a sender there is no client either.
+                return std::future::pending().await;
             };
-            let Some(received) = received else { continue };
             kept = Some(received.content);
             let directory = directory.clone();
             match tokio::task::spawn_blocking(move || keep::store(&directory, &received.state)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(fault)) => warn!(%fault, "the last good snapshot is not kept"),
-                Err(_) => return,
+                Err(fault) => warn!(%fault, "the last good snapshot is not kept"),
             }
             sleep(KEEP_PAUSE).await;
         }

@@ -33,7 +33,7 @@ pub(crate) struct Connection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + 'static> Connection<S> {
-    /// Begins to read frames, no more than `most` within three seconds: who sends more is read later.
+    /// Begins to read frames, no more than `most` within three seconds, where 4 KiB count as one more: who sends more is read later.
     pub(crate) fn new(stream: S, most: u32) -> Self {
         let (reader, writer) = tokio::io::split(stream);
         let (sender, frames) = mpsc::channel(AHEAD);
@@ -102,14 +102,18 @@ impl<S> Drop for Connection<S> {
 
 async fn pump<S: AsyncRead>(mut reader: ReadHalf<S>, most: u32, sender: mpsc::Sender<Result<Payload, FrameFault>>) {
     let mut until = Instant::now() + PING;
-    let mut count = 0;
+    let mut count = 0_u32;
     loop {
         let frame = frame::read(&mut reader, frame::LONGEST).await;
         if Instant::now() >= until {
             until = Instant::now() + PING;
             count = 0;
         }
-        count += 1;
+        let size = frame.as_ref().map_or(0, |payload| payload.len());
+        count = u32::try_from(size / 4096)
+            .unwrap_or(u32::MAX)
+            .saturating_add(count)
+            .saturating_add(1);
         if count > most {
             sleep_until(until).await;
         }

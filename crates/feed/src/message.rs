@@ -166,14 +166,16 @@ impl fmt::Display for Rejection {
     }
 }
 
-/// Sockets, and backends, of one report: so many fit into a frame.
-const MOST_REPORTED: usize = 1_000;
+/// Bytes of a report: it must fit into a frame together with what else is known of a proxy.
+const LARGEST_REPORT: usize = crate::frame::LONGEST / 2;
 
 impl Report {
-    /// No longer than a report may be.
+    /// No longer than a report may be: what is too much is left out.
     pub(crate) fn capped(mut self) -> Self {
-        self.ports.truncate(MOST_REPORTED);
-        self.backend_tls.truncate(MOST_REPORTED);
+        while encode(&self).len() > LARGEST_REPORT {
+            self.ports.truncate(self.ports.len() / 2);
+            self.backend_tls.truncate(self.backend_tls.len() / 2);
+        }
         self
     }
 }
@@ -233,6 +235,26 @@ mod tests {
             ),
             "{rejected:?}"
         );
+    }
+
+    #[test]
+    fn a_report_fits_into_a_frame() {
+        let failed = sealway_core::BindFailure::Other("x".repeat(10_000));
+        let socket = SocketKey {
+            transport: sealway_core::Transport::Tcp,
+            address: std::net::SocketAddr::from(([127, 0, 0, 1], 80)),
+        };
+        let report = Report {
+            ports: vec![(socket, PortState::Failed(failed)); 200],
+            ..Report::default()
+        };
+        let capped = report.clone().capped();
+        assert!(!capped.ports.is_empty() && encode(&capped).len() <= LARGEST_REPORT);
+        let large = Report {
+            ports: report.ports.into_iter().take(1).collect(),
+            ..Report::default()
+        };
+        assert_eq!(large.clone().capped(), large);
     }
 
     #[test]

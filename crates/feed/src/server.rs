@@ -16,6 +16,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
@@ -173,9 +174,11 @@ impl Server {
         self.shared.known.own()
     }
 
-    /// Serves whoever connects, until it is dropped. Connections that come take the TLS configuration of that moment.
+    /// Serves whoever connects, until it is dropped, which ends all connections. Those that come take the TLS configuration of that moment.
     pub async fn serve(&self, listener: TcpListener, tls: watch::Receiver<Arc<rustls::ServerConfig>>) {
+        let mut connected = JoinSet::new();
         loop {
+            while connected.try_join_next().is_some() {}
             let stream = match listener.accept().await {
                 Ok((stream, _)) => stream,
                 Err(error) => {
@@ -191,7 +194,7 @@ impl Server {
             let _ = stream.set_nodelay(true);
             let acceptor = TlsAcceptor::from(Arc::clone(&tls.borrow()));
             let shared = Arc::clone(&self.shared);
-            tokio::spawn(async move {
+            connected.spawn(async move {
                 let _connection = connection;
                 let Ok(stranger) = Arc::clone(&shared.strangers).try_acquire_owned() else {
                     return;
@@ -289,7 +292,7 @@ impl Shared {
     }
 }
 
-/// Frames of a proxy or controller within three seconds; what it has to say fits into far fewer.
+/// Frames of a proxy or controller within three seconds, where 4 KiB count as one more; what it has to say fits into far fewer.
 const MOST_FRAMES: u32 = 1_000;
 /// Bytes of what a proxy calls its version.
 const LONGEST_VERSION: usize = 64;

@@ -61,6 +61,8 @@ pub struct RefusedDelta {
 
 /// For so long a lost proxy is reported: a node that comes back has come back by then.
 const REMEMBERED: Duration = Duration::from_secs(600);
+/// Every connection asks for it; once is enough.
+const SWEPT: Duration = Duration::from_secs(30);
 /// Lost proxies of one Gateway; the longest lost are forgotten first.
 const MOST_LOST: usize = 256;
 
@@ -78,6 +80,7 @@ struct State {
     /// Which connection of a proxy or controller is the last one.
     latest: BTreeMap<(Option<ObjectKey>, String), u64>,
     count: u64,
+    swept: Option<Timestamp>,
 }
 
 /// Shows that a connection is the last one of its peer.
@@ -145,6 +148,10 @@ impl Known {
     /// Forgets who was lost long ago.
     pub(super) fn sweep(&self, now: Timestamp) {
         let mut state = lock(&self.state);
+        if state.swept.is_some_and(|swept| since(now, swept) < SWEPT) {
+            return;
+        }
+        state.swept = Some(now);
         let before: Vec<_> = names(&self.all.borrow());
         for proxies in state.relayed.values_mut() {
             forget(proxies, now);
@@ -286,6 +293,11 @@ fn remove(proxies: &mut Proxies, gateway: &ObjectKey, pod: &str) -> bool {
     removed
 }
 
+/// Nothing, when clocks were set back.
+fn since(now: Timestamp, then: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(then)).unwrap_or_default()
+}
+
 fn forget(proxies: &mut Proxies, now: Timestamp) -> bool {
     let mut changed = false;
     for pods in proxies.values_mut() {
@@ -298,10 +310,7 @@ fn forget(proxies: &mut Proxies, now: Timestamp) -> bool {
         let gone: BTreeSet<String> = lost
             .into_iter()
             .enumerate()
-            .filter(|(position, (since, _))| {
-                let age = Duration::try_from(now.duration_since(*since)).unwrap_or_default();
-                *position < too_many || age > REMEMBERED
-            })
+            .filter(|(position, (lost, _))| *position < too_many || since(now, *lost) > REMEMBERED)
             .map(|(_, (_, pod))| pod)
             .collect();
         changed |= !gone.is_empty();
