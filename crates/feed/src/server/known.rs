@@ -319,3 +319,55 @@ fn forget(proxies: &mut Proxies, now: Timestamp) -> bool {
     proxies.retain(|_, pods| !pods.is_empty());
     changed
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).expect("in range")
+    }
+
+    #[test]
+    fn who_is_lost_is_remembered_for_a_while_and_not_in_any_number() {
+        let known = Known::default();
+        let gateway = ObjectKey::new("infra", "a");
+        let count = || known.all().borrow().values().flatten().count();
+        for number in 0..300 {
+            let pod = format!("pod-{number}");
+            let ticket = known.enter(&gateway, &pod, String::new(), at(0));
+            known.leave(&ticket, &gateway, &pod, Some(at(number)));
+        }
+        let _stays = known.enter(&gateway, "stays", String::new(), at(0));
+        assert_eq!(count(), 301);
+        known.sweep(at(300));
+        assert_eq!(count(), 1 + MOST_LOST);
+        assert!(
+            !known.all().borrow()[&gateway].contains_key("pod-0"),
+            "the longest lost is forgotten first"
+        );
+        known.sweep(at(299 + 600));
+        assert_eq!(count(), 2);
+        known.sweep(at(2_000));
+        assert_eq!(count(), 1);
+        // What belonged to a connection is gone with it.
+        assert_eq!(lock(&known.state).latest.len(), 1);
+    }
+
+    #[test]
+    fn an_old_connection_says_nothing_of_a_new_one() {
+        let known = Known::default();
+        let gateway = ObjectKey::new("infra", "a");
+        let old = known.enter(&gateway, "pod", "old".to_owned(), at(0));
+        let new = known.enter(&gateway, "pod", "new".to_owned(), at(1));
+        known.update(&old, &gateway, "pod", |proxy| proxy.report.draining = true);
+        known.leave(&old, &gateway, "pod", None);
+        let state = known.own().borrow()[&gateway]["pod"].clone();
+        assert_eq!(
+            (state.version.as_str(), state.report.draining, state.silent_since),
+            ("new", false, None)
+        );
+        known.leave(&new, &gateway, "pod", None);
+        assert!(known.own().borrow().is_empty() && known.all().borrow().is_empty());
+    }
+}
