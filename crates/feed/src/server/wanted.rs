@@ -10,7 +10,7 @@ use crate::content::Content;
 
 pub(super) struct Wanted {
     snapshot: Arc<Snapshot>,
-    pub(super) parts: Parts,
+    pub(super) parts: Arc<Parts>,
     /// Those that the snapshot names.
     pub(super) keys: Keys,
     pub(super) revision: u64,
@@ -39,17 +39,19 @@ impl Wanted {
             revision,
         } = published;
         let parts = match last {
-            Some(last) if Arc::ptr_eq(&last.snapshot, snapshot) => last.parts.clone(),
-            Some(last) => Parts::of(snapshot, &last.parts),
-            None => Parts::of(snapshot, &Parts::default()),
+            Some(last) if Arc::ptr_eq(&last.snapshot, snapshot) => Arc::clone(&last.parts),
+            Some(last) => Arc::new(Parts::of(snapshot, &last.parts)),
+            None => Arc::new(Parts::of(snapshot, &Parts::default())),
         };
         let named: BTreeSet<ContentHash> = snapshot.certificates().map(|certificate| certificate.content).collect();
         let keys = named
             .into_iter()
             .filter_map(|content| Some((content, Arc::clone(keys.get(&content)?))));
         let keys = Keys(keys.collect());
+        let is_same = |last: &&Self| Arc::ptr_eq(&last.parts, &parts) && last.keys.0.keys().eq(keys.0.keys());
+        let content = last.filter(is_same).map(|last| last.content);
         Self {
-            content: Content::of(parts.digests(), keys.0.keys()),
+            content: content.unwrap_or_else(|| Content::of(parts.digests(), keys.0.keys())),
             snapshot: Arc::clone(snapshot),
             parts,
             keys,
