@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use sealway_api::{ObjectKey, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::revocation::{CrlFailure, RevocationList};
 use crate::snapshot::{ContentHash, Transport};
@@ -139,7 +139,8 @@ pub struct Observed {
 }
 
 /// A backend as those gateways meet it that show it the same certificate: what it does may hang on that.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct BackendPeer {
     /// The Service.
     pub service: ObjectKey,
@@ -164,7 +165,7 @@ impl Observed {
 }
 
 /// Why a backend did not prove itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackendTlsFault {
     /// Its certificate is of an authority that the policy does not name.
@@ -221,7 +222,7 @@ pub enum Ports {
 }
 
 /// One socket of the data plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SocketKey {
     /// TCP or UDP.
     pub transport: Transport,
@@ -230,7 +231,8 @@ pub struct SocketKey {
 }
 
 /// What became of one socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum PortState {
     /// It accepts connections.
     Bound,
@@ -239,7 +241,8 @@ pub enum PortState {
 }
 
 /// Why a socket could not be opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum BindFailure {
     /// Another process has it (EADDRINUSE).
     InUse,

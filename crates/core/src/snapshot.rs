@@ -4,6 +4,7 @@
 //! Invariant: lookup is pure and total. Weighted choices come back as sets ([`Forward`]) and the data plane draws; nothing here holds
 //! key bytes, so a snapshot may be printed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use sealway_api::{ObjectKey, TlsMode};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::explain::{Step, Trace};
 use crate::hostname::{HostnamePattern, NameIndex};
@@ -52,6 +53,21 @@ impl Snapshot {
         self.ports.get(&PortKey { transport, port })
     }
 
+    /// The certificates that it names, in any order and as often as it names them.
+    pub fn certificates(&self) -> impl Iterator<Item = &Arc<ServedCertificate>> {
+        let listeners = self.ports.values().flat_map(|plan| match &**plan {
+            PortPlan::Tls(plan) => &plan.listeners[..],
+            PortPlan::Http(_) => &[],
+        });
+        let terminations = listeners.filter_map(|listener| listener.termination.as_ref());
+        let slots = terminations.flat_map(|termination| &termination.certificates);
+        let served = slots.filter_map(|slot| match slot {
+            CertificateSlot::Served(certificate) => Some(certificate),
+            CertificateSlot::Broken { .. } => None,
+        });
+        served.chain(&self.client_certificate)
+    }
+
     /// The sockets to bind, each with its plan. Ports that overflow with the offset were refused by the compiler.
     pub fn sockets(&self) -> impl Iterator<Item = (SocketAddr, PortKey, &Arc<PortPlan>)> {
         self.ports.iter().flat_map(move |(key, plan)| {
@@ -88,7 +104,7 @@ fn as_optional_duration<S: Serializer>(duration: &Option<Duration>, serializer: 
 }
 
 /// Transport of a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// TCP.
@@ -120,6 +136,31 @@ impl Serialize for PortKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
+}
+
+impl<'de> Deserialize<'de> for PortKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = text(deserializer)?;
+        let parsed = text.split_once('/').and_then(|(transport, port)| {
+            let transport = match transport {
+                "tcp" => Transport::Tcp,
+                "udp" => Transport::Udp,
+                _ => return None,
+            };
+            let port = port.parse().ok().filter(|port| *port > 0)?;
+            Some(Self { transport, port })
+        });
+        parsed.ok_or_else(|| unexpected(&text, "a port such as `tcp/443`"))
+    }
+}
+
+/// A text that is parsed further.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+    Cow::deserialize(deserializer)
+}
+
+fn unexpected<E: serde::de::Error>(text: &str, expected: &str) -> E {
+    E::invalid_value(serde::de::Unexpected::Str(text), &expected)
 }
 
 /// What is spoken on a port.
@@ -222,7 +263,7 @@ pub struct TlsListener {
 }
 
 /// Whether a listener serves the names that it claims.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ListenerFate {
     /// It does.

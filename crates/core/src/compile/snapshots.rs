@@ -11,8 +11,7 @@ use crate::hostname::NameIndex;
 use crate::keys::{KeyMaterial, Keys};
 use crate::settings::Settings;
 use crate::snapshot::{
-    CertificateSlot, ContentHash, HttpListener, HttpPlan, HttpRoutes, ListenerFate, PortKey, PortPlan, Snapshot, TlsListener,
-    TlsPlan,
+    ContentHash, HttpListener, HttpPlan, HttpRoutes, ListenerFate, PortKey, PortPlan, Snapshot, TlsListener, TlsPlan,
 };
 
 /// One snapshot for each Gateway that is served at all.
@@ -151,20 +150,7 @@ pub(super) fn keys(
     all: &BTreeMap<ContentHash, Arc<KeyMaterial>>,
 ) -> BTreeMap<ObjectRef, Keys> {
     let of = |snapshot: &Snapshot| {
-        let named = snapshot.ports.values().flat_map(|plan| match &**plan {
-            PortPlan::Tls(plan) => &plan.listeners[..],
-            PortPlan::Http(_) => &[],
-        });
-        let terminations = named.filter_map(|listener| listener.termination.as_ref());
-        let served = terminations
-            .flat_map(|termination| &termination.certificates)
-            .filter_map(|slot| match slot {
-                CertificateSlot::Served(certificate) => Some(certificate),
-                CertificateSlot::Broken { .. } => None,
-            });
-        let contents = served
-            .chain(&snapshot.client_certificate)
-            .map(|certificate| certificate.content);
+        let contents = snapshot.certificates().map(|certificate| certificate.content);
         Keys(
             contents
                 .filter_map(|content| Some((content, Arc::clone(all.get(&content)?))))

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method};
 use sealway_api::ObjectRef;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::forward::drawn;
 use super::{ListenerFate, ListenerId, TlsPlan, WeightedBackend, as_duration, as_optional_duration};
@@ -125,7 +125,7 @@ impl HttpRule {
 }
 
 /// Which kind of route a rule belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RuleKind {
     /// HTTPRoute.
@@ -135,7 +135,7 @@ pub enum RuleKind {
 }
 
 /// Why a rule answers 500 to everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleFault {
     /// A filter refers to something that is not there, or is of a kind that is not known (apis/v1/httproute_types.go, ExtensionRef).
@@ -161,7 +161,7 @@ pub struct HttpBackend {
 }
 
 /// What a backend speaks (KEP-3726).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum BackendProtocol {
     /// Nothing said: HTTP/1.1 in clear text, what ALPN gives over TLS; HTTP/2 for gRPC.
