@@ -7,6 +7,7 @@
 
 mod compile;
 mod explain;
+mod features;
 mod hostname;
 mod keys;
 mod pki;
@@ -17,13 +18,14 @@ mod snapshot;
 
 pub use compile::{Compiled, Compiler};
 pub use explain::{Lost, Miss, NoTrace, Recording, RuleName, Step, Trace};
+pub use features::{BundleFit, NEWEST_BUNDLE, OLDEST_BUNDLE, Served};
 pub use hostname::{HostnamePattern, NameIndex};
 pub use keys::{KeyMaterial, Keys};
 pub use pki::{is_authority, is_signed_by};
 pub use problem::{AuthorityFlaw, Cause, CertificateFlaw, ListFault, Location, NoEndpoint, OcspFault, Problem, Severity, Told};
 pub use revocation::{CrlFailure, DistributionPoint, ListRefusal, ListSource, RevocationList};
 pub use settings::{
-    BackendAddress, BackendPeer, BackendTlsFault, BindFailure, CONTROLLER_NAME, Classes, EndpointOverride, Observed, Placement,
+    BackendAddress, BackendPeer, BackendTlsFault, BindFailure, CONTROLLER_NAME, Classes, EndpointOverride, Fleet, Observed, Placement,
     PortSelector, PortState, Ports, Settings, SocketKey,
 };
 pub use snapshot::{
