@@ -42,9 +42,10 @@ pub use facts::{Facts, FactsFault};
 pub use go_text::{DurationFault, GoDuration};
 pub use hook::{Hook, HookFault, HookRunner, Switch};
 pub use issued::{Attempt, Authority, AuthorityId, Change, Issuance, Issued, IssuedSecret, Revocation};
-pub use keys::{KeyFault, PrivateKey};
+pub use keys::{KeyFault, PrivateKey, RSA_SIZES};
 pub use nearest::nearest;
 pub use order::{Action, IssuerUrls, Order, SecretForm, Signer, StoreForm};
+pub use pem::write as write_pem;
 pub use perform::{PerformFault, perform};
 pub use plan::{Finding, IssuerStatuses, Overlay, Plan, Severity, plan};
 pub use request::{Request, RequestFault, StoredConstraints, go_duration};
@@ -55,5 +56,5 @@ pub use subject::{Attribute, SubjectParts, literal_subject, subject};
 pub use validate::{
     FieldError, FieldErrorKind, foreign_issuer, issuer_warnings, validate_bundle, validate_certificate, validate_issuer,
 };
-pub use worker::{Command, Keeping, Outlook, RenewRefusal, Renewed, RevokeRefusal, Revoked, Worker, run};
+pub use worker::{Command, Keeping, Made, Outlook, RenewRefusal, Renewed, RevokeRefusal, Revoked, Worker, run};
 pub use x509::{CertificateParts, SignFault, SigningKey, certificate, revocation_list, serial};

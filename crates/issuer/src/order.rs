@@ -21,15 +21,6 @@ pub enum Action {
         /// As it is to be.
         form: Box<SecretForm>,
     },
-    /// Count a failure that is no fault of signing, such as a password that is missing.
-    Fail {
-        /// The Certificate.
-        certificate: ObjectKey,
-        /// What was asked for.
-        request: Box<Request>,
-        /// What the status says.
-        message: String,
-    },
     /// Keep a CA that an issuer signs with, or is to sign with: from now on bundles have it.
     Adopt {
         /// Which.

@@ -71,11 +71,6 @@ pub fn perform(action: &Action, issued: &Issued, now: Timestamp) -> Result<Vec<C
             };
             Ok(vec![Change::Secret(secret.clone(), Arc::new(after))])
         }
-        Action::Fail {
-            certificate,
-            request,
-            message,
-        } => Ok(vec![failed(issued, certificate, request, message, now)]),
         Action::Adopt {
             id,
             chain,
@@ -273,6 +268,7 @@ fn failed(issued: &Issued, certificate: &ObjectKey, request: &Request, message: 
         message: message.to_owned(),
         request: Some(request.clone()),
         renewal_asked: None,
+        renewal_of: None,
     };
     Change::Attempt(certificate.clone(), Arc::new(attempt))
 }

@@ -46,13 +46,21 @@ pub(crate) async fn serve(
     live: LiveGuard,
 ) {
     let binding = current.load_full();
-    let mut outcome = Outcome::new(Arc::clone(&binding.scope), peer);
+    let mut outcome = if shared.probes.contains(peer) {
+        Outcome::probe(Arc::clone(&binding.scope), peer)
+    } else {
+        Outcome::new(Arc::clone(&binding.scope), peer)
+    };
     // In boxes of their own, which are freed before the relay: what lasts is small.
     let established = Box::pin(establish(&mut client, binding, &shared, &mut outcome)).await;
     let farewell = match established {
         Ok(Established::Passthrough { mut backend, terms }) => {
             let end = carry(&mut client, &mut backend, &terms, &outcome).await;
             farewell(end, &backend, &mut outcome)
+        }
+        Ok(Established::Probe(ending)) => {
+            Box::pin(terminate::probe(client, *ending, &mut outcome)).await;
+            return drop(live);
         }
         Ok(Established::Terminate(terminate)) => {
             Box::pin(terminate.serve(client, &shared, outcome)).await;
@@ -93,6 +101,8 @@ impl Farewell {
 enum Established {
     /// Its backend has the hello.
     Passthrough { backend: TcpStream, terms: Terms },
+    /// The handshake is all that is wanted, and we want it ourselves.
+    Probe(Box<Ending>),
     /// TLS is to be ended, and what is inside relayed.
     Terminate(Box<Terminate>),
     /// Requests are to be served.
@@ -168,6 +178,10 @@ async fn establish(
         Action::Terminate { listener, forward, .. } => {
             outcome.enter_listener(binding.scope.listener(listener));
             let server = server(&binding, listener, &greeting.hello, outcome)?;
+            if outcome.is_probe() {
+                let received = greeting.received;
+                return Ok(Established::Probe(Box::new(Ending { server, received, left })));
+            }
             (Arc::clone(forward), Some(server))
         }
         Action::Requests {
@@ -183,6 +197,9 @@ async fn establish(
                 received: greeting.received,
                 left,
             };
+            if outcome.is_probe() {
+                return Ok(Established::Probe(Box::new(ending)));
+            }
             let requests = Requests::encrypted(Arc::clone(&binding), (id, scope), ending, greeting.introduced.source);
             return Ok(Established::Requests(Box::new(requests)));
         }

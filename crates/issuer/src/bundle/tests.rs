@@ -245,6 +245,12 @@ fn what_stands_there_already_is_left_as_it_is() {
             Some("take ConfigMap shop/trust out of the manifests, or rename the Bundle")
         )
     );
+    // One that is written and cannot be read.
+    let mut resources = resources(&manifests);
+    resources.refused.insert(ObjectRef::new(Kind::ConfigMap, "shop", "trust"));
+    let refused = bundles(now(), &resources, &BTreeMap::new(), &BTreeMap::new(), &Settings::default());
+    assert!(refused.config_maps.is_empty());
+    assert_eq!(refused.findings[0].label, "target-stands");
     // One that trust-manager wrote, taken from a cluster.
     let same = run(&format!("{manifests}{}", standing(&text)));
     assert_eq!((condition(&same).0, &same.findings[..]), ("Synced", &[][..]));

@@ -155,9 +155,11 @@ impl Subject<'_> {
                 .map(|issued| &issued.request),
         };
         let out_of_date = out_of_date(&case);
+        let revoked = self.revoked(scene, draft);
         let unready = out_of_date
             .clone()
-            .or_else(|| self.times.and_then(|(facts, _)| expired(scene.now, facts)));
+            .or_else(|| self.times.and_then(|(facts, _)| expired(scene.now, facts)))
+            .or(revoked);
         let ready = unready
             .as_ref()
             .map_or(Ok("Certificate is up to date and has not expired"), Err);
@@ -201,15 +203,37 @@ impl Subject<'_> {
             Err(trouble) => {
                 self.report(scene, &trouble, draft);
                 self.amend(scene, secret, draft);
+                // cert-manager's condition stays as if it were under way; the reason stands in events.
+                if scene.is_sealway() && trouble.until().is_none() {
+                    return self.status(ready, &Issuing::Waiting(trigger, trouble.message()));
+                }
             }
         }
         self.status(ready, &Issuing::Pending(trigger))
     }
 
+    /// What stands in the Secret was taken back. It is not issued anew by itself: whose key was stolen, or who is to be kept out, must not be
+    /// given another without being asked.
+    fn revoked(&self, scene: &Scene<'_>, draft: &mut Draft) -> Option<Violation> {
+        let (facts, _) = self.times.filter(|_| scene.is_sealway())?;
+        let signer = scene.authorities.signer(facts)?.recorded?;
+        let issuance = signer.issuances.iter().find(|issuance| issuance.serial == facts.serial)?;
+        let revocation = issuance.revoked.as_ref()?;
+        let trouble = Trouble::RevokedInUse {
+            secret: self.secret_key.clone(),
+            certificate: self.key.clone(),
+            at: revocation.at,
+        };
+        draft.findings.push(self.about(&trouble));
+        Some(Violation::new("Revoked", trouble.message()))
+    }
+
     /// Why a certificate that is as it was asked for is issued anew.
     fn trigger(&self, scene: &Scene<'_>, secret: Option<&IssuedSecret>, way: Option<&Way<'_>>) -> Option<Violation> {
         let (facts, renewal) = self.times?;
-        if self.attempt.is_some_and(|attempt| attempt.renewal_asked.is_some()) {
+        let asked = self.attempt.filter(|attempt| attempt.renewal_asked.is_some());
+        let is_later = |of: Option<u64>| of.is_some_and(|of| secret.is_some_and(|secret| secret.revision > of));
+        if asked.is_some_and(|attempt| !is_later(attempt.renewal_of)) {
             // As `cmctl renew` has it.
             return Some(Violation::new(
                 "ManuallyTriggered",
@@ -308,7 +332,7 @@ impl Subject<'_> {
             }
             Some(Means::Itself(_)) => scene.authorities.beside(None, None, &self.secret_key, Some(facts)),
             // Nobody knows which CAs belong there: what is there stays.
-            Some(Means::None) | None => return,
+            Some(Means::None(_) | Means::Elsewhere(_)) | None => return,
         };
         match scene.form(self.certificate, &self.secret_key, beside) {
             Ok(form) => {

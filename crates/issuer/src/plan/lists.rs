@@ -84,6 +84,11 @@ pub(super) fn unlisted(now: Timestamp, known: &Known<'_>, issued: &Issued) -> Op
     Some(Trouble::ListForbidden.about(known.issuers().next()?))
 }
 
+/// Whether a list (DER) names a serial number.
+pub(crate) fn is_on(list: &[u8], serial: &str) -> bool {
+    read(list).is_some_and(|list| list.serials.contains(serial))
+}
+
 struct List {
     from: Timestamp,
     until: Timestamp,

@@ -242,7 +242,11 @@ fn an_issuer_of_another_namespace_is_explained() {
     let plan = lab.settle();
     let waiting = "DoesNotExist: Issuing certificate as Secret does not exist";
     assert_eq!(said(&plan, "payment/client", "Ready"), format!("False {waiting}"));
-    assert_eq!(said(&plan, "payment/client", "Issuing"), format!("True {waiting}"));
+    let why = "Issuer payment/root does not exist: namespace shop has one, but an Issuer serves only its own namespace";
+    let shown = format!("False Waiting: Issuing certificate as Secret does not exist, but not yet: {why}");
+    assert_eq!(said(&plan, "payment/client", "Issuing"), shown);
+    lab.settings.behaviour = Behaviour::CertManager;
+    assert_eq!(said(&lab.plan(), "payment/client", "Issuing"), format!("True {waiting}"));
     let finding = plan
         .findings
         .iter()
@@ -271,6 +275,54 @@ fn what_was_asked_to_be_renewed_is() {
     lab.settle();
     assert_eq!(lab.issued.secrets[&key("shop/web")].revision, 2);
     assert!(lab.issued.attempts.is_empty());
+
+    // The process ended after the new one was kept, and before the asking was forgotten.
+    let attempt = crate::issued::Attempt {
+        renewal_asked: Some(lab.now),
+        renewal_of: Some(1),
+        ..Default::default()
+    };
+    lab.issued.attempts.insert(key("shop/web"), attempt.into());
+    lab.settle();
+    assert_eq!(lab.issued.secrets[&key("shop/web")].revision, 2);
+}
+
+#[test]
+fn a_first_one_that_was_asked_for_is_issued_once() {
+    let mut lab = Lab::new(ROOT);
+    lab.settle();
+    lab.add(&leaf("web", ""));
+    let attempt = crate::issued::Attempt {
+        renewal_asked: Some(lab.now),
+        renewal_of: Some(0),
+        ..Default::default()
+    };
+    lab.issued.attempts.insert(key("shop/web"), attempt.clone().into());
+    lab.settle();
+    // The process ended before the asking was forgotten.
+    lab.issued.attempts.insert(key("shop/web"), attempt.into());
+    lab.settle();
+    assert_eq!(lab.issued.secrets[&key("shop/web")].revision, 1);
+}
+
+#[test]
+fn everything_is_published_before_anything_is_signed() {
+    let mut lab = Lab::new(ROOT);
+    lab.add(&leaf("zebra", ""));
+    lab.settle();
+    lab.add(&leaf("zebra", "  secretTemplate: {labels: {stripes: many}}\n"));
+    lab.add(&leaf("ant", ""));
+    let order: Vec<&str> = lab
+        .plan()
+        .actions
+        .iter()
+        .map(|action| match action {
+            Action::Issue(_) => "issue",
+            Action::Amend { .. } => "amend",
+            _ => "other",
+        })
+        .collect();
+    assert_eq!(order, ["amend", "issue"]);
 }
 
 #[test]
@@ -291,7 +343,7 @@ fn after_a_failure_it_waits_and_says_so() {
         last_failure: Some(lab.now),
         message: "Error signing certificate: no".to_owned(),
         request: Some(order.request),
-        renewal_asked: None,
+        ..Default::default()
     };
     lab.issued.attempts.insert(key("shop/web"), attempt.into());
     let plan = lab.settle();
@@ -380,7 +432,7 @@ fn a_key_that_must_not_change_and_does_not_fit_waits() {
     assert!(labels(&plan).contains(&"key-fixed"));
     assert_eq!(
         said(&plan, "shop/web", "Issuing"),
-        "True SecretMismatch: Existing private key is not up to date for spec: [spec.privateKey.size]"
+        "False Waiting: Existing private key is not up to date for spec: [spec.privateKey.size], and rotationPolicy Never forbids a new one"
     );
 }
 

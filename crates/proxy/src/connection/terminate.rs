@@ -134,6 +134,13 @@ pub(super) async fn accept(client: TcpStream, ending: Ending, outcome: &mut Outc
     None
 }
 
+/// A handshake, and the end of it.
+pub(super) async fn probe(client: TcpStream, ending: Ending, outcome: &mut Outcome) {
+    if let Some((client, _)) = accept(client, ending, outcome).await {
+        say(Farewell::Close, client).await;
+    }
+}
+
 /// Closes a connection whose TLS we ended. Its end is said (`close_notify`) unless the stream was cut.
 async fn say(farewell: Farewell, mut client: ClientStream) {
     match farewell {

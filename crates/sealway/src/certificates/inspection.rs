@@ -59,6 +59,19 @@ pub(crate) fn inspect(scene: &Scene<'_>, asked: &str) -> Result<Inspection, NotF
     let Some(key) = find(scene, &inventory, asked) else {
         return Err(not_found(&inventory, asked));
     };
+    let lost = |entry: &&Entry| entry.certificate.as_deref() == Some(asked) && entry.key() == key;
+    if let Some(entry) = inventory
+        .certificates
+        .iter()
+        .find(lost)
+        .filter(|entry| !owns(&inventory, entry))
+    {
+        // The Secret is another Certificate's: nothing of it is this one's.
+        return Ok(Inspection {
+            certificate: Some(entry.clone()),
+            ..Inspection::default()
+        });
+    }
     let entry = Index::of(scene).entry(scene, &key);
     let given = scene.resources.secrets.get(&key).map(AsRef::as_ref);
     let issued = scene.issued.secrets.get(&key).map(AsRef::as_ref);
@@ -87,6 +100,12 @@ pub(crate) fn inspect(scene: &Scene<'_>, asked: &str) -> Result<Inspection, NotF
         authorities: certificates("ca.crt"),
         history: history.unwrap_or_default(),
     })
+}
+
+/// Whether the first entry of that Secret is this one.
+fn owns(inventory: &Inventory, entry: &Entry) -> bool {
+    let mut same = inventory.certificates.iter().filter(|other| other.key() == entry.key());
+    same.clone().count() == 1 || same.all(|other| other.certificate == entry.certificate || other.leaf.is_none())
 }
 
 /// The Secret that is meant.
