@@ -147,10 +147,7 @@ const KINDS: [(Kind, &[&str]); 10] = [
     (Kind::TlsRoute, &["TLSRoute", "TLSRouteModeMixed", "TLSRouteModeTerminate"]),
     (Kind::TcpRoute, &["TCPRoute"]),
     (Kind::UdpRoute, &["UDPRoute"]),
-    (
-        Kind::BackendTlsPolicy,
-        &["BackendTLSPolicy", "BackendTLSPolicySANValidation"],
-    ),
+    (Kind::BackendTlsPolicy, &["BackendTLSPolicy", "BackendTLSPolicySANValidation"]),
 ];
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use sealway_api::{GatewayAddress, ObjectKey, ObjectRef, Timestamp};
 use serde::Serialize;
 
-use crate::revocation::{CrlFailure, RevocationList};
 use crate::features::Served;
+use crate::revocation::{CrlFailure, RevocationList};
 use crate::snapshot::{ContentHash, PortKey, Transport};
 
 /// Fixed for the life of the process.

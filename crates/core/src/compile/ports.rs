@@ -156,9 +156,11 @@ fn observe_fleet(world: &mut World<'_>, gateway: &mut GatewayWork<'_>) {
         };
         if let Some(failure) = fleet.failed.get(&key) {
             let cause = failed(SocketAddr::new(IpAddr::from([0_u8; 4]), key.port), failure);
-            world
-                .problems
-                .push(Problem::new(gateway.object.clone(), format!("{}.port", work.field), cause.clone()));
+            world.problems.push(Problem::new(
+                gateway.object.clone(),
+                format!("{}.port", work.field),
+                cause.clone(),
+            ));
             work.binding = Binding::Failed(cause);
         }
     }
