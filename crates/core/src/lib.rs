@@ -7,6 +7,7 @@
 
 mod compile;
 mod explain;
+mod features;
 mod hostname;
 mod keys;
 mod parts;
@@ -18,6 +19,7 @@ mod snapshot;
 
 pub use compile::{Compiled, Compiler};
 pub use explain::{Lost, Miss, NoTrace, Recording, RuleName, Step, Trace};
+pub use features::{BundleFit, NEWEST_BUNDLE, OLDEST_BUNDLE, Served};
 pub use hostname::{HostnamePattern, NameIndex};
 pub use keys::{KeyMaterial, KeyUnfit, Keys};
 pub use parts::{Assembly, Delta, Part, PartDigest, PartKey, Parts, Unfit};
@@ -25,8 +27,8 @@ pub use pki::{is_authority, is_signed_by};
 pub use problem::{AuthorityFlaw, Cause, CertificateFlaw, ListFault, Location, NoEndpoint, OcspFault, Problem, Severity, Told};
 pub use revocation::{CrlFailure, DistributionPoint, ListRefusal, ListSource, RevocationList};
 pub use settings::{
-    BackendAddress, BackendPeer, BackendTlsFault, BindFailure, CONTROLLER_NAME, Classes, EndpointOverride, Observed, Placement,
-    PortSelector, PortState, Ports, Settings, SocketKey,
+    BackendAddress, BackendPeer, BackendTlsFault, BindFailure, CONTROLLER_NAME, Classes, EndpointOverride, Fleet, Observed,
+    Placement, PortSelector, PortState, Ports, Settings, SocketKey,
 };
 pub use snapshot::{
     Action, AuthProtocol, Backend, BackendAuthorities, BackendFault, BackendName, BackendProtocol, BackendTls, CertificateChoice,

@@ -5,11 +5,12 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use sealway_api::{ObjectKey, Timestamp};
+use sealway_api::{GatewayAddress, ObjectKey, ObjectRef, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::features::Served;
 use crate::revocation::{CrlFailure, RevocationList};
-use crate::snapshot::{ContentHash, Transport};
+use crate::snapshot::{ContentHash, PortKey, Transport};
 
 /// Fixed for the life of the process.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -134,6 +135,12 @@ pub struct Observed {
     pub names: BTreeMap<String, Vec<IpAddr>>,
     /// Backends whose last TLS handshake with a gateway failed, and why.
     pub backend_tls: BTreeMap<BackendPeer, BackendTlsFault>,
+    /// In a cluster: what stands before and behind each Gateway. One that is absent has nothing yet.
+    pub fleets: BTreeMap<ObjectKey, Fleet>,
+    /// In a cluster: Gateways and GatewayClasses whose `parametersRef` cannot be honoured, and what is wrong with it.
+    pub parameter_faults: BTreeMap<ObjectRef, String>,
+    /// What the API server serves; `None` for plain manifests, where no features are claimed.
+    pub served: Option<Served>,
     /// Lists from elsewhere than the manifests, in an order that stays. One counts for the authorities that it leads to by its signatures.
     pub revocation_lists: Vec<Arc<RevocationList>>,
 }
@@ -159,9 +166,23 @@ impl Observed {
             ports: Ports::Assumed,
             names: BTreeMap::new(),
             backend_tls: BTreeMap::new(),
+            fleets: BTreeMap::new(),
+            parameter_faults: BTreeMap::new(),
+            served: None,
             revocation_lists: Vec::new(),
         }
     }
+}
+
+/// The Services before a Gateway and the proxies behind them, as far as they decide statuses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fleet {
+    /// What clients connect to.
+    pub addresses: Vec<GatewayAddress>,
+    /// An address that was asked for and was not had in time.
+    pub unusable: Option<String>,
+    /// Ports that a proxy could not open.
+    pub failed: BTreeMap<PortKey, BindFailure>,
 }
 
 /// Why a backend did not prove itself.

@@ -33,6 +33,10 @@ impl Cause {
             }
             Self::ClassParametersIgnored { .. } | Self::ParametersNotSupported { .. } => "remove `parametersRef`".to_owned(),
             Self::ClassNotFound { class } => format!("add a GatewayClass `{class}`, or correct `gatewayClassName`"),
+            Self::BundleVersion { .. } => {
+                "install the CRDs of a release that was tried: what this one adds or lacks is not served".to_owned()
+            }
+            Self::ParametersInvalid { .. } => "mend the ConfigMap, or remove `parametersRef`".to_owned(),
             Self::AddressTypeUnsupported { .. } => "use `type: IPAddress`".to_owned(),
             Self::AddressRoutabilityUnsupported { .. } => "remove `routability`, and limit who can reach the address".to_owned(),
             Self::AddressInvalid { .. } => "write an IPv4 or IPv6 address without port".to_owned(),

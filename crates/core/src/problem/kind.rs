@@ -19,6 +19,7 @@ impl Cause {
             | Self::LastGoodKept
             | Self::ForeignController { .. }
             | Self::ClassParametersIgnored { .. }
+            | Self::BundleVersion { .. }
             | Self::SelectorMatchesNothing { .. }
             | Self::NoParents
             | Self::Shadowed { .. }
@@ -101,6 +102,8 @@ impl Cause {
             Self::RepeatedObject { .. } => "repeated-object",
             Self::LastGoodKept => "last-good-kept",
             Self::ForeignController { .. } => "foreign-controller",
+            Self::BundleVersion { .. } => "bundle-version",
+            Self::ParametersInvalid { .. } => "parameters-invalid",
             Self::ClassParametersIgnored { .. } => "class-parameters-ignored",
             Self::ParametersNotSupported { .. } => "parameters-not-supported",
             Self::ClassNotFound { .. } => "class-not-found",

@@ -57,6 +57,11 @@ impl<'a> Used<'a> {
     }
 
     fn enter_routes(&mut self, routes: &'a HttpRoutes, identity: Option<&Arc<ClientIdentity>>) {
+        for rule in &routes.before {
+            if self.rules.insert(RuleKey::new(rule, identity)) {
+                self.enter_rule(rule);
+            }
+        }
         for found in routes.hosts.iter().flat_map(|(_, host)| host.matches()) {
             // The matches of a rule share it.
             if self.rules.insert(RuleKey::new(&found.rule, identity)) {
