@@ -38,7 +38,7 @@ impl Cause {
             Self::AddressInvalid { .. } => "write an IPv4 or IPv6 address without port".to_owned(),
             Self::AddressNotUsable { .. } => "use an address of this machine, or remove `addresses` and pass --bind".to_owned(),
             Self::DefaultGatewaysIgnored => "name the Gateway in the route's `parentRefs`".to_owned(),
-            Self::ProtocolUnsupported { .. } => "use HTTP, HTTPS or TLS".to_owned(),
+            Self::ProtocolUnsupported { .. } => "use HTTP, HTTPS, TLS or TCP".to_owned(),
             Self::TlsModeUnsupported { mode, protocol } if mode == "Passthrough" && protocol == "HTTPS" => {
                 "use `protocol: TLS` with a TLSRoute, or `mode: Terminate`".to_owned()
             }
