@@ -88,7 +88,7 @@ impl Served {
 }
 
 /// Features by the kind without which they are nothing.
-const KINDS: [(Kind, &[&str]); 10] = [
+const KINDS: [(Kind, &[&str]); 8] = [
     (
         Kind::Gateway,
         &[
@@ -106,7 +106,6 @@ const KINDS: [(Kind, &[&str]); 10] = [
         ],
     ),
     (Kind::ClusterTrustBundle, &["ClusterTrustBundle"]),
-    (Kind::ListenerSet, &["ListenerSet"]),
     (Kind::ReferenceGrant, &["ReferenceGrant"]),
     (
         Kind::HttpRoute,
@@ -146,7 +145,6 @@ const KINDS: [(Kind, &[&str]); 10] = [
     ),
     (Kind::TlsRoute, &["TLSRoute", "TLSRouteModeMixed", "TLSRouteModeTerminate"]),
     (Kind::TcpRoute, &["TCPRoute"]),
-    (Kind::UdpRoute, &["UDPRoute"]),
     (Kind::BackendTlsPolicy, &["BackendTLSPolicy", "BackendTLSPolicySANValidation"]),
 ];
 
@@ -163,7 +161,7 @@ mod tests {
             address_routability: false,
             ..Served::default()
         };
-        served.kinds.remove(&Kind::UdpRoute);
+        served.kinds.remove(&Kind::TcpRoute);
         served.kinds.remove(&Kind::ClusterTrustBundle);
         let fewer = served.features();
         let lost: Vec<&str> = all.into_iter().filter(|feature| !fewer.contains(feature)).collect();
@@ -174,7 +172,7 @@ mod tests {
                 "GatewayAddressRoutability",
                 "GatewayAddressRoutabilityCluster",
                 "GatewayListenerFilters",
-                "UDPRoute"
+                "TCPRoute"
             ]
         );
     }

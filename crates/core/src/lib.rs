@@ -13,6 +13,7 @@ mod keys;
 mod parts;
 mod pki;
 mod problem;
+mod programmed;
 mod revocation;
 mod settings;
 mod snapshot;
@@ -25,6 +26,7 @@ pub use keys::{KeyMaterial, KeyUnfit, Keys};
 pub use parts::{Assembly, Delta, Part, PartDigest, PartKey, Parts, Unfit};
 pub use pki::{is_authority, is_signed_by};
 pub use problem::{AuthorityFlaw, Cause, CertificateFlaw, ListFault, Location, NoEndpoint, OcspFault, Problem, Severity, Told};
+pub use programmed::hold_back;
 pub use revocation::{CrlFailure, DistributionPoint, ListRefusal, ListSource, RevocationList};
 pub use settings::{
     BackendAddress, BackendPeer, BackendTlsFault, BindFailure, CONTROLLER_NAME, Classes, EndpointOverride, Fleet, Observed,
@@ -36,6 +38,7 @@ pub use snapshot::{
     CorsOrigin, ExternalAuth, Filters, Forward, HeaderEdit, HeaderMatcher, HelloFacts, HttpAction, HttpBackend, HttpHost,
     HttpListener, HttpMatch, HttpPlan, HttpRejectReason, HttpRoutes, HttpRule, KeyExchangeGroup, ListenerFate, ListenerId,
     Mirror, PathMatcher, PathModifier, Pattern, PortKey, PortPlan, ProxyProtocol, QueryMatcher, Redirect, RejectReason,
-    Rejection, RequestHead, Retry, Rewrite, RuleFault, RuleKind, ServedCertificate, ServerName, Snapshot, Target, Termination,
-    TlsListener, TlsOptions, TlsPlan, TlsVersion, Transport, TrustBundle, UpstreamTls, ValueMatcher, WeightedBackend,
+    Rejection, RequestHead, Retry, Rewrite, RuleFault, RuleKind, ServedCertificate, ServerName, Snapshot, Target, TcpPlan,
+    Termination, TlsListener, TlsOptions, TlsPlan, TlsVersion, Transport, TrustBundle, UpstreamTls, ValueMatcher,
+    WeightedBackend,
 };

@@ -57,7 +57,7 @@ impl Snapshot {
     pub fn certificates(&self) -> impl Iterator<Item = &Arc<ServedCertificate>> {
         let listeners = self.ports.values().flat_map(|plan| match &**plan {
             PortPlan::Tls(plan) => &plan.listeners[..],
-            PortPlan::Http(_) => &[],
+            PortPlan::Http(_) | PortPlan::Tcp(_) => &[],
         });
         let terminations = listeners.filter_map(|listener| listener.termination.as_ref());
         let slots = terminations.flat_map(|termination| &termination.certificates);
@@ -171,6 +171,8 @@ pub enum PortPlan {
     Tls(TlsPlan),
     /// Plain HTTP listeners, chosen by each request's host.
     Http(HttpPlan),
+    /// One TCP listener: every connection is relayed as it comes.
+    Tcp(TcpPlan),
 }
 
 impl PortPlan {
@@ -179,6 +181,7 @@ impl PortPlan {
         match self {
             Self::Tls(plan) => plan.connection(hello, trace),
             Self::Http(_) => Action::Requests { listener: None },
+            Self::Tcp(plan) => plan.connection(trace),
         }
     }
 
@@ -188,6 +191,11 @@ impl PortPlan {
         match self {
             Self::Tls(plan) => plan.request(listener, head, trace),
             Self::Http(plan) => plan.request(head, trace),
+            // Nobody reads requests there.
+            Self::Tcp(_) => HttpAction::Reject {
+                reason: HttpRejectReason::NoListener,
+                listener: None,
+            },
         }
     }
 
@@ -197,6 +205,7 @@ impl PortPlan {
         let position = match self {
             Self::Tls(plan) => plan.listeners.iter().position(|listener| listener.name == name),
             Self::Http(plan) => plan.listeners.iter().position(|listener| listener.name == name),
+            Self::Tcp(plan) => (plan.listener == name).then_some(0),
         };
         position.map(ListenerId)
     }
@@ -239,6 +248,41 @@ pub struct TlsPlan {
     /// Positions in `listeners` by the hostname that each claims.
     #[serde(skip)]
     pub names: NameIndex<usize>,
+}
+
+/// Plan of a port with a TCP listener, which has the port for itself: of two the compiler refuses one or both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TcpPlan {
+    /// Its name.
+    pub listener: String,
+    /// Where connections go: as the first of its routes says, for nothing in a connection could choose among them. `None` without a
+    /// route: every connection is refused.
+    pub forward: Option<Arc<Forward>>,
+}
+
+impl TcpPlan {
+    /// Asked before a byte is read.
+    pub fn connection(&self, trace: &mut impl Trace) -> Action<'_> {
+        trace.step(|| Step::OnlyListener {
+            listener: self.listener.clone(),
+        });
+        let reject = |reason| Action::Reject(Rejection { reason, listener: None });
+        let Some(forward) = &self.forward else {
+            trace.step(|| Step::NoRouteAttached {
+                listener: self.listener.clone(),
+            });
+            return reject(RejectReason::NoRoute);
+        };
+        trace.step(|| Step::only_route(forward));
+        if forward.total_weight() == 0 {
+            trace.step(|| Step::NoWeight {
+                route: forward.route.clone(),
+            });
+            return reject(RejectReason::NoWeight);
+        }
+        Action::Relay { plan: self, forward }
+    }
 }
 
 /// One listener of a TLS port.
@@ -291,6 +335,13 @@ pub enum Action<'a> {
         /// Where to.
         forward: &'a Arc<Forward>,
     },
+    /// Connect to a backend and relay, without reading anything.
+    Relay {
+        /// The plan of the port.
+        plan: &'a TcpPlan,
+        /// Where to.
+        forward: &'a Arc<Forward>,
+    },
     /// Read requests, each of which asks [`PortPlan::request`]; on a TLS port after ending TLS as the listener says.
     Requests {
         /// The listener that was chosen, with its position; `None` on plain HTTP ports.
@@ -305,7 +356,7 @@ pub enum Action<'a> {
 pub struct Rejection<'a> {
     /// Why.
     pub reason: RejectReason,
-    /// The listener, if one was found.
+    /// The listener, if one was found by its name; on a TCP port there is but one.
     pub listener: Option<&'a Arc<TlsListener>>,
 }
 

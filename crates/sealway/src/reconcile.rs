@@ -87,11 +87,11 @@ impl Reconciler {
         let mut is_first = true;
         loop {
             let observed = Observed {
-                now: Timestamp::now(),
                 ports: Ports::Reported(ports.borrow_and_update().clone()),
                 names: self.names.answers(),
                 backend_tls: backends.borrow_and_update().clone(),
                 revocation_lists: self.inputs.lists.known(),
+                ..Observed::assumed(Timestamp::now())
             };
             let compiled = self.compile(&resources, &observed);
             let wake_at = compiled.as_ref().and_then(|compiled| compiled.wake_at);

@@ -12,7 +12,7 @@ use super::world::{GatewayWork, World};
 use super::{ports, statuses, values};
 use crate::features::{BundleFit, Served};
 use crate::problem::Cause;
-use crate::settings::{Classes, Fleet, Placement};
+use crate::settings::{Classes, Fleet, Placement, Ports};
 
 /// Statuses of the classes that are ours.
 pub(super) fn classes(world: &mut World<'_>) -> BTreeMap<String, GatewayClassStatus> {
@@ -219,7 +219,9 @@ fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> G
         world.report(&object, field, cause);
         None
     });
-    let fleet = in_cluster.then(|| world.observed.fleets.get(&object.key).unwrap_or(&NO_FLEET));
+    // Where all is assumed, so is this.
+    let none_yet = (world.observed.ports != Ports::Assumed).then_some(&NO_FLEET);
+    let fleet = world.observed.fleets.get(&object.key).or(none_yet).filter(|_| in_cluster);
     let unusable = fleet.and_then(|fleet| fleet.unusable.clone());
     if let Some(value) = &unusable {
         let position = gateway.spec.addresses.iter().position(|address| address.value == *value);

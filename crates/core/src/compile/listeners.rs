@@ -65,9 +65,9 @@ fn protocol(world: &mut World<'_>, work: &mut ListenerWork<'_>) {
     let listener = work.listener;
     let mode = mode(listener);
     let refused = match (&listener.protocol, &mode) {
-        (Protocol::Tls, TlsMode::Passthrough) | (Protocol::Https | Protocol::Tls, TlsMode::Terminate) | (Protocol::Http, _) => {
-            None
-        }
+        (Protocol::Tls, TlsMode::Passthrough)
+        | (Protocol::Https | Protocol::Tls, TlsMode::Terminate)
+        | (Protocol::Http | Protocol::Tcp, _) => None,
         (protocol @ (Protocol::Tls | Protocol::Https), mode) => Some((
             "tls.mode",
             Cause::TlsModeUnsupported {
@@ -115,7 +115,8 @@ fn fitting(protocol: &Protocol) -> &'static [Kind] {
     match protocol {
         Protocol::Http | Protocol::Https => &[Kind::HttpRoute, Kind::GrpcRoute],
         Protocol::Tls => &[Kind::TlsRoute],
-        Protocol::Tcp | Protocol::Udp | Protocol::Other(_) => &[],
+        Protocol::Tcp => &[Kind::TcpRoute],
+        Protocol::Udp | Protocol::Other(_) => &[],
     }
 }
 

@@ -10,7 +10,7 @@ use sealway_api::ObjectKey;
 
 use super::world::{Binding, GatewayWork, ListenerWork, World};
 use crate::problem::{Cause, Problem};
-use crate::settings::{BindFailure, Placement, PortState, Ports, SocketKey};
+use crate::settings::{BindFailure, Fleet, Placement, PortState, Ports, SocketKey};
 use crate::snapshot::{PortKey, Transport};
 
 /// Hands out sockets in the order of the Gateways, then looks up what the data plane made of them.
@@ -91,8 +91,8 @@ pub(super) fn covers(wide: IpAddr, narrow: IpAddr) -> bool {
 
 /// What became of the sockets: each listener's binding, the Gateway's bound addresses, and an address that the machine has not.
 fn observe(world: &mut World<'_>, gateway: &mut GatewayWork<'_>, offset: u16) {
-    if matches!(world.settings.placement, Placement::Cluster) {
-        return observe_fleet(world, gateway);
+    if let Some(fleet) = gateway.fleet {
+        return observe_fleet(world, gateway, fleet);
     }
     let states = match &world.observed.ports {
         Ports::Reported(states) => states,
@@ -145,10 +145,7 @@ fn observe(world: &mut World<'_>, gateway: &mut GatewayWork<'_>, offset: u16) {
 }
 
 /// In a cluster: a port that a proxy could not open. What is bound inside a pod is nobody's address.
-fn observe_fleet(world: &mut World<'_>, gateway: &mut GatewayWork<'_>) {
-    let Some(fleet) = world.observed.fleets.get(&gateway.key) else {
-        return;
-    };
+fn observe_fleet(world: &mut World<'_>, gateway: &mut GatewayWork<'_>, fleet: &Fleet) {
     for work in gateway.listeners.iter_mut().filter(|work| work.serves()) {
         let key = PortKey {
             transport: work.transport,

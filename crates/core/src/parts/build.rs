@@ -27,6 +27,8 @@ pub(super) enum Built {
     TlsListener(Arc<TlsListener>),
     /// Without routes.
     HttpListener(Arc<HttpListener>),
+    /// Its name.
+    TcpListener(Arc<str>),
     Forward(Arc<Forward>),
     Host(Arc<HttpHost>),
     Rule(Arc<HttpRule>),
@@ -54,10 +56,10 @@ impl Rank {
 impl Wire {
     pub(super) fn rank(&self) -> Rank {
         match self {
-            Self::Head(_) | Self::Port(_) | Self::HttpListener(_) | Self::Bundle(_) => Rank::First,
-            Self::TlsListener(_) | Self::Backend(_) => Rank::Bundles,
+            Self::Head(_) | Self::Port(_) | Self::TcpListener(_) | Self::Bundle(_) => Rank::First,
+            Self::Backend(_) => Rank::Bundles,
             Self::Forward(_) | Self::Rule(_) => Rank::Backends,
-            Self::Host(_) => Rank::Rules,
+            Self::Host(_) | Self::TlsListener(_) | Self::HttpListener(_) => Rank::Rules,
         }
     }
 }
@@ -65,10 +67,10 @@ impl Wire {
 impl Built {
     pub(super) fn rank(&self) -> Rank {
         match self {
-            Self::Head(_) | Self::Port(_) | Self::HttpListener(_) | Self::Bundle(_) => Rank::First,
-            Self::TlsListener(_) | Self::Backend(_) => Rank::Bundles,
+            Self::Head(_) | Self::Port(_) | Self::TcpListener(_) | Self::Bundle(_) => Rank::First,
+            Self::Backend(_) => Rank::Bundles,
             Self::Forward(_) | Self::Rule(_) => Rank::Backends,
-            Self::Host(_) => Rank::Rules,
+            Self::Host(_) | Self::TlsListener(_) | Self::HttpListener(_) => Rank::Rules,
         }
     }
 }
@@ -124,12 +126,18 @@ impl Builder<'_> {
             Wire::Head(head) => Built::Head(Arc::from(head)),
             Wire::Port(port) => Built::Port(port),
             Wire::TlsListener(listener) => Built::TlsListener(Arc::new(self.tls_listener(listener)?)),
-            Wire::HttpListener(wire::HttpListener { name, hostname, fate }) => Built::HttpListener(Arc::new(HttpListener {
+            Wire::HttpListener(wire::HttpListener {
                 name,
                 hostname,
                 fate,
-                requests: Arc::default(),
+                before,
+            }) => Built::HttpListener(Arc::new(HttpListener {
+                name,
+                hostname,
+                fate,
+                requests: Arc::new(self.without_hosts(before)?),
             })),
+            Wire::TcpListener(wire::TcpListener { name }) => Built::TcpListener(name.into()),
             Wire::Forward(placed) => {
                 let forward = self.forward(placed.value)?;
                 return Ok((Built::Forward(Arc::new(forward)), placed.places));
@@ -205,6 +213,15 @@ impl Builder<'_> {
         })
     }
 
+    /// What goes before the routes of a listener.
+    fn without_hosts(&mut self, before: Vec<PartKey>) -> Result<HttpRoutes, Unfit> {
+        let before = before.into_iter().map(|key| self.named_rule(key));
+        Ok(HttpRoutes {
+            before: before.collect::<Result<_, _>>()?,
+            hosts: NameIndex::default(),
+        })
+    }
+
     fn tls_listener(&mut self, listener: wire::TlsListener) -> Result<TlsListener, Unfit> {
         let wire::TlsListener {
             name,
@@ -213,7 +230,9 @@ impl Builder<'_> {
             fate,
             termination,
             takes_requests,
+            before,
         } = listener;
+        let requests = takes_requests.then(|| self.without_hosts(before)).transpose()?;
         let termination = termination.map(|termination| self.termination(termination));
         Ok(TlsListener {
             name,
@@ -222,7 +241,7 @@ impl Builder<'_> {
             fate,
             routes: NameIndex::default(),
             termination: termination.transpose()?.map(Arc::new),
-            requests: takes_requests.then(Arc::<HttpRoutes>::default),
+            requests: requests.map(Arc::new),
         })
     }
 

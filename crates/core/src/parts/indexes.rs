@@ -9,7 +9,8 @@ use super::wire::{Head, Port, Speaks};
 use super::{PartKey, Unfit};
 use crate::hostname::NameIndex;
 use crate::snapshot::{
-    Forward, HttpHost, HttpListener, HttpPlan, HttpRoutes, PortKey, PortPlan, ServedCertificate, Snapshot, TlsListener, TlsPlan,
+    Forward, HttpHost, HttpListener, HttpPlan, HttpRoutes, PortKey, PortPlan, ServedCertificate, Snapshot, TcpPlan, TlsListener,
+    TlsPlan,
 };
 
 /// Listeners with their routes, and the snapshot that they are in.
@@ -17,6 +18,8 @@ use crate::snapshot::{
 pub(super) struct Indexes {
     tls: BTreeMap<PartKey, Arc<TlsListener>>,
     http: BTreeMap<PartKey, Arc<HttpListener>>,
+    /// A port has one listener, or none of these.
+    tcp: BTreeMap<PartKey, TcpPlan>,
     pub(super) snapshot: Option<Arc<Snapshot>>,
 }
 
@@ -54,6 +57,7 @@ impl Indexes {
     fn listener(&mut self, key: &PartKey, held: Option<&Arc<Held>>, routes: Routes) -> Result<(), Unfit> {
         let tls = self.tls.remove(key);
         let http = self.http.remove(key);
+        self.tcp.remove(key);
         let misfit = |part: Option<PartKey>| match part {
             Some(part) => Err(Unfit::Misfit {
                 part,
@@ -71,7 +75,10 @@ impl Indexes {
             Some(Built::TlsListener(listener)) => {
                 let last = tls.as_ref().and_then(|last| last.requests.as_ref());
                 let requests = match &listener.requests {
-                    Some(_) => Some(share(HttpRoutes { hosts }, last)),
+                    Some(requests) => {
+                        let before = requests.before.clone();
+                        Some(share(HttpRoutes { before, hosts }, last))
+                    }
                     None => {
                         misfit(host)?;
                         None
@@ -86,12 +93,21 @@ impl Indexes {
             }
             Some(Built::HttpListener(listener)) => {
                 misfit(forward)?;
-                let requests = share(HttpRoutes { hosts }, http.as_ref().map(|last| &last.requests));
+                let before = listener.requests.before.clone();
+                let requests = share(HttpRoutes { before, hosts }, http.as_ref().map(|last| &last.requests));
                 let listener = HttpListener {
                     requests,
                     ..HttpListener::clone(listener)
                 };
                 self.http.insert(key.clone(), share(listener, http.as_ref()));
+            }
+            Some(Built::TcpListener(name)) => {
+                misfit(host)?;
+                let plan = TcpPlan {
+                    listener: name.as_ref().to_owned(),
+                    forward: forwards.find(None).cloned(),
+                };
+                self.tcp.insert(key.clone(), plan);
             }
             Some(_) => misfit(forward.or(host))?,
             None => {
@@ -151,7 +167,8 @@ impl Indexes {
     fn plan(&self, key: &PartKey, port: &Port) -> Result<PortPlan, Unfit> {
         let needs = |listener: &PartKey| {
             let (part, needs) = (key.clone(), listener.clone());
-            if self.tls.contains_key(listener) || self.http.contains_key(listener) {
+            let is_known = self.tls.contains_key(listener) || self.http.contains_key(listener);
+            if is_known || self.tcp.contains_key(listener) {
                 Unfit::Misfit { part, needs }
             } else {
                 Unfit::Missing { part, needs }
@@ -181,6 +198,13 @@ impl Indexes {
                 }
                 Ok(PortPlan::Http(plan))
             }
+            Speaks::Tcp => match port.listeners.as_slice() {
+                [only] => Ok(PortPlan::Tcp(self.tcp.get(only).ok_or_else(|| needs(only))?.clone())),
+                _ => Err(Unfit::Value {
+                    part: key.clone(),
+                    expected: "one listener",
+                }),
+            },
         }
     }
 }

@@ -11,7 +11,7 @@ use super::{Part, PartDigest, PartKey, Parts};
 use crate::hostname::HostnamePattern;
 use crate::snapshot::{
     Backend, BackendAuthorities, Forward, HttpHost, HttpListener, HttpRoutes, HttpRule, PortKey, PortPlan, Snapshot, Target,
-    TlsListener, TrustBundle, UpstreamTls,
+    TcpPlan, TlsListener, TrustBundle, UpstreamTls,
 };
 
 mod encode;
@@ -124,6 +124,7 @@ impl Splitter<'_> {
                 let listeners = plan.listeners.iter().map(|listener| self.http_listener(port, listener));
                 (Speaks::Http, listeners.collect())
             }
+            PortPlan::Tcp(plan) => (Speaks::Tcp, vec![self.tcp_listener(port, plan)]),
         };
         let part = wire::Port { port, speaks, listeners };
         self.enter(port.to_string(), Source::default(), |_| Wire::Port(part));
@@ -132,12 +133,13 @@ impl Splitter<'_> {
     fn tls_listener(&mut self, port: PortKey, listener: &Arc<TlsListener>) -> PartKey {
         let validation = listener.termination.as_ref();
         let validation = validation.and_then(|termination| termination.client_validation.as_ref());
+        let mut links: Vec<PartKey> = Vec::new();
+        links.extend(validation.map(|validation| self.bundle(&validation.authorities)));
+        let before = listener.requests.iter().flat_map(|requests| &requests.before);
+        links.extend(before.map(|rule| self.rule(rule)));
         let source = Source {
             of: Of::TlsListener(Arc::clone(listener)),
-            links: validation
-                .map(|validation| self.bundle(&validation.authorities))
-                .into_iter()
-                .collect(),
+            links,
             places: Vec::new(),
         };
         let key = self.enter(format!("{port}/{}", listener.name), source, |names| {
@@ -155,12 +157,23 @@ impl Splitter<'_> {
     fn http_listener(&mut self, port: PortKey, listener: &Arc<HttpListener>) -> PartKey {
         let source = Source {
             of: Of::HttpListener(Arc::clone(listener)),
-            ..Source::default()
+            links: listener.requests.before.iter().map(|rule| self.rule(rule)).collect(),
+            places: Vec::new(),
         };
-        let key = self.enter(format!("{port}/{}", listener.name), source, |_| {
-            Wire::HttpListener(encode::http_listener(listener))
+        let key = self.enter(format!("{port}/{}", listener.name), source, |names| {
+            Wire::HttpListener(encode::http_listener(listener, names))
         });
         self.hang_hosts(&key, &listener.requests);
+        key
+    }
+
+    fn tcp_listener(&mut self, port: PortKey, plan: &TcpPlan) -> PartKey {
+        let TcpPlan { listener, forward } = plan;
+        let part = wire::TcpListener { name: listener.clone() };
+        let key = self.enter(format!("{port}/{listener}"), Source::default(), |_| Wire::TcpListener(part));
+        if let Some(forward) = forward {
+            self.hang_forward(&key, HostnamePattern::Any, forward);
+        }
         key
     }
 
@@ -180,7 +193,8 @@ impl Splitter<'_> {
     }
 
     fn hang_hosts(&mut self, listener: &PartKey, requests: &HttpRoutes) {
-        let HttpRoutes { hosts } = requests;
+        // What goes before has been entered with the listener.
+        let HttpRoutes { before: _, hosts } = requests;
         for (hostname, host) in hosts.iter() {
             let place = Place {
                 listener: listener.clone(),

@@ -33,6 +33,7 @@ pub(super) enum Wire {
     Port(Port),
     TlsListener(TlsListener),
     HttpListener(HttpListener),
+    TcpListener(TcpListener),
     Forward(Placed<Forward>),
     Host(Placed<Host>),
     Rule(Box<Rule>),
@@ -81,6 +82,7 @@ pub(super) struct Port {
 pub(super) enum Speaks {
     Tls,
     Http,
+    Tcp,
 }
 
 /// Without its routes, which are parts of their own.
@@ -93,6 +95,9 @@ pub(super) struct TlsListener {
     pub(super) fate: ListenerFate,
     pub(super) termination: Option<Termination>,
     pub(super) takes_requests: bool,
+    /// Rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) before: Vec<PartKey>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -101,6 +106,16 @@ pub(super) struct HttpListener {
     pub(super) name: String,
     pub(super) hostname: HostnamePattern,
     pub(super) fate: ListenerFate,
+    /// Rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) before: Vec<PartKey>,
+}
+
+/// Its forward hangs on it under every name.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TcpListener {
+    pub(super) name: String,
 }
 
 #[derive(Serialize, Deserialize)]

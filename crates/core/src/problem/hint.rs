@@ -42,14 +42,14 @@ impl Cause {
             Self::AddressInvalid { .. } => "write an IPv4 or IPv6 address without port".to_owned(),
             Self::AddressNotUsable { .. } => "use an address of this machine, or remove `addresses` and pass --bind".to_owned(),
             Self::DefaultGatewaysIgnored => "name the Gateway in the route's `parentRefs`".to_owned(),
-            Self::ProtocolUnsupported { .. } => "use HTTP, HTTPS or TLS".to_owned(),
+            Self::ProtocolUnsupported { .. } => "use HTTP, HTTPS, TLS or TCP".to_owned(),
             Self::TlsModeUnsupported { mode, protocol } if mode == "Passthrough" && protocol == "HTTPS" => {
                 "use `protocol: TLS` with a TLSRoute, or `mode: Terminate`".to_owned()
             }
             Self::TlsModeUnsupported { protocol, .. } if protocol == "HTTPS" => "use `mode: Terminate`".to_owned(),
             Self::TlsModeUnsupported { .. } => "use `mode: Passthrough` or `mode: Terminate`".to_owned(),
             Self::ListenerFiltersUnsupported { .. } => {
-                "remove `filters`, and give the rules of the HTTPRoutes an ExternalAuth filter instead".to_owned()
+                "remove them; of a listener's filters, ExternalAuth is served".to_owned()
             }
             Self::TlsMissing | Self::CertificateRefMissing => "add `tls.certificateRefs: [{name: SECRET}]`".to_owned(),
             Self::RouteKindUnsupported { supported, .. } if supported.is_empty() => "remove it".to_owned(),

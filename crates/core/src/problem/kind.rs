@@ -39,7 +39,7 @@ impl Cause {
             | Self::AuthorityFlawed { .. }
             | Self::NoReadyEndpoint { .. } => Severity::Warning,
             // An HTTPRoute may mean it: it answers 500 then.
-            Self::NoBackends { route } if *route != Kind::TlsRoute => Severity::Warning,
+            Self::NoBackends { route } if !matches!(route, Kind::TlsRoute | Kind::TcpRoute) => Severity::Warning,
             _ => Severity::Error,
         }
     }

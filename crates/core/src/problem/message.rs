@@ -65,7 +65,7 @@ impl Cause {
             }
             Self::ListenerFiltersUnsupported { kinds } => {
                 format!(
-                    "this version has no filters before routing ({}); without them the listener would let pass what they are to stop, so nothing of it is served",
+                    "it has filters that are not served here ({}); without them the listener would let pass what they are to stop, so nothing of it is served",
                     some_of(kinds)
                 )
             }

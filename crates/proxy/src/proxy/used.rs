@@ -49,6 +49,10 @@ impl<'a> Used<'a> {
                         .for_each(|routes| self.enter_routes(routes, identity));
                 }
             }
+            PortPlan::Tcp(plan) => {
+                let backends = plan.forward.iter().flat_map(|forward| &forward.backends);
+                backends.for_each(|backend| self.enter(backend));
+            }
             PortPlan::Http(plan) => plan
                 .listeners
                 .iter()

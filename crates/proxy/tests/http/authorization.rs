@@ -9,8 +9,8 @@ use http_body_util::{BodyExt, Full};
 use sealway_core::{AuthProtocol, BackendFault, ExternalAuth, HeaderMatcher, HttpRule, Target, ValueMatcher};
 
 use crate::http_kit::{
-    Body, Heard, HttpServer, Version, ask, ask2, everything, get, http_listener, http_plan, nothing, prefix, routes, rule, rule_of,
-    serving, text, to, weighted,
+    Body, Heard, HttpServer, Version, ask, ask2, everything, get, http_listener, http_plan, nothing, prefix, routes, rule,
+    rule_of, serving, text, to, weighted,
 };
 use crate::kit::free_port;
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use super::Names;
+use crate::parts::PartKey;
 use crate::parts::wire::{self, Wire};
 use crate::snapshot::{
     Backend, BackendAuthorities, BackendTls, CertificateSlot, ClientValidation, ExternalAuth, Filters, Forward, HttpBackend,
-    HttpHost, HttpListener, HttpMatch, HttpRule, Mirror, Retry, Target, Termination, TlsListener, TrustBundle, UpstreamTls,
-    WeightedBackend,
+    HttpHost, HttpListener, HttpMatch, HttpRoutes, HttpRule, Mirror, Retry, Target, Termination, TlsListener, TrustBundle,
+    UpstreamTls, WeightedBackend,
 };
 
 /// JSON. Nothing in a part can fail to be written: there are no maps and no numbers that JSON lacks.
@@ -50,21 +51,27 @@ pub(super) fn tls_listener(listener: &TlsListener, names: &Names<'_>) -> wire::T
         fate: fate.clone(),
         termination: ended.as_ref().map(|ended| termination(ended, names)),
         takes_requests: requests.is_some(),
+        before: requests.as_ref().map(|requests| before(requests, names)).unwrap_or_default(),
     }
 }
 
-pub(super) fn http_listener(listener: &HttpListener) -> wire::HttpListener {
+pub(super) fn http_listener(listener: &HttpListener, names: &Names<'_>) -> wire::HttpListener {
     let HttpListener {
         name,
         hostname,
         fate,
-        requests: _,
+        requests,
     } = listener;
     wire::HttpListener {
         name: name.clone(),
         hostname: hostname.clone(),
         fate: fate.clone(),
+        before: before(requests, names),
     }
+}
+
+fn before(requests: &HttpRoutes, names: &Names<'_>) -> Vec<PartKey> {
+    requests.before.iter().map(|rule| names.of(rule)).collect()
 }
 
 fn termination(termination: &Termination, names: &Names<'_>) -> wire::Termination {

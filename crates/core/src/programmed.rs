@@ -7,7 +7,7 @@
 use sealway_api::{Condition, ConditionStatus, ConditionType, GatewayStatus, ListenerStatus, ObjectKey, Reason, Statuses};
 
 /// Replaces what may not be said yet.
-pub(crate) fn hold_back(statuses: &mut Statuses, shown: &Statuses, is_served: impl Fn(&ObjectKey) -> bool) {
+pub fn hold_back(statuses: &mut Statuses, shown: &Statuses, is_served: impl Fn(&ObjectKey) -> bool) {
     for (key, status) in &mut statuses.gateways {
         if !is_served(key) {
             hold_gateway(status, shown.gateways.get(key));
