@@ -15,7 +15,7 @@ use anyhow::{Context as _, bail, ensure};
 
 use crate::go;
 use crate::image::Image;
-use crate::lab::{self, Channel, Node, Place, SUITE_MODULE};
+use crate::lab::{self, Channel, Node, Place, SUITE_MODULE, Suite};
 
 mod report;
 
@@ -61,9 +61,13 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<ExitCode> {
     let options = Options::parse(arguments)?;
     let place = Place::new(options.lab)?;
     let binary = crate::sealway(false)?;
+    let suite = lab::build_suite(&place)?;
     let was_up = Node::running(&place).is_ok();
     let node = lab::up(&place, options.channel)?;
-    let outcome = install(&node, &place, &binary, options.mode).and_then(|()| test(&node, &place, &options));
+    let outcome = node
+        .load(&suite.echo)
+        .and_then(|()| install(&node, &place, &binary, options.mode))
+        .and_then(|()| test(&node, &place, &suite, &options));
     if !was_up && !options.keep {
         lab::down(&place)?;
     }
@@ -141,16 +145,15 @@ fn install(node: &Node, place: &Place, binary: &Path, mode: Mode) -> anyhow::Res
 }
 
 /// Runs the suite in the lab's network and says what came of it.
-fn test(node: &Node, place: &Place, options: &Options<'_>) -> anyhow::Result<ExitCode> {
+fn test(node: &Node, place: &Place, suite: &Suite, options: &Options<'_>) -> anyhow::Result<ExitCode> {
     let directory = place.cache().join("runs").join(options.lab);
     fs::create_dir_all(&directory)?;
     let (report, log) = (directory.join("report.yaml"), directory.join("suite.log"));
     if report.exists() {
         fs::remove_file(&report)?;
     }
-    let mut suite = node.in_network(place.programs().join(SUITE_MODULE).join("gateway-api.test"));
-    suite
-        .args(["-test.v", "-test.timeout=0", "-test.run=^TestGatewayAPI$"])
+    let mut run = node.in_network(&suite.program);
+    run.args(["-test.v", "-test.timeout=0", "-test.run=^TestGatewayAPI$"])
         .args(["-gateway-class", CLASS, "-conformance-profiles", &options.profiles()])
         .args([
             "-usable-address",
@@ -172,16 +175,16 @@ fn test(node: &Node, place: &Place, options: &Options<'_>) -> anyhow::Result<Exi
         .arg("-report-output")
         .arg(&report);
     if let Some(test) = options.test {
-        suite.args(["-run-test", test]);
+        run.args(["-run-test", test]);
     }
-    suite.args(options.suite);
+    run.args(options.suite);
 
     let started = Instant::now();
-    let mut child = suite
+    let mut child = run
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .with_context(|| format!("{suite:?}"))?;
+        .with_context(|| format!("{run:?}"))?;
     let mut tests = Tests::default();
     let mut record = File::create(&log)?;
     for line in BufReader::new(child.stdout.take().context("no output")?).split(b'\n') {

@@ -20,8 +20,7 @@ mod settings;
 
 pub(crate) use node::{Node, stop as down};
 pub(crate) use place::Place;
-use programs::Programs;
-pub(crate) use programs::SUITE_MODULE;
+pub(crate) use programs::{SUITE_MODULE, Suite, build_suite};
 pub(crate) use settings::{UNUSABLE_ADDRESS, USABLE_ADDRESS};
 
 /// Which CustomResourceDefinitions of the Gateway API a lab has.
@@ -67,7 +66,7 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<ExitCode> {
     }
     let place = Place::new(name)?;
     match (*command, rest) {
-        ("build", []) => Programs::build(&place).map(|_| ExitCode::SUCCESS),
+        ("build", []) => programs::build(&place).map(|()| ExitCode::SUCCESS),
         ("up", []) => up(&place, channel).map(|_| ExitCode::SUCCESS),
         ("down", []) => down(&place).map(|()| ExitCode::SUCCESS),
         ("status", []) => status(&place),
@@ -88,7 +87,8 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<ExitCode> {
 
 /// Brings the lab up, unless it is, and waits until pods can be made.
 pub(crate) fn up(place: &Place, channel: Channel) -> anyhow::Result<Node> {
-    let programs = Programs::build(place)?;
+    programs::build(place)?;
+    let definitions = programs::definitions(channel)?;
     let started = Instant::now();
     let node = match Node::running(place) {
         Ok(node) => {
@@ -111,8 +111,12 @@ pub(crate) fn up(place: &Place, channel: Channel) -> anyhow::Result<Node> {
         }
     };
     node.until_registered()?;
-    let crds = programs.crds(channel);
-    node.kubectl([OsStr::new("apply"), "--server-side".as_ref(), "-f".as_ref(), crds.as_ref()])?;
+    node.kubectl([
+        OsStr::new("apply"),
+        "--server-side".as_ref(),
+        "-k".as_ref(),
+        definitions.as_ref(),
+    ])?;
     let this = format!("node/{}", place.name());
     node.kubectl(["wait", "--for=condition=Ready", &this, "--timeout=60s"])?;
     node.kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])?;

@@ -1,4 +1,4 @@
-//! The programs of a lab, built from Go modules, and the images that every node starts with.
+//! The programs of a lab, built from Go modules, and the images that nodes start with; the conformance suite, which is built apart.
 //!
 //! Output: `programs/MODULE/` and `images/` in the cache. Invariant: what is there was built from the sources that are there now; a
 //! module that has not changed costs nothing, and Go's own cache makes the others short.
@@ -7,111 +7,104 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use super::Channel;
 use super::place::Place;
 use crate::go;
 use crate::image::{self, Image};
 
-/// All that was built.
-#[derive(Debug)]
-pub(crate) struct Programs {
-    directory: PathBuf,
+/// Builds what a node needs and is not there.
+pub(super) fn build(place: &Place) -> anyhow::Result<()> {
+    let _lock = lock(place)?;
+    module(place, RUNTIME, &[&["build", "-ldflags", STRIPPED, OUTPUT, "tool", "./..."]])?;
+    let version = version_flags(&go::module(CLUSTER))?;
+    module(place, CLUSTER, &[&["build", "-ldflags", &version, OUTPUT, "tool", "./..."]])?;
+    image(place, &place.programs().join(RUNTIME).join("pause"), &[image::PAUSE])?;
+    Ok(())
 }
 
-impl Programs {
-    /// Builds what is not there. One build at a time, whoever asks.
-    pub(crate) fn build(place: &Place) -> anyhow::Result<Self> {
-        fs::create_dir_all(place.cache())?;
-        let lock = File::create(place.cache().join("lock"))?;
-        lock.lock().context("lock of the cache directory")?;
-        let programs = Self {
-            directory: place.programs(),
-        };
-        programs.module("runtime", &[&["build", OUTPUT, "tool", "./..."]])?;
-        let version = version_flags(&go::module(CLUSTER))?;
-        programs.module(CLUSTER, &[&["build", "-ldflags", &version, OUTPUT, "tool", "./..."]])?;
-        let suite_is_new = programs.module(SUITE_MODULE, &[&["build", OUTPUT, "tool"], &["test", "-c", OUTPUT, "."]])?;
-        if suite_is_new {
-            programs.copy_definitions()?;
-        }
-        programs.images(place)?;
-        Ok(programs)
-    }
+/// Builds the conformance suite, unless it is there, and the image of the backends that it tests with.
+pub(crate) fn build_suite(place: &Place) -> anyhow::Result<Suite> {
+    let _lock = lock(place)?;
+    let commands: [&[&str]; 2] = [&["build", "-ldflags", STRIPPED, OUTPUT, "tool"], &["test", "-c", OUTPUT, "."]];
+    module(place, SUITE_MODULE, &commands)?;
+    let directory = place.programs().join(SUITE_MODULE);
+    Ok(Suite {
+        echo: image(place, &directory.join("echo-basic"), &ECHO)?,
+        program: directory.join("gateway-api.test"),
+    })
+}
 
-    /// The Gateway API's definitions, as its module has them.
-    pub(crate) fn crds(&self, channel: Channel) -> PathBuf {
-        self.directory.join(SUITE_MODULE).join(channel.name())
-    }
+/// The conformance suite.
+#[derive(Debug)]
+pub(crate) struct Suite {
+    /// To be run in the lab's network.
+    pub(crate) program: PathBuf,
+    /// The image of its backends; nodes that start later have it already.
+    pub(crate) echo: PathBuf,
+}
 
-    /// Runs `commands` of Go in a module of `conformance/`, unless nothing has changed since; tells whether they ran.
-    fn module(&self, name: &str, commands: &[&[&str]]) -> anyhow::Result<bool> {
-        let module = go::module(name);
-        let into = self.directory.join(name);
-        let stamp = into.join(".sources");
-        let sources = format!("{} {commands:?}", go::fingerprint(&module)?);
-        if fs::read_to_string(&stamp).is_ok_and(|built| built == sources) {
-            return Ok(false);
-        }
-        let started = Instant::now();
-        if into.exists() {
-            fs::remove_dir_all(&into)?;
-        }
-        fs::create_dir_all(&into)?;
-        for arguments in commands {
-            let [verb, rest @ ..] = *arguments else { continue };
-            let mut command = go::command(&module);
-            command.args([*verb, "-mod=readonly", "-trimpath", "-buildvcs=false"]);
-            for argument in rest {
-                match *argument {
-                    OUTPUT => command.arg("-o").arg(format!("{}/", into.display())),
-                    other => command.arg(other),
-                };
-            }
-            crate::finish(&mut command)?;
-        }
-        fs::write(&stamp, sources)?;
-        eprintln_seconds(name, started);
-        Ok(true)
-    }
+/// The kustomization of a channel's CustomResourceDefinitions, in the Gateway API's own module.
+pub(super) fn definitions(channel: Channel) -> anyhow::Result<PathBuf> {
+    let mut download = go::command(&go::module(SUITE_MODULE));
+    download.args(["mod", "download", "-json", "sigs.k8s.io/gateway-api"]);
+    let output = download.output().with_context(|| format!("{download:?}"))?;
+    let module: serde_json::Value =
+        serde_json::from_slice(&output.stdout).with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
+    let directory = module["Dir"].as_str().with_context(|| format!("{download:?}: {module}"))?;
+    let definitions = Path::new(directory).join("config/crd");
+    Ok(match channel {
+        Channel::Standard => definitions,
+        Channel::Experimental => definitions.join("experimental"),
+    })
+}
 
-    fn copy_definitions(&self) -> anyhow::Result<()> {
-        let mut list = go::command(&go::module(SUITE_MODULE));
-        let output = list
-            .args(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", "sigs.k8s.io/gateway-api"])
-            .output()?;
-        ensure!(
-            output.status.success(),
-            "{list:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let source = PathBuf::from(String::from_utf8(output.stdout)?.trim()).join("config/crd");
-        for channel in [Channel::Standard, Channel::Experimental] {
-            let into = self.crds(channel);
-            fs::create_dir_all(&into)?;
-            for entry in fs::read_dir(source.join(channel.name()))? {
-                let entry = entry?;
-                // The module cache's files are read-only; these are not.
-                if entry.file_name() != "kustomization.yaml" {
-                    fs::write(into.join(entry.file_name()), fs::read(entry.path())?)?;
-                }
-            }
-        }
-        Ok(())
-    }
+/// One build at a time, whoever asks.
+fn lock(place: &Place) -> anyhow::Result<File> {
+    fs::create_dir_all(place.cache())?;
+    let lock = File::create(place.cache().join("lock"))?;
+    lock.lock().context("lock of the cache directory")?;
+    Ok(lock)
+}
 
-    fn images(&self, place: &Place) -> anyhow::Result<()> {
-        fs::create_dir_all(place.images())?;
-        for (program, names) in [
-            ("runtime/pause", &[image::PAUSE][..]),
-            (&format!("{SUITE_MODULE}/echo-basic"), &ECHO),
-        ] {
-            let image = Image::of_program(&self.directory.join(program), names)?;
-            image.write(&place.images().join(format!("{}.tar", image.program())))?;
-        }
-        Ok(())
+/// Runs `commands` of Go in a module of `conformance/`, unless nothing has changed since.
+fn module(place: &Place, name: &str, commands: &[&[&str]]) -> anyhow::Result<()> {
+    let module = go::module(name);
+    let into = place.programs().join(name);
+    let stamp = into.join(".sources");
+    let sources = format!("{} {commands:?}", go::fingerprint(&module)?);
+    if fs::read_to_string(&stamp).is_ok_and(|built| built == sources) {
+        return Ok(());
     }
+    let started = Instant::now();
+    if into.exists() {
+        fs::remove_dir_all(&into)?;
+    }
+    fs::create_dir_all(&into)?;
+    for arguments in commands {
+        let [verb, rest @ ..] = *arguments else { continue };
+        let mut command = go::command(&module);
+        command.args([*verb, "-mod=readonly", "-trimpath", "-buildvcs=false"]);
+        for argument in rest {
+            match *argument {
+                OUTPUT => command.arg("-o").arg(format!("{}/", into.display())),
+                other => command.arg(other),
+            };
+        }
+        crate::finish(&mut command)?;
+    }
+    fs::write(&stamp, sources)?;
+    eprintln_seconds(name, started);
+    Ok(())
+}
+
+/// Writes the image of a program to where nodes look for images.
+fn image(place: &Place, program: &Path, names: &[&str]) -> anyhow::Result<PathBuf> {
+    let image = Image::of_program(program, names)?;
+    let archive = place.images().join(format!("{}.tar", image.program()));
+    image.write(&archive)?;
+    Ok(archive)
 }
 
 #[expect(clippy::print_stderr, reason = "builds are long; standard output is the command's own")]
@@ -131,11 +124,14 @@ fn version_flags(module: &Path) -> anyhow::Result<String> {
     let (major, minor) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
     let package = "k8s.io/component-base/version";
     Ok(format!(
-        "-s -w -X {package}.gitVersion=v{version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
+        "{STRIPPED} -X {package}.gitVersion=v{version} -X {package}.gitMajor={major} -X {package}.gitMinor={minor}"
     ))
 }
 
+const RUNTIME: &str = "runtime";
 const CLUSTER: &str = "cluster";
+/// Without symbols.
+const STRIPPED: &str = "-s -w";
 /// The module of the suite, and of the programs that it tests with.
 pub(crate) const SUITE_MODULE: &str = "gateway-api";
 /// Stands for the directory that programs go to.
