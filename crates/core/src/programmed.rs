@@ -98,7 +98,10 @@ mod tests {
         hold_back(&mut now, &Statuses::default(), |_| false);
         let gateway = now.gateways.values().next().expect("gateway");
         for condition in [&gateway.conditions[0], &gateway.listeners[0].conditions[0]] {
-            assert_eq!((&condition.status, &condition.reason), (&ConditionStatus::Unknown, &Reason::Pending));
+            assert_eq!(
+                (&condition.status, &condition.reason),
+                (&ConditionStatus::Unknown, &Reason::Pending)
+            );
         }
     }
 }

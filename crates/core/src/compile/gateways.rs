@@ -148,10 +148,12 @@ fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> G
     let mut any_address = in_cluster || gateway.spec.addresses.is_empty();
     for (position, address) in gateway.spec.addresses.iter().enumerate() {
         let field = format!("spec.addresses[{position}]");
+        let routability = address.routability.as_str();
+        let is_reached_so = routability.is_empty() || (in_cluster && routability == CLUSTER_ROUTABILITY);
         let (part, cause) = match &address.kind {
             // Standalone, what is bound may be reached from further away than was asked for.
-            _ if !address.routability.is_empty() && !(in_cluster && address.routability == CLUSTER_ROUTABILITY) => {
-                let value = address.routability.clone();
+            _ if !is_reached_so => {
+                let value = routability.to_owned();
                 (".routability", Cause::AddressRoutabilityUnsupported { value })
             }
             // The proxies' Services have the addresses; whether they can be had is in [`Fleet::unusable`].
