@@ -236,14 +236,7 @@ async fn establish(
     }
 
     // 3. An endpoint that answers.
-    let connected = shared
-        .upstreams
-        .connect(&backend, forward.connect_timeout, |endpoint, fault| {
-            route.count_connect_failure(fault.label());
-            tracing::debug!(%endpoint, fault = fault.label(), "endpoint could not be connected to");
-        });
-    let (mut stream, endpoint) = connected.await.map_err(|error| refuse::unreachable(error, outcome))?;
-    outcome.endpoint = Some(endpoint);
+    let mut stream = reach(&forward, &backend, &route, shared, outcome).await?;
 
     // 4. What the backend hears first: who connects, PostgreSQL's request; then the hello as it came, or one of our own.
     let opened_by = Instant::now() + forward.connect_timeout;
@@ -268,6 +261,23 @@ async fn establish(
     let identity = binding.identity.as_ref();
     let upstream = Upstream::open(stream, backend, identity, opened_by, shared, &terms).await?;
     Ok(Established::Terminate(Box::new(Terminate { ending, upstream, terms })))
+}
+
+/// A connection to an endpoint of the backend; each that does not answer is counted for the route.
+async fn reach(
+    forward: &Forward,
+    backend: &Arc<Backend>,
+    route: &RouteScope,
+    shared: &Shared,
+    outcome: &mut Outcome,
+) -> Result<TcpStream, Refusal> {
+    let connected = shared.upstreams.connect(backend, forward.connect_timeout, |endpoint, fault| {
+        route.count_connect_failure(fault.label());
+        tracing::debug!(%endpoint, fault = fault.label(), "endpoint could not be connected to");
+    });
+    let (stream, endpoint) = connected.await.map_err(|error| refuse::unreachable(error, outcome))?;
+    outcome.endpoint = Some(endpoint);
+    Ok(stream)
 }
 
 /// What ends the listener's TLS. That it cannot for this hello is said before the handshake, where the alert can be the right one.

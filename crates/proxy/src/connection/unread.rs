@@ -7,9 +7,9 @@ use sealway_core::{Action, NoTrace, TcpPlan, UpstreamTls};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::refuse::{self, Refusal};
+use super::refuse::Refusal;
 use super::upstream::Upstream;
-use super::{Established, Introduced, Terms, choose, open};
+use super::{Established, Introduced, Terms, choose, open, reach};
 use crate::Shared;
 use crate::listeners::Binding;
 use crate::outcome::{CloseReason, Outcome};
@@ -39,14 +39,7 @@ pub(super) async fn establish(
     if matches!(backend.tls, UpstreamTls::Refused { .. }) {
         return Err(CloseReason::Backend(sealway_core::BackendFault::TlsPolicyInvalid).into());
     }
-    let connected = shared
-        .upstreams
-        .connect(&backend, forward.connect_timeout, |endpoint, fault| {
-            route.count_connect_failure(fault.label());
-            tracing::debug!(%endpoint, fault = fault.label(), "endpoint could not be connected to");
-        });
-    let (mut stream, endpoint) = connected.await.map_err(|error| refuse::unreachable(error, outcome))?;
-    outcome.endpoint = Some(endpoint);
+    let mut stream = reach(&forward, &backend, &route, shared, outcome).await?;
 
     let opened_by = Instant::now() + forward.connect_timeout;
     let opening = open::open_unread(&mut stream, client, &introduced, &backend, outcome);

@@ -62,6 +62,9 @@ pub(super) struct Known {
     rule: Option<Arc<RuleState>>,
 }
 
+/// See [`Served::place`].
+type Place = (arc_swap::Guard<Arc<Binding>>, Option<ListenerId>);
+
 /// Where a request goes.
 struct Way {
     state: Arc<RuleState>,
@@ -154,8 +157,13 @@ impl Served {
         }
         let target = target?;
         let mut heard = Vec::new();
-        let before = self.before(target.host())?;
-        if !before.is_empty() {
+        let place = self.place()?;
+        let before = self.before(&place, target.host());
+        let way = if before.is_empty() {
+            self.way(place, &parts, target.host(), record)?
+        } else {
+            // Nothing is held while others are waited for; afterwards things may stand otherwise.
+            drop(place);
             self.introduce(&mut parts, target.authority.as_ref());
             for state in &before {
                 let Some(auth) = &state.rule.filters.external_auth else {
@@ -167,8 +175,8 @@ impl Served {
                     authorize::Verdict::Denied(response) => return Ok(*response),
                 }
             }
-        }
-        let way = self.way(&parts, target.host(), record)?;
+            self.way(self.place()?, &parts, target.host(), record)?
+        };
         let rule = Arc::clone(&way.state.rule);
         manner.grpc |= rule.kind == RuleKind::Grpc && wishes.grpc;
         if rule.fault.is_some() {
@@ -273,11 +281,16 @@ impl Served {
     }
 
     /// What the listener asks before a route is looked for; nothing, most times.
-    fn before(&self, host: Option<&str>) -> Result<Vec<Arc<RuleState>>, HttpReason> {
+    fn before(&self, (binding, listener): &Place, host: Option<&str>) -> Vec<Arc<RuleState>> {
+        let rules = binding.plan.before(*listener, host).iter();
+        rules.map(|rule| self.shared.http.rule(binding, rule)).collect()
+    }
+
+    /// What the socket serves at this moment, and the listener there that this connection came through.
+    fn place(&self) -> Result<Place, HttpReason> {
         let binding = self.connection.current.load();
         let listener = self.listener(&binding, &mut lock(&self.known))?;
-        let rules = binding.plan.before(listener, host).iter();
-        Ok(rules.map(|rule| self.shared.http.rule(&binding, rule)).collect())
+        Ok((binding, listener))
     }
 
     /// Takes out what is of the connection, and says what is ours to say of it.
@@ -289,10 +302,8 @@ impl Served {
     }
 
     /// Lookup, and all that needs what it found.
-    fn way(&self, parts: &Parts, host: Option<&str>, record: &mut Record) -> Result<Way, HttpReason> {
-        let binding = self.connection.current.load();
+    fn way(&self, (binding, listener): Place, parts: &Parts, host: Option<&str>, record: &mut Record) -> Result<Way, HttpReason> {
         let mut known = lock(&self.known);
-        let listener = self.listener(&binding, &mut known)?;
         let (path, query) = (parts.uri.path(), parts.uri.query());
         let head = RequestHead {
             method: &parts.method,
