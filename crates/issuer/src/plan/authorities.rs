@@ -20,7 +20,7 @@ use super::ways::Scene;
 use super::{expiry, lists};
 use crate::chain::read_chain;
 use crate::facts::Facts;
-use crate::issued::{Authority, AuthorityId, Issued};
+use crate::issued::{Authority, AuthorityId, Issuance, Issued};
 use crate::order::Action;
 use crate::pem;
 use crate::settings::{Behaviour, Settings};
@@ -72,8 +72,8 @@ pub(super) struct Authorities<'a> {
     settings: &'a Settings,
     /// By time of publication, then by id.
     known: Vec<Known<'a>>,
-    /// Places in `known` by serial number of what they signed.
-    signed: BTreeMap<&'a str, usize>,
+    /// What was signed, by serial number, each with the place in `known` of who did.
+    signed: BTreeMap<&'a str, (usize, &'a Issuance)>,
     pub(super) adoptions: Vec<Action>,
 }
 
@@ -121,7 +121,7 @@ impl<'a> Authorities<'a> {
                 .recorded
                 .map(|recorded| recorded.issuances.as_slice())
                 .unwrap_or_default();
-            signed.extend(issuances.iter().map(|issuance| (issuance.serial.as_str(), place)));
+            signed.extend(issuances.iter().map(|issuance| (issuance.serial.as_str(), (place, issuance))));
         }
         Self {
             now,
@@ -180,7 +180,14 @@ impl<'a> Authorities<'a> {
 
     /// Who signed a certificate, as far as it is on record.
     pub(super) fn signer(&self, leaf: &Facts) -> Option<&Known<'a>> {
-        self.known.get(*self.signed.get(leaf.serial.as_str())?)
+        let (place, _) = self.signed.get(leaf.serial.as_str())?;
+        self.known.get(*place)
+    }
+
+    /// What is on record of a certificate.
+    pub(super) fn issuance(&self, leaf: &Facts) -> Option<&'a Issuance> {
+        let (_, issuance) = self.signed.get(leaf.serial.as_str())?;
+        Some(issuance)
     }
 
     /// Whether `signer` signed a certificate, or one with the same name and key did. What stands in the Secret beside the certificate is looked

@@ -242,9 +242,7 @@ impl Subject<'_> {
     /// given another without being asked.
     fn revoked(&self, scene: &Scene<'_>, draft: &mut Draft) -> Option<Violation> {
         let (facts, _) = self.times.filter(|_| scene.is_sealway())?;
-        let signer = scene.authorities.signer(facts)?.recorded?;
-        let issuance = signer.issuances.iter().find(|issuance| issuance.serial == facts.serial)?;
-        let revocation = issuance.revoked.as_ref()?;
+        let revocation = scene.authorities.issuance(facts)?.revoked.as_ref()?;
         let trouble = Trouble::RevokedInUse {
             secret: self.secret_key.clone(),
             certificate: self.key.clone(),
