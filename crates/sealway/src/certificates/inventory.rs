@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use sealway_api::{Certificate, CertificateStatus, ConditionStatus, Kind, ObjectKey, Secret, SecretBytes, StatusCondition};
+use sealway_api::{
+    Certificate, CertificateStatus, ConditionStatus, Kind, ObjectKey, ObjectRef, Secret, SecretBytes, StatusCondition,
+};
 use sealway_issuer::{Finding, IssuedSecret, Revocation, Severity, secret};
 
 use super::places::{Place, places};
@@ -31,10 +33,17 @@ pub(super) struct Index<'a> {
     owners: BTreeMap<ObjectKey, &'a ObjectKey>,
     places: BTreeMap<ObjectKey, Vec<Place>>,
     revoked: BTreeMap<&'a str, &'a Revocation>,
+    /// By the object that they are about.
+    findings: BTreeMap<&'a ObjectRef, Vec<&'a Finding>>,
 }
 
 impl<'a> Index<'a> {
     pub(super) fn of(scene: &Scene<'a>) -> Self {
+        let mut findings: BTreeMap<&ObjectRef, Vec<&Finding>> = BTreeMap::new();
+        for finding in scene.findings {
+            findings.entry(&finding.object).or_default().push(finding);
+        }
+        let is_taken = |key| about(&findings, Kind::Certificate, key).any(|finding| finding.label == TAKEN);
         let mut owners = BTreeMap::new();
         // A Certificate that a Gateway's annotation asks for has the name of its Secret.
         for key in scene.statuses.certificates.keys() {
@@ -42,8 +51,7 @@ impl<'a> Index<'a> {
         }
         for (key, certificate) in &scene.resources.certificates {
             owners.remove(key);
-            let lost = |finding: &Finding| finding.label == TAKEN && finding.object.key == *key;
-            if scene.findings.iter().any(lost) {
+            if is_taken(key) {
                 continue;
             }
             owners.insert(ObjectKey::new(&key.namespace, &certificate.spec.secret_name), key);
@@ -58,7 +66,14 @@ impl<'a> Index<'a> {
             revoked: issuances
                 .filter_map(|issuance| Some((issuance.serial.as_str(), issuance.revoked.as_ref()?)))
                 .collect(),
+            findings,
         }
+    }
+
+    /// What keeps a Certificate from being issued, as the issuer has it.
+    fn blocked(&self, certificate: Option<&ObjectKey>) -> Option<String> {
+        let mut findings = about(&self.findings, Kind::Certificate, certificate?);
+        Some(findings.find(|finding| finding.severity == Severity::Error)?.message.clone())
     }
 
     fn secrets(&self, scene: &Scene<'_>) -> BTreeSet<ObjectKey> {
@@ -76,7 +91,7 @@ impl<'a> Index<'a> {
         let owners: BTreeSet<&ObjectKey> = self.owners.values().copied().collect();
         let others = scene.resources.certificates.iter().filter(|(key, _)| !owners.contains(key));
         let entry = |(key, certificate): (&ObjectKey, &Arc<Certificate>)| {
-            let message = blocked(scene, Some(key)).or_else(|| {
+            let message = self.blocked(Some(key)).or_else(|| {
                 let status = scene.statuses.certificates.get(key)?;
                 Some(condition(status, "Ready")?.message.clone())
             });
@@ -166,16 +181,13 @@ impl<'a> Index<'a> {
         if failure.is_some() {
             return (State::Failing, failure);
         }
-        if let Some(why) = blocked(scene, certificate).filter(|_| issuing.is_some() || unready.is_some()) {
+        if let Some(why) = self.blocked(certificate).filter(|_| issuing.is_some() || unready.is_some()) {
             return (State::NotReady, Some(why));
         }
         if let Some(issuing) = issuing {
             return (State::Issuing, said(issuing));
         }
-        let left_over = scene
-            .findings
-            .iter()
-            .find(|finding| finding.label == LEFT_OVER && finding.object.kind == Kind::Secret && finding.object.key == *key);
+        let left_over = about(&self.findings, Kind::Secret, key).find(|finding| finding.label == LEFT_OVER);
         if let Some(left_over) = left_over {
             return (State::LeftOver, Some(left_over.message.clone()));
         }
@@ -187,13 +199,13 @@ impl<'a> Index<'a> {
     }
 }
 
-/// What keeps a Certificate from being issued, as the issuer has it.
-fn blocked(scene: &Scene<'_>, certificate: Option<&ObjectKey>) -> Option<String> {
-    let certificate = certificate?;
-    let concerns = |finding: &&Finding| {
-        finding.severity == Severity::Error && finding.object.kind == Kind::Certificate && finding.object.key == *certificate
-    };
-    Some(scene.findings.iter().find(concerns)?.message.clone())
+fn about<'f>(
+    findings: &'f BTreeMap<&ObjectRef, Vec<&Finding>>,
+    kind: Kind,
+    key: &ObjectKey,
+) -> impl Iterator<Item = &'f Finding> + use<'f> {
+    let found = findings.get(&ObjectRef::of(kind, key));
+    found.into_iter().flatten().copied()
 }
 
 /// The first certificate of a Secret's `tls.crt`.
