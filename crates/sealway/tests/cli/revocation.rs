@@ -151,19 +151,25 @@ impl Stage {
 
     /// The status of an answer, or the alert that was got instead. There is no route, so whoever is let in gets 404.
     async fn ask(&self, identity: &Identity) -> String {
+        self.asked(identity).await.unwrap_or_else(|other| panic!("{other}"))
+    }
+
+    /// The same; an error for anything else that may come of it.
+    async fn asked(&self, identity: &Identity) -> Result<String, String> {
         let client = Client::presenting(&self.servers, identity)
             .expect("client")
             .without_resumption();
         match client.https(self.address, HOST, "/").await {
-            Err(failure @ (Failure::Status(_) | Failure::Alert(_))) => failure.to_string(),
-            other => panic!("{other:?}"),
+            Err(failure @ (Failure::Status(_) | Failure::Alert(_))) => Ok(failure.to_string()),
+            other => Err(format!("{other:?}")),
         }
     }
 
     async fn until(&self, identity: &Identity, expected: &str) {
         let deadline = std::time::Instant::now() + DEADLINE;
         loop {
-            let seen = self.ask(identity).await;
+            // A list that comes between handshake and answer ends the connection: that is neither the one nor the other yet.
+            let seen = self.asked(identity).await.unwrap_or_else(|ended| ended);
             if seen == expected {
                 return;
             }
