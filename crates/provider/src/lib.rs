@@ -1,4 +1,5 @@
 //! Where resources come from and where statuses go.
 
 pub mod files;
+pub mod kube;
 mod schema;

@@ -17,6 +17,7 @@ impl Cause {
             Self::SupersededVersion { .. }
             | Self::UnknownField { .. }
             | Self::LastGoodKept
+            | Self::StatusFull { .. }
             | Self::ForeignController { .. }
             | Self::ClassParametersIgnored { .. }
             | Self::SelectorMatchesNothing { .. }
@@ -100,6 +101,7 @@ impl Cause {
             Self::DuplicateObject { .. } => "duplicate-object",
             Self::RepeatedObject { .. } => "repeated-object",
             Self::LastGoodKept => "last-good-kept",
+            Self::StatusFull { .. } => "status-full",
             Self::ForeignController { .. } => "foreign-controller",
             Self::ClassParametersIgnored { .. } => "class-parameters-ignored",
             Self::ParametersNotSupported { .. } => "parameters-not-supported",
