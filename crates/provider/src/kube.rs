@@ -7,21 +7,28 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use self::discovery::Served;
+pub use self::events::{EventSettings, Events};
+pub use self::lease::{Election, ElectionSettings, FEED_ADDRESS_ANNOTATION, Holder, Leadership, LeaseTiming};
 use self::pause::Backoff;
 pub use self::referenced::referenced;
 pub use self::source::{Scope, Source};
+pub use self::status::{StatusWriter, WriterSettings};
 pub use self::stored::StoredStatuses;
 pub use ::kube::Client;
 use ::kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use ::kube::{Config, Error};
 
+mod call;
 mod discovery;
+mod events;
 mod follow;
 mod kinds;
+mod lease;
 mod pause;
 mod raw;
 mod referenced;
 mod source;
+mod status;
 mod store;
 mod stored;
 
