@@ -91,7 +91,7 @@ impl Sightings {
         } else if !self.missed.is_empty() {
             Duration::from_millis(300)
         } else if !self.served.absent.is_empty() {
-            Duration::from_secs(10)
+            Duration::from_secs(5)
         } else {
             Duration::from_secs(60)
         }

@@ -208,8 +208,12 @@ impl Store {
                 .map(|key| ObjectRef::of(kind.clone(), &key));
             gone.extend(read.filter(|reference| is_gone(reference)));
         }
-        gone.iter()
-            .fold(false, |changed, reference| self.remove(reference) || changed)
+        // Each of them, not only up to the first that was there.
+        let mut changed = false;
+        for reference in &gone {
+            changed |= self.remove(reference);
+        }
+        changed
     }
 
     /// What has to be fetched, each once until [`Store::took`] is told; and drops what nothing refers to any more. Whether something was

@@ -135,7 +135,7 @@ fn with_reference() -> Store {
 fn only_what_is_referred_to_is_fetched_and_only_when_it_changed() {
     let mut store = with_reference();
     let ca = ObjectRef::new(Kind::Secret, "a", "ca");
-    assert_eq!(store.fetches().0, [ca.clone()]);
+    assert_eq!(store.fetches().0, std::slice::from_ref(&ca));
     assert!(store.fetches().0.is_empty(), "it is under way");
     assert!(store.lacks_fetches());
     assert!(store.took(&ca, "1".to_owned(), Fetched::Found(Raw(secret("ca", "1")))));
@@ -143,12 +143,12 @@ fn only_what_is_referred_to_is_fetched_and_only_when_it_changed() {
     assert!(store.holds(Kind::Secret, "a", "ca") && !store.holds(Kind::Secret, "a", "other"));
 
     store.apply(SECRETS, of(SECRETS), Change::Object(Raw(secret("ca", "2")), "v1"));
-    assert_eq!(store.fetches().0, [ca.clone()]);
+    assert_eq!(store.fetches().0, std::slice::from_ref(&ca));
     assert!(!store.lacks_fetches(), "its last good form serves meanwhile");
     assert!(!store.took(&ca, "2".to_owned(), Fetched::Unreachable));
     assert!(store.holds(Kind::Secret, "a", "ca"), "nobody answered: it stays");
     // What came may be newer than what was asked for: the event of that version is no reason to fetch again.
-    assert_eq!(store.fetches().0, [ca.clone()]);
+    assert_eq!(store.fetches().0, std::slice::from_ref(&ca));
     store.took(&ca, "2".to_owned(), Fetched::Found(Raw(secret("ca", "3"))));
     store.apply(SECRETS, of(SECRETS), Change::Object(Raw(secret("ca", "3")), "v1"));
     assert!(store.fetches().0.is_empty());

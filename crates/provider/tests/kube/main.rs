@@ -1,0 +1,6 @@
+//! The cluster side against an API server in this process.
+
+mod election;
+mod server;
+mod source;
+mod status;
