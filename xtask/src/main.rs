@@ -5,11 +5,15 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
 
+mod conformance;
 mod crds;
 mod e2e;
 mod edges;
 mod fuzz_smoke;
+mod go;
 mod golden;
+mod image;
+mod lab;
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -19,6 +23,9 @@ fn main() -> anyhow::Result<ExitCode> {
         // The load test starts these in processes of their own.
         ["e2e-idle-backend", rest @ ..] => return e2e::idle_backend(rest),
         ["e2e-idle-clients", rest @ ..] => return e2e::idle_clients(rest),
+        ["conformance", rest @ ..] => return conformance::run(rest),
+        ["lab", rest @ ..] => return lab::run(rest),
+        ["image", rest @ ..] => image::run(rest),
         ["crds", ..] => crds::run(arguments.get(1..).unwrap_or_default()),
         ["edges"] => edges::run(),
         ["golden"] => golden::run(),
@@ -33,6 +40,21 @@ fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
     cargo
+}
+
+/// The built `sealway`: the one that `SEALWAY_E2E_BINARY` names, or one that is built now.
+fn sealway(debug: bool) -> anyhow::Result<PathBuf> {
+    if let Some(binary) = std::env::var_os("SEALWAY_E2E_BINARY") {
+        return Ok(PathBuf::from(binary));
+    }
+    let (flags, profile): (&[&str], _) = if debug { (&[], "debug") } else { (&["--release"], "release") };
+    finish(cargo().args(["build", "--quiet", "--package", "sealway"]).args(flags))?;
+    Ok(target().join(profile).join("sealway"))
+}
+
+/// Where cargo puts what it builds.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// The repository.
@@ -51,9 +73,13 @@ fn finish(command: &mut Command) -> anyhow::Result<()> {
 }
 
 const USAGE: &str = "usage: cargo xtask COMMAND
+  conformance [OPTION...]       the Gateway API's own suite against this gateway in a lab; --help lists options
   crds GATEWAY_API CERT_MANAGER TRUST_MANAGER
                                 rewrite the embedded CustomResourceDefinitions from these sources
   e2e [--debug] [WORD...]       real clients through the real binary; scenarios whose names hold a word
   edges                         prove which packages may use which
+  image [--name NAME] [--output FILE]
+                                write an OCI archive of the gateway, without a registry
+  lab COMMAND                   a real Kubernetes of one node; without a command lists them
   golden                        rewrite the expected outcomes of compile
   fuzz-smoke [--seconds N]      fuzz every target for a while, from the committed corpus";

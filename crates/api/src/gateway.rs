@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::open_enum::open_enum;
-use crate::{GatewayStatus, LabelSelector, ObjectMeta};
+use crate::{GatewayStatus, HttpRouteFilter, LabelSelector, ObjectMeta};
 
 /// A class of Gateways and the controller that serves it (GEP-709, apis/v1/gatewayclass_types.go).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -251,17 +251,8 @@ pub struct Listener {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ListenerFilters {
-    /// For each request, in this very order.
-    pub requests: Vec<ListenerFilter>,
-}
-
-/// One filter of a listener: only which one it is, for none is served yet.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ListenerFilter {
-    /// ExternalAuth or ExtensionRef.
-    #[serde(rename = "type")]
-    pub kind: String,
+    /// For each request, in this very order: ExternalAuth or ExtensionRef.
+    pub requests: Vec<HttpRouteFilter>,
 }
 
 open_enum! {

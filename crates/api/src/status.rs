@@ -32,6 +32,17 @@ fn keys_as_text<S: serde::Serializer, T: Serialize>(map: &BTreeMap<ObjectKey, T>
 pub struct GatewayClassStatus {
     /// Accepted, SupportedVersion.
     pub conditions: Vec<Condition>,
+    /// What the class can do, sorted by name (GEP-2162).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub supported_features: Vec<SupportedFeature>,
+}
+
+/// A feature of the Gateway API by its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SupportedFeature {
+    /// As the specification spells it.
+    pub name: String,
 }
 
 /// Status of a Gateway.

@@ -89,6 +89,7 @@ impl Compiler {
         }
         ports::assign(&mut world, &mut gateways);
         policies::collect(&mut world);
+        http::listener_filters(&mut world, &mut gateways);
         let routes = attach::attach(&mut world, &mut gateways);
         policies::tell_evidence(&mut world, &gateways);
         coverage::check(&mut world, &gateways);

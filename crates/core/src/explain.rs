@@ -63,6 +63,23 @@ pub enum Step {
         /// Others that cover the name, less specifically.
         others: Vec<(String, HostnamePattern)>,
     },
+    /// The port has but one listener, and it takes every connection.
+    OnlyListener {
+        /// Its name.
+        listener: String,
+    },
+    /// No route is attached to the port's one listener.
+    NoRouteAttached {
+        /// The listener.
+        listener: String,
+    },
+    /// The route that takes every connection of the port's one listener.
+    OnlyRoute {
+        /// The one.
+        route: ObjectRef,
+        /// Backends as `name weight state`.
+        backends: Vec<String>,
+    },
     /// The chosen listener does not serve.
     ListenerRefuses {
         /// Its name.
@@ -191,6 +208,13 @@ impl Step {
             backends: backends.collect(),
         }
     }
+
+    pub(crate) fn only_route(chosen: &Forward) -> Self {
+        Self::OnlyRoute {
+            route: chosen.route.clone(),
+            backends: chosen.backends.iter().map(state).collect(),
+        }
+    }
 }
 
 /// A backend as `name weight state`.
@@ -227,6 +251,13 @@ impl fmt::Display for Step {
             let claims: Vec<String> = claims.iter().map(|(who, pattern)| format!("{who} [{pattern}]")).collect();
             text::some_of(&claims)
         }
+        fn joined(backends: &[String]) -> String {
+            if backends.is_empty() {
+                "none".to_owned()
+            } else {
+                backends.join(", ")
+            }
+        }
         match self {
             Self::NameMalformed => write!(formatter, "server name: malformed"),
             Self::NoListener { claims } => write!(formatter, "listener: none claims the name; there are: {}", list(claims)),
@@ -241,6 +272,11 @@ impl fmt::Display for Step {
                     write!(formatter, "; also covered by: {}", list(others))
                 }
             }
+            Self::OnlyListener { listener } => {
+                write!(formatter, "listener: {listener}, which takes every connection of the port")
+            }
+            Self::NoRouteAttached { listener } => write!(formatter, "route: none is attached to listener {listener}"),
+            Self::OnlyRoute { route, backends } => write!(formatter, "route: {route}; backends: {}", joined(backends)),
             Self::ListenerRefuses { listener, reason } => write!(formatter, "listener {listener} refuses: {reason}"),
             Self::Certificates { secrets } => {
                 let secrets: Vec<String> = secrets.iter().map(ToString::to_string).collect();
@@ -268,12 +304,7 @@ impl fmt::Display for Step {
                 if !others.is_empty() {
                     write!(formatter, "; less specific: {}", list(others))?;
                 }
-                let backends = if backends.is_empty() {
-                    "none".to_owned()
-                } else {
-                    backends.join(", ")
-                };
-                write!(formatter, "; backends: {backends}")
+                write!(formatter, "; backends: {}", joined(backends))
             }
             Self::NoWeight { route } => write!(formatter, "{route}: no backend has a weight above 0"),
             Self::Misdirected {

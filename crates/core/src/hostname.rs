@@ -3,10 +3,12 @@
 //! A wildcard covers any number of labels to its left, but not the bare suffix: `*.example.com` covers `a.b.example.com` and not
 //! `example.com` (apis/v1/gateway_types.go, "Listeners that are distinct only by Hostname").
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::de::{Error as _, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A host name in a listener or route: every name, one name, or all names under a suffix.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,13 +81,34 @@ impl fmt::Display for HostnamePattern {
     }
 }
 
-/// As in manifests; every name is `*`.
+/// As in manifests; every name is `*`, and the exact name `*`, which nobody can ask for, is `\*`.
 impl Serialize for HostnamePattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Any => serializer.serialize_str("*"),
+            Self::Exact(name) if &**name == "*" => serializer.serialize_str("\\*"),
             pattern => serializer.collect_str(pattern),
         }
+    }
+}
+
+/// What is not written as a pattern is written is refused.
+impl<'de> Deserialize<'de> for HostnamePattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        let pattern = match &*text {
+            "*" => Self::Any,
+            "\\*" => Self::Exact("*".into()),
+            text => Self::parse(Some(text)),
+        };
+        let is_canonical = match &pattern {
+            Self::Any => *text == *"*",
+            Self::Exact(name) => **name == *text || *text == *"\\*",
+            Self::Wildcard(suffix) => text.strip_prefix("*.") == Some(suffix),
+        };
+        is_canonical
+            .then_some(pattern)
+            .ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &"a host name in lower case, or `*`"))
     }
 }
 
@@ -261,6 +284,22 @@ mod tests {
         assert!(!wildcard.covers("example.com"));
         assert!(!wildcard.covers("badexample.com"));
         assert!(!wildcard.covers(".example.com"));
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same_and_nothing_else_is_read() {
+        for text in [None, Some("*"), Some("*.example.com"), Some("a.example.com"), Some("*.*")] {
+            let pattern = HostnamePattern::parse(text);
+            let json = serde_json::to_string(&pattern).expect("JSON");
+            assert_eq!(
+                serde_json::from_str::<HostnamePattern>(&json).expect("read"),
+                pattern,
+                "{json}"
+            );
+        }
+        for text in ["", "A.test", "a.test.", ".", "*.", "*.a.test."] {
+            assert!(serde_json::from_value::<HostnamePattern>(text.into()).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -7,24 +7,30 @@
 
 mod compile;
 mod explain;
+mod features;
 mod hostname;
 mod keys;
+mod parts;
 mod pki;
 mod problem;
+mod programmed;
 mod revocation;
 mod settings;
 mod snapshot;
 
 pub use compile::{Compiled, Compiler};
 pub use explain::{Lost, Miss, NoTrace, Recording, RuleName, Step, Trace};
+pub use features::{BundleFit, NEWEST_BUNDLE, OLDEST_BUNDLE, Served};
 pub use hostname::{HostnamePattern, NameIndex};
-pub use keys::{KeyMaterial, Keys};
+pub use keys::{KeyMaterial, KeyUnfit, Keys};
+pub use parts::{Assembly, Delta, Part, PartDigest, PartKey, Parts, Unfit};
 pub use pki::{is_authority, is_signed_by};
 pub use problem::{AuthorityFlaw, Cause, CertificateFlaw, ListFault, Location, NoEndpoint, OcspFault, Problem, Severity, Told};
+pub use programmed::hold_back;
 pub use revocation::{CrlFailure, DistributionPoint, ListRefusal, ListSource, RevocationList};
 pub use settings::{
-    BackendAddress, BackendPeer, BackendTlsFault, BindFailure, CONTROLLER_NAME, Classes, EndpointOverride, Observed, Placement,
-    PortSelector, PortState, Ports, Settings, SocketKey,
+    BackendAddress, BackendPeer, BackendTlsFault, BindFailure, CONTROLLER_NAME, Classes, EndpointOverride, Fleet, Observed,
+    Placement, PortSelector, PortState, Ports, Settings, SocketKey,
 };
 pub use snapshot::{
     Action, AuthProtocol, Backend, BackendAuthorities, BackendFault, BackendName, BackendProtocol, BackendTls, CertificateChoice,
@@ -32,6 +38,7 @@ pub use snapshot::{
     CorsOrigin, ExternalAuth, Filters, Forward, HeaderEdit, HeaderMatcher, HelloFacts, HttpAction, HttpBackend, HttpHost,
     HttpListener, HttpMatch, HttpPlan, HttpRejectReason, HttpRoutes, HttpRule, KeyExchangeGroup, ListenerFate, ListenerId,
     Mirror, PathMatcher, PathModifier, Pattern, PortKey, PortPlan, ProxyProtocol, QueryMatcher, Redirect, RejectReason,
-    Rejection, RequestHead, Retry, Rewrite, RuleFault, RuleKind, ServedCertificate, ServerName, Snapshot, Target, Termination,
-    TlsListener, TlsOptions, TlsPlan, TlsVersion, Transport, TrustBundle, UpstreamTls, ValueMatcher, WeightedBackend,
+    Rejection, RequestHead, Retry, Rewrite, RuleFault, RuleKind, ServedCertificate, ServerName, Snapshot, Target, TcpPlan,
+    Termination, TlsListener, TlsOptions, TlsPlan, TlsVersion, Transport, TrustBundle, UpstreamTls, ValueMatcher,
+    WeightedBackend,
 };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 use sealway_api::{ObjectRef, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::pki;
 use crate::pki::list::{self, ListDates, ListUseless};
@@ -163,7 +163,7 @@ impl fmt::Display for ListRefusal {
 }
 
 /// What becomes of a peer whose certificate names a distribution point, when no current list of its issuer is known (`--crl-failure`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CrlFailure {
     /// It is let in: lists go stale when their publisher is down, and refusing everybody then would be the outage.

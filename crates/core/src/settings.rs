@@ -5,11 +5,12 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use sealway_api::{ObjectKey, Timestamp};
-use serde::Serialize;
+use sealway_api::{GatewayAddress, ObjectKey, ObjectRef, Timestamp};
+use serde::{Deserialize, Serialize};
 
+use crate::features::Served;
 use crate::revocation::{CrlFailure, RevocationList};
-use crate::snapshot::{ContentHash, Transport};
+use crate::snapshot::{ContentHash, PortKey, Transport};
 
 /// Fixed for the life of the process.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -134,12 +135,19 @@ pub struct Observed {
     pub names: BTreeMap<String, Vec<IpAddr>>,
     /// Backends whose last TLS handshake with a gateway failed, and why.
     pub backend_tls: BTreeMap<BackendPeer, BackendTlsFault>,
+    /// In a cluster: what stands before and behind each Gateway. One that is absent has nothing yet.
+    pub fleets: BTreeMap<ObjectKey, Fleet>,
+    /// In a cluster: Gateways and GatewayClasses whose `parametersRef` cannot be honoured, and what is wrong with it.
+    pub parameter_faults: BTreeMap<ObjectRef, String>,
+    /// What the API server serves; `None` for plain manifests, where no features are claimed.
+    pub served: Option<Served>,
     /// Lists from elsewhere than the manifests, in an order that stays. One counts for the authorities that it leads to by its signatures.
     pub revocation_lists: Vec<Arc<RevocationList>>,
 }
 
 /// A backend as those gateways meet it that show it the same certificate: what it does may hang on that.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct BackendPeer {
     /// The Service.
     pub service: ObjectKey,
@@ -158,13 +166,27 @@ impl Observed {
             ports: Ports::Assumed,
             names: BTreeMap::new(),
             backend_tls: BTreeMap::new(),
+            fleets: BTreeMap::new(),
+            parameter_faults: BTreeMap::new(),
+            served: None,
             revocation_lists: Vec::new(),
         }
     }
 }
 
+/// The Services before a Gateway and the proxies behind them, as far as they decide statuses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fleet {
+    /// What clients connect to.
+    pub addresses: Vec<GatewayAddress>,
+    /// An address that was asked for and was not had in time.
+    pub unusable: Option<String>,
+    /// Ports that a proxy could not open.
+    pub failed: BTreeMap<PortKey, BindFailure>,
+}
+
 /// Why a backend did not prove itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackendTlsFault {
     /// Its certificate is of an authority that the policy does not name.
@@ -221,7 +243,7 @@ pub enum Ports {
 }
 
 /// One socket of the data plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SocketKey {
     /// TCP or UDP.
     pub transport: Transport,
@@ -230,7 +252,8 @@ pub struct SocketKey {
 }
 
 /// What became of one socket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum PortState {
     /// It accepts connections.
     Bound,
@@ -239,7 +262,8 @@ pub enum PortState {
 }
 
 /// Why a socket could not be opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum BindFailure {
     /// Another process has it (EADDRINUSE).
     InUse,

@@ -4,6 +4,7 @@
 //! Invariant: lookup is pure and total. Weighted choices come back as sets ([`Forward`]) and the data plane draws; nothing here holds
 //! key bytes, so a snapshot may be printed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use sealway_api::{ObjectKey, TlsMode};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::explain::{Step, Trace};
 use crate::hostname::{HostnamePattern, NameIndex};
@@ -52,6 +53,21 @@ impl Snapshot {
         self.ports.get(&PortKey { transport, port })
     }
 
+    /// The certificates that it names, in any order and as often as it names them.
+    pub fn certificates(&self) -> impl Iterator<Item = &Arc<ServedCertificate>> {
+        let listeners = self.ports.values().flat_map(|plan| match &**plan {
+            PortPlan::Tls(plan) => &plan.listeners[..],
+            PortPlan::Http(_) | PortPlan::Tcp(_) => &[],
+        });
+        let terminations = listeners.filter_map(|listener| listener.termination.as_ref());
+        let slots = terminations.flat_map(|termination| &termination.certificates);
+        let served = slots.filter_map(|slot| match slot {
+            CertificateSlot::Served(certificate) => Some(certificate),
+            CertificateSlot::Broken { .. } => None,
+        });
+        served.chain(&self.client_certificate)
+    }
+
     /// The sockets to bind, each with its plan. Ports that overflow with the offset were refused by the compiler.
     pub fn sockets(&self) -> impl Iterator<Item = (SocketAddr, PortKey, &Arc<PortPlan>)> {
         self.ports.iter().flat_map(move |(key, plan)| {
@@ -88,7 +104,7 @@ fn as_optional_duration<S: Serializer>(duration: &Option<Duration>, serializer: 
 }
 
 /// Transport of a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// TCP.
@@ -122,6 +138,31 @@ impl Serialize for PortKey {
     }
 }
 
+impl<'de> Deserialize<'de> for PortKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = text(deserializer)?;
+        let parsed = text.split_once('/').and_then(|(transport, port)| {
+            let transport = match transport {
+                "tcp" => Transport::Tcp,
+                "udp" => Transport::Udp,
+                _ => return None,
+            };
+            let port = port.parse().ok().filter(|port| *port > 0)?;
+            Some(Self { transport, port })
+        });
+        parsed.ok_or_else(|| unexpected(&text, "a port such as `tcp/443`"))
+    }
+}
+
+/// A text that is parsed further.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+    Cow::deserialize(deserializer)
+}
+
+fn unexpected<E: serde::de::Error>(text: &str, expected: &str) -> E {
+    E::invalid_value(serde::de::Unexpected::Str(text), &expected)
+}
+
 /// What is spoken on a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -130,6 +171,8 @@ pub enum PortPlan {
     Tls(TlsPlan),
     /// Plain HTTP listeners, chosen by each request's host.
     Http(HttpPlan),
+    /// One TCP listener: every connection is relayed as it comes.
+    Tcp(TcpPlan),
 }
 
 impl PortPlan {
@@ -138,6 +181,7 @@ impl PortPlan {
         match self {
             Self::Tls(plan) => plan.connection(hello, trace),
             Self::Http(_) => Action::Requests { listener: None },
+            Self::Tcp(plan) => plan.connection(trace),
         }
     }
 
@@ -147,6 +191,11 @@ impl PortPlan {
         match self {
             Self::Tls(plan) => plan.request(listener, head, trace),
             Self::Http(plan) => plan.request(head, trace),
+            // Nobody reads requests there.
+            Self::Tcp(_) => HttpAction::Reject {
+                reason: HttpRejectReason::NoListener,
+                listener: None,
+            },
         }
     }
 
@@ -156,6 +205,7 @@ impl PortPlan {
         let position = match self {
             Self::Tls(plan) => plan.listeners.iter().position(|listener| listener.name == name),
             Self::Http(plan) => plan.listeners.iter().position(|listener| listener.name == name),
+            Self::Tcp(plan) => (plan.listener == name).then_some(0),
         };
         position.map(ListenerId)
     }
@@ -200,6 +250,41 @@ pub struct TlsPlan {
     pub names: NameIndex<usize>,
 }
 
+/// Plan of a port with a TCP listener, which has the port for itself: of two the compiler refuses one or both.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TcpPlan {
+    /// Its name.
+    pub listener: String,
+    /// Where connections go: as the first of its routes says, for nothing in a connection could choose among them. `None` without a
+    /// route: every connection is refused.
+    pub forward: Option<Arc<Forward>>,
+}
+
+impl TcpPlan {
+    /// Asked before a byte is read.
+    pub fn connection(&self, trace: &mut impl Trace) -> Action<'_> {
+        trace.step(|| Step::OnlyListener {
+            listener: self.listener.clone(),
+        });
+        let reject = |reason| Action::Reject(Rejection { reason, listener: None });
+        let Some(forward) = &self.forward else {
+            trace.step(|| Step::NoRouteAttached {
+                listener: self.listener.clone(),
+            });
+            return reject(RejectReason::NoRoute);
+        };
+        trace.step(|| Step::only_route(forward));
+        if forward.total_weight() == 0 {
+            trace.step(|| Step::NoWeight {
+                route: forward.route.clone(),
+            });
+            return reject(RejectReason::NoWeight);
+        }
+        Action::Relay { plan: self, forward }
+    }
+}
+
 /// One listener of a TLS port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -222,7 +307,7 @@ pub struct TlsListener {
 }
 
 /// Whether a listener serves the names that it claims.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ListenerFate {
     /// It does.
@@ -250,6 +335,13 @@ pub enum Action<'a> {
         /// Where to.
         forward: &'a Arc<Forward>,
     },
+    /// Connect to a backend and relay, without reading anything.
+    Relay {
+        /// The plan of the port.
+        plan: &'a TcpPlan,
+        /// Where to.
+        forward: &'a Arc<Forward>,
+    },
     /// Read requests, each of which asks [`PortPlan::request`]; on a TLS port after ending TLS as the listener says.
     Requests {
         /// The listener that was chosen, with its position; `None` on plain HTTP ports.
@@ -264,7 +356,7 @@ pub enum Action<'a> {
 pub struct Rejection<'a> {
     /// Why.
     pub reason: RejectReason,
-    /// The listener, if one was found.
+    /// The listener, if one was found by its name; on a TCP port there is but one.
     pub listener: Option<&'a Arc<TlsListener>>,
 }
 

@@ -174,7 +174,9 @@ fn answer_request(request: &Request, snapshot: &Snapshot) -> Vec<String> {
     let listener = match plan.connection(hello.as_ref(), &mut NoTrace) {
         Action::Requests { listener } => listener.map(|(listener, ..)| listener),
         Action::Reject(rejection) => return vec![format!("=> connection rejected: {}", rejection.reason.label())],
-        Action::Passthrough { .. } | Action::Terminate { .. } => return vec!["=> the connection is relayed".to_owned()],
+        Action::Passthrough { .. } | Action::Terminate { .. } | Action::Relay { .. } => {
+            return vec!["=> the connection is relayed".to_owned()];
+        }
     };
     let mut trace = Recording::default();
     let action = plan.request(listener, &request.head(), &mut trace);
@@ -204,7 +206,7 @@ fn answer(lookup: &Lookup, snapshot: &Snapshot) -> Vec<String> {
     match action {
         Action::Reject(rejection) => lines.push(format!("=> rejected: {}", rejection.reason.label())),
         Action::Requests { .. } => lines.push("=> requests are read".to_owned()),
-        Action::Passthrough { forward, .. } | Action::Terminate { forward, .. } => {
+        Action::Passthrough { forward, .. } | Action::Terminate { forward, .. } | Action::Relay { forward, .. } => {
             for backend in forward.backends.iter().filter(|backend| backend.weight > 0) {
                 let share = format!("{}/{}", backend.weight, forward.total_weight());
                 lines.push(match &backend.target {

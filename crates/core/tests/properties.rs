@@ -245,7 +245,7 @@ fn the_universe_reaches_the_ports_that_it_asks_about() {
                             })
                             .count();
                     }
-                    Action::Reject(_) => {}
+                    Action::Relay { .. } | Action::Reject(_) => {}
                 }
             }
         }

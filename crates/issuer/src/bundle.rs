@@ -135,6 +135,7 @@ impl Work<'_> {
             self.find(Cause::BundleSource(fault.clone()));
             fault.condition()
         })?;
+        self.note_empty();
         self.note_expired(&pool);
         let form = target::Form::new(self.bundle, &pool).map_err(|(format, fault)| {
             self.find(Cause::TargetFormat(format, fault.clone()));
@@ -173,7 +174,10 @@ impl Work<'_> {
     /// Returns what stands in the way.
     fn config_map(&mut self, form: &target::Form<'_>, key: &ObjectKey) -> Option<ObjectRef> {
         let config_map = form.config_map(key)?;
+        let object = ObjectRef::of(Kind::ConfigMap, key);
         match self.sources.resources.config_maps.get(key) {
+            // Written, in a form that cannot be used: it is the manifests' own all the same.
+            None if self.sources.resources.refused.contains(&object) => Some(object),
             None => {
                 self.outcome.config_maps.insert(key.clone(), Arc::new(config_map));
                 None
@@ -184,20 +188,32 @@ impl Work<'_> {
             {
                 None
             }
-            Some(_) => Some(ObjectRef::of(Kind::ConfigMap, key)),
+            Some(_) => Some(object),
         }
     }
 
     /// See [`Self::config_map`].
     fn secret(&mut self, form: &target::Form<'_>, key: &ObjectKey) -> Option<ObjectRef> {
         let secret = form.secret(key)?;
+        let object = ObjectRef::of(Kind::Secret, key);
         match self.sources.secret(key) {
+            None if self.sources.resources.refused.contains(&object) => Some(object),
             None => {
                 self.outcome.secrets.insert(key.clone(), Arc::new(secret));
                 None
             }
             Some(standing) if holds(&standing.data, &secret.data) => None,
-            Some(_) => Some(ObjectRef::of(Kind::Secret, key)),
+            Some(_) => Some(object),
+        }
+    }
+
+    /// trust-manager passes over such text in silence, as long as another source has a certificate.
+    fn note_empty(&mut self) {
+        for (index, source) in self.bundle.spec.sources.iter().enumerate() {
+            let text = source.in_line.as_deref().filter(|text| !text.is_empty());
+            if text.is_some_and(|text| !pool::has_blocks(text)) {
+                self.find(Cause::BundleTextEmpty(index));
+            }
         }
     }
 

@@ -42,6 +42,8 @@ pub enum Cause {
     },
     /// A Bundle without certificates to write.
     BundleSource(SourceFault),
+    /// A source of a Bundle that adds nothing: the text, at this place, holds no PEM.
+    BundleTextEmpty(usize),
     /// A Bundle that holds a certificate which has ended.
     BundleExpired(String),
     /// An object that a Bundle would write stands in the manifests, or is issued.
@@ -64,6 +66,7 @@ impl Cause {
             Self::CertificateStands(_) => "certificate-stands",
             Self::CertificateOfAnother { .. } => "certificate-of-another",
             Self::BundleSource(_) => "bundle-source",
+            Self::BundleTextEmpty(_) => "bundle-text-empty",
             Self::BundleExpired(_) => "bundle-expired",
             Self::TargetStands(_) => "target-stands",
             Self::TargetFormat(..) => "target-format",
@@ -74,9 +77,11 @@ impl Cause {
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Warned(_) | Self::ListenerSkipped { .. } | Self::CertificateOfAnother { .. } | Self::BundleExpired(_) => {
-                Severity::Warning
-            }
+            Self::Warned(_)
+            | Self::ListenerSkipped { .. }
+            | Self::CertificateOfAnother { .. }
+            | Self::BundleTextEmpty(_)
+            | Self::BundleExpired(_) => Severity::Warning,
             Self::CertificateStands(_) | Self::TargetStands(_) => Severity::Note,
             Self::Refused(_)
             | Self::IssuerForeign(_)
@@ -96,6 +101,7 @@ impl Cause {
             Self::GatewayIssuer(_) => "metadata.annotations".to_owned(),
             Self::GatewayAnnotation(fault) => format!("metadata.annotations[{}]", fault.key),
             Self::ListenerSkipped { index, .. } => format!("spec.listeners[{index}]"),
+            Self::BundleTextEmpty(index) => format!("spec.sources[{index}].inLine"),
             Self::BundleSource(_) | Self::BundleExpired(_) => "spec.sources".to_owned(),
             Self::TargetStands(_) => "spec.target".to_owned(),
             Self::TargetFormat(format, _) => format!("spec.target.additionalFormats.{format}"),
@@ -125,6 +131,7 @@ impl Cause {
                 format!("Certificate {certificate} is made for Gateway {gateway}: the hostnames of this one are not in it")
             }
             Self::BundleSource(fault) => fault.to_string(),
+            Self::BundleTextEmpty(_) => "there is no certificate in this text: it adds nothing to the bundle".to_owned(),
             Self::BundleExpired(subject) => format!("the bundle holds a certificate that has ended: {subject}"),
             Self::TargetStands(target) => {
                 format!("{target} does not come from this Bundle: it is served as it stands, and never overwritten")
@@ -156,6 +163,7 @@ impl Cause {
                     .to_owned()
             }
             Self::BundleSource(fault) => fault.hint(),
+            Self::BundleTextEmpty(_) => "write PEM blocks CERTIFICATE, each line of its own, or take the source out".to_owned(),
             Self::BundleExpired(_) => "take it out of the source: nobody needs to believe it any more".to_owned(),
             Self::TargetStands(target) => format!("take {target} out of the manifests, or rename the Bundle"),
             Self::TargetFormat(..) => "look at the certificates of the sources and at the password".to_owned(),

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use sealway_api::{Kind, ObjectKey, ObjectRef, Timestamp};
@@ -24,6 +24,36 @@ mod tests;
 #[derive(Debug)]
 pub struct Export {
     directory: PathBuf,
+    readers: Readers,
+}
+
+/// Who may read what is exported, beside the user that writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readers {
+    /// Nobody.
+    Owner,
+    /// The group of the directory, whose owner has said so by its setgid bit.
+    Group,
+}
+
+impl Readers {
+    fn of(mode: u32) -> Self {
+        if mode & 0o2050 == 0o2050 { Self::Group } else { Self::Owner }
+    }
+
+    fn directory(self) -> u32 {
+        match self {
+            Self::Owner => 0o700,
+            Self::Group => 0o2750,
+        }
+    }
+
+    fn file(self) -> u32 {
+        match self {
+            Self::Owner => 0o600,
+            Self::Group => 0o640,
+        }
+    }
 }
 
 /// What one [`Export::write`] has done.
@@ -118,7 +148,8 @@ fn disk(path: &Path) -> impl FnOnce(io::Error) -> ExportFault + use<'_> {
 }
 
 impl Export {
-    /// Uses `directory`, made 0700 if it is not there; the mode of one that is there is its owner's business.
+    /// Uses `directory`, made 0700 if it is not there. The mode of one that is there is its owner's business; if it has the setgid bit and its
+    /// group may read it (`install -d -m 2750 -g GROUP DIR`), then that group may read what is in it too.
     ///
     /// # Errors
     /// When it cannot be made, or overlaps with the state directory `state`.
@@ -139,7 +170,11 @@ impl Export {
                 return Err(ExportFault::InState { directory: path, state });
             }
         }
-        Ok(Self { directory: path })
+        let mode = path.metadata().map_err(disk(&path))?.mode();
+        Ok(Self {
+            directory: path,
+            readers: Readers::of(mode),
+        })
     }
 
     /// Where the files of an object are.
@@ -167,10 +202,12 @@ impl Export {
         let mut exported = Exported::default();
         for (key, (kind, files)) in &wanted {
             match self.write_one(now, &ObjectRef::of(kind.clone(), key), files) {
-                Ok(true) => {
-                    exported.switched.insert((*key).clone());
+                Ok((is_switched, uncleared)) => {
+                    if is_switched {
+                        exported.switched.insert((*key).clone());
+                    }
+                    exported.faults.extend(uncleared.map(|fault| ((*key).clone(), fault)));
                 }
-                Ok(false) => {}
                 Err(fault) => exported.faults.push(((*key).clone(), fault)),
             }
         }
@@ -185,8 +222,13 @@ impl Export {
         exported
     }
 
-    /// Whether anything had to be changed.
-    fn write_one(&self, now: Timestamp, object: &ObjectRef, files: &BTreeMap<&str, &[u8]>) -> Result<bool, ExportFault> {
+    /// See [`Folder::bring`].
+    fn write_one(
+        &self,
+        now: Timestamp,
+        object: &ObjectRef,
+        files: &BTreeMap<&str, &[u8]>,
+    ) -> Result<(bool, Option<ExportFault>), ExportFault> {
         if !is_object_name(&object.key.namespace) || !is_object_name(&object.key.name) {
             return Err(ExportFault::Name { object: object.clone() });
         }
@@ -196,9 +238,9 @@ impl Export {
                 key: (*key).to_owned(),
             });
         }
-        make(&self.directory.join(&object.key.namespace))?;
-        make(&self.place(&object.key))?;
-        Folder::new(self.place(&object.key)).bring(now, files)
+        make(&self.directory.join(&object.key.namespace), self.readers)?;
+        make(&self.place(&object.key), self.readers)?;
+        Folder::new(self.place(&object.key)).bring(now, files, self.readers)
     }
 
     fn remove(&self, key: &ObjectKey) -> Result<(), ExportFault> {
@@ -228,9 +270,10 @@ impl Export {
 }
 
 /// Makes a directory, unless it is there: itself, not a link to somewhere else.
-fn make(path: &Path) -> Result<(), ExportFault> {
+fn make(path: &Path, readers: Readers) -> Result<(), ExportFault> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => Ok(()),
+        // Whatever the umask is.
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(readers.directory())).map_err(disk(path)),
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(disk(path)(error)),
         Err(_) if is_directory(path) => Ok(()),
         Err(_) => Err(ExportFault::Foreign { path: path.to_owned() }),

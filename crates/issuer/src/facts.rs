@@ -8,6 +8,7 @@ use sealway_api::Timestamp;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use x509_parser::time::ASN1Time;
 
+use crate::digits::{hexadecimal, serial_digits};
 use crate::subject::SubjectParts;
 use crate::x509::may_sign;
 
@@ -70,10 +71,8 @@ impl Facts {
         let names = certificate.subject_alternative_name().map_err(|_| FactsFault::Extensions)?;
         let constraints = certificate.basic_constraints().map_err(|_| FactsFault::Extensions)?;
         let usage = certificate.key_usage().map_err(|_| FactsFault::Extensions)?;
-        let serial = certificate.raw_serial();
-        let zeros = serial.iter().take_while(|byte| **byte == 0).count();
         let mut facts = Self {
-            serial: hexadecimal(&serial[zeros..]),
+            serial: serial_digits(certificate.raw_serial()),
             subject: SubjectParts::of_name(certificate.subject()),
             subject_der: certificate.subject().as_raw().to_vec(),
             issuer_der: certificate.issuer().as_raw().to_vec(),
@@ -109,11 +108,6 @@ fn timestamp(time: ASN1Time) -> Result<Timestamp, FactsFault> {
 fn ip_address(octets: &[u8]) -> Option<IpAddr> {
     let short = <[u8; 4]>::try_from(octets).map(IpAddr::from);
     short.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or_default();
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

@@ -105,10 +105,12 @@ impl HookRunner {
     /// Runs the command for each switch, until no [`Hook`] is left.
     pub async fn run(mut self) {
         while let Some(switch) = self.queue.recv().await {
+            // Of a Bundle there is none.
+            let serial = Some(switch.serial.as_str()).filter(|serial| !serial.is_empty());
             match run_once(&self.command, &switch, LIMIT).await {
-                Ok(()) => tracing::info!(object = %switch.object, serial = switch.serial, "the --on-renew command has run"),
+                Ok(()) => tracing::info!(object = %switch.object, serial, "the --on-renew command has run"),
                 Err(fault) => {
-                    tracing::warn!(object = %switch.object, serial = switch.serial, %fault, "the --on-renew command failed");
+                    tracing::warn!(object = %switch.object, serial, %fault, "the --on-renew command failed");
                 }
             }
         }

@@ -56,6 +56,9 @@ pub struct Attempt {
     pub request: Option<Request>,
     /// `sealway certs renew` asked for it, then.
     pub renewal_asked: Option<Timestamp>,
+    /// The revision that was there then, 0 for none: a later one is what was asked for, even if the process ended before it forgot the
+    /// asking.
+    pub renewal_of: Option<u64>,
 }
 
 /// A CA, by the SHA-256 of its certificate's DER, as 64 hexadecimal digits.

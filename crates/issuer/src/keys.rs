@@ -30,6 +30,9 @@ const CURVES: [(u32, &EcdsaSigningAlgorithm); 3] = [
     (521, &ECDSA_P521_SHA512_ASN1_SIGNING),
 ];
 
+/// Bits of RSA keys that can be made: the library makes no others, though cert-manager would.
+pub const RSA_SIZES: [u32; 4] = [2048, 3072, 4096, 8192];
+
 /// A private key: RSA of 2048 to 8192 bits, ECDSA on P-256, P-384 or P-521, or Ed25519.
 pub struct PrivateKey {
     pair: Pair,

@@ -21,14 +21,16 @@ pub enum Action {
         /// As it is to be.
         form: Box<SecretForm>,
     },
-    /// Count a failure that is no fault of signing, such as a password that is missing.
-    Fail {
-        /// The Certificate.
+    /// Put a CA back into the Secret of which the disk has only a file that cannot be read. What else belongs there, amending adds.
+    Restore {
+        /// Whose Secret it is.
         certificate: ObjectKey,
-        /// What was asked for.
+        /// The Secret.
+        secret: ObjectKey,
+        /// Which CA; its record has the key.
+        authority: AuthorityId,
+        /// What it counts as issued for.
         request: Box<Request>,
-        /// What the status says.
-        message: String,
     },
     /// Keep a CA that an issuer signs with, or is to sign with: from now on bundles have it.
     Adopt {

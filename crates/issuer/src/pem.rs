@@ -10,8 +10,9 @@ pub(crate) fn blocks(text: &[u8]) -> impl Iterator<Item = Result<(SectionKind, V
     <(SectionKind, Vec<u8>)>::pem_slice_iter(text)
 }
 
-/// One block, in lines of 64.
-pub(crate) fn write(label: &str, content: &[u8]) -> String {
+/// One block, in lines of 64 (RFC 7468).
+#[must_use]
+pub fn write(label: &str, content: &[u8]) -> String {
     let encoded = BASE64_STANDARD.encode(content);
     let mut text = format!("-----BEGIN {label}-----\n");
     let mut rest = encoded.as_str();

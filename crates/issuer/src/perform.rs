@@ -10,12 +10,14 @@ use sealway_api::{KeyEncoding, KeyUsage, ObjectKey, Secret, SecretBytes, Timesta
 use thiserror::Error;
 
 use crate::chain::{self, ChainBundle, ChainFault};
+use crate::digits::serial_digits;
 use crate::facts::{Facts, FactsFault};
 use crate::issued::{Attempt, Authority, AuthorityId, Change, Issuance, Issued, IssuedSecret};
 use crate::keys::{KeyFault, PrivateKey};
 use crate::keystore::random_salts;
-use crate::order::{Action, Order, Signer};
+use crate::order::{Action, Order, SecretForm, Signer};
 use crate::plan::lists::revoked;
+use crate::plan::times::whole_seconds;
 use crate::request::Request;
 use crate::secret::{self, FormFault, KeyForms, SecretParts, TLS_SECRET};
 use crate::x509::{self, CertificateParts, SignFault, SigningKey};
@@ -71,11 +73,31 @@ pub fn perform(action: &Action, issued: &Issued, now: Timestamp) -> Result<Vec<C
             };
             Ok(vec![Change::Secret(secret.clone(), Arc::new(after))])
         }
-        Action::Fail {
+        Action::Restore {
             certificate,
+            secret,
+            authority: id,
             request,
-            message,
-        } => Ok(vec![failed(issued, certificate, request, message, now)]),
+        } => {
+            let known = issued
+                .authorities
+                .get(id)
+                .ok_or_else(|| PerformFault::Gone(format!("CA {id}")))?;
+            let key = known.key.as_ref().ok_or_else(|| incomplete(secret, "tls.key"))?;
+            let key = PrivateKey::read(key.expose())?;
+            let chain = chain::read_chain(known.chain.as_bytes())?;
+            let leaf = chain.first().ok_or_else(|| incomplete(secret, "tls.crt"))?;
+            let kept = Kept {
+                certificate,
+                secret,
+                kind: TLS_SECRET,
+                request,
+                form: &SecretForm::default(),
+                revision: 1,
+            };
+            let change = kept.change(&key, &Facts::of(leaf)?, &chain::bundle(chain.clone())?, now)?;
+            Ok(vec![change])
+        }
         Action::Adopt {
             id,
             chain,
@@ -153,7 +175,7 @@ fn issue(order: &Order, issued: &Issued, now: Timestamp) -> Result<Vec<Change>, 
         urls: &order.urls,
     };
     let mut changes = Vec::new();
-    let (leaf, ChainBundle { chain_pem, ca_pem }) = match &order.signer {
+    let (leaf, bundle) = match &order.signer {
         Signer::Itself => {
             let leaf = x509::certificate(parts(SigningKey::Itself(&key)))?;
             let chain = chain::self_signed(&leaf);
@@ -176,38 +198,61 @@ fn issue(order: &Order, issued: &Issued, now: Timestamp) -> Result<Vec<Change>, 
             (leaf, chain::bundle(whole)?)
         }
     };
-    let facts = Facts::of(&leaf)?;
-    let encoding = request.key_encoding.as_ref().unwrap_or(&KeyEncoding::Pkcs1);
-    let (name, kind, group) = &request.issuer;
-    let parts = SecretParts {
+    let kept = Kept {
+        certificate: &order.certificate,
         secret: &order.secret,
         kind: before.map_or(TLS_SECRET, |before| &before.secret.kind),
-        certificate: &order.certificate.name,
-        issuer: [name, kind, group],
-        key: KeyForms {
-            pem: &key.to_pem(encoding),
-            der: &key.to_der(encoding),
-            pkcs8: &key.to_pkcs8_der(),
-        },
-        chain: &chain_pem,
-        authority: ca_pem.as_deref(),
-        facts: &facts,
+        request,
         form: &order.form,
-        now,
-    };
-    let secret = secret::secret(&parts, &mut random_salts)?;
-    let issued_secret = IssuedSecret {
-        certificate: order.certificate.clone(),
         revision: order.revision,
-        issued_at: now,
-        request: request.clone(),
-        secret: Arc::new(secret),
     };
-    changes.push(Change::Secret(order.secret.clone(), Arc::new(issued_secret)));
+    changes.push(kept.change(&key, &Facts::of(&leaf)?, &bundle, now)?);
     if issued.attempts.contains_key(&order.certificate) {
         changes.push(Change::Attempt(order.certificate.clone(), Arc::default()));
     }
     Ok(changes)
+}
+
+/// A Secret to be kept, but for what was made for it.
+struct Kept<'a> {
+    certificate: &'a ObjectKey,
+    secret: &'a ObjectKey,
+    kind: &'a str,
+    request: &'a Request,
+    form: &'a SecretForm,
+    revision: u64,
+}
+
+impl Kept<'_> {
+    fn change(&self, key: &PrivateKey, facts: &Facts, bundle: &ChainBundle, now: Timestamp) -> Result<Change, PerformFault> {
+        let encoding = self.request.key_encoding.as_ref().unwrap_or(&KeyEncoding::Pkcs1);
+        let (name, kind, group) = &self.request.issuer;
+        let parts = SecretParts {
+            secret: self.secret,
+            kind: self.kind,
+            certificate: &self.certificate.name,
+            issuer: [name, kind, group],
+            key: KeyForms {
+                pem: &key.to_pem(encoding),
+                der: &key.to_der(encoding),
+                pkcs8: &key.to_pkcs8_der(),
+            },
+            chain: &bundle.chain_pem,
+            authority: bundle.ca_pem.as_deref(),
+            facts,
+            form: self.form,
+            now,
+        };
+        let secret = secret::secret(&parts, &mut random_salts)?;
+        let issued_secret = IssuedSecret {
+            certificate: self.certificate.clone(),
+            revision: self.revision,
+            issued_at: now,
+            request: self.request.clone(),
+            secret: Arc::new(secret),
+        };
+        Ok(Change::Secret(self.secret.clone(), Arc::new(issued_secret)))
+    }
 }
 
 /// What is signed, which may be more than what was asked for. What is kept is what was asked for: that is what is compared later.
@@ -250,7 +295,7 @@ fn recorded(
 ) -> Change {
     let mut authority = over_dropped(authority, now);
     authority.issuances.push(Issuance {
-        serial: hexadecimal(serial),
+        serial: serial_digits(serial),
         certificate: order.certificate.clone(),
         not_after,
         revoked: None,
@@ -273,16 +318,7 @@ fn failed(issued: &Issued, certificate: &ObjectKey, request: &Request, message: 
         message: message.to_owned(),
         request: Some(request.clone()),
         renewal_asked: None,
+        renewal_of: None,
     };
     Change::Attempt(certificate.clone(), Arc::new(attempt))
-}
-
-/// As [`Issuance::serial`] has it: without leading zero bytes.
-fn hexadecimal(serial: &[u8]) -> String {
-    let digits = serial.iter().skip_while(|byte| **byte == 0);
-    digits.map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

@@ -39,7 +39,7 @@ mod owners;
 mod renewal;
 mod secrets;
 mod status;
-mod times;
+pub(crate) mod times;
 mod triggers;
 mod trouble;
 mod wake;
@@ -153,6 +153,8 @@ pub fn plan(now: Timestamp, resources: &Resources, issued: &Issued, settings: &S
     overlay.config_maps.extend(bundles.config_maps);
     statuses.bundles.extend(bundles.statuses);
     draft.findings.extend(bundles.findings);
+    // What others are to believe is handed out before anything is signed that needs it.
+    draft.actions.sort_by_key(|action| matches!(action, Action::Issue(_)));
     Plan {
         actions: draft.actions,
         overlay,

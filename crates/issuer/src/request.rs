@@ -9,6 +9,7 @@ use std::time::Duration;
 use sealway_api::{CertificateSpec, KeyAlgorithm, KeyEncoding, KeyUsage, NameConstraints, SignatureAlgorithm};
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Facts;
 use crate::subject::{SubjectParts, common_name, object_identifier, subject};
 use crate::usages::unknown_usages;
 
@@ -93,6 +94,19 @@ impl From<&NameConstraints> for StoredConstraints {
 }
 
 impl Request {
+    /// Whether a certificate has the subject and the names that are asked for, and is a CA or none as asked: what there is to go by when it
+    /// is not known what it was issued for.
+    pub(crate) fn fits(&self, facts: &Facts) -> bool {
+        let addresses: Vec<Option<IpAddr>> = self.ip_addresses.iter().map(|text| text.parse().ok()).collect();
+        let found: Vec<Option<IpAddr>> = facts.ip_addresses.iter().copied().map(Some).collect();
+        self.subject == facts.subject_der
+            && self.is_ca == facts.is_ca
+            && self.dns_names == facts.dns_names
+            && addresses == found
+            && self.uris == facts.uris
+            && self.email_addresses == facts.email_addresses
+    }
+
     /// What a Certificate asks for; faults come in the order in which cert-manager finds them.
     pub fn of(spec: &CertificateSpec) -> Result<Self, RequestFault> {
         let common_name = common_name(spec)?;

@@ -168,19 +168,27 @@ impl Store {
         self.directory.has_crashed()
     }
 
+    /// Whether a change has a name under which it can be kept.
+    ///
+    /// # Errors
+    /// When it has not.
+    pub fn check(&self, change: &Change) -> Result<(), WriteFault> {
+        Place::of_change(change).file().map(|_| ())
+    }
+
     /// Keeps one change. When this returns, it outlives a crash of the process and of the machine.
     ///
     /// # Errors
     /// When it could not be kept: what was kept before is still there, whole.
     pub fn write(&self, change: &Change) -> Result<(), WriteFault> {
-        let (place, bytes) = match change {
-            Change::Secret(key, secret) => (Place::Secret(key.clone()), Some(format::secret(secret))),
-            Change::Attempt(key, attempt) if **attempt == Attempt::default() => (Place::Attempt(key.clone()), None),
-            Change::Attempt(key, attempt) => (Place::Attempt(key.clone()), Some(format::attempt(key, attempt))),
-            Change::Authority(id, authority) => (Place::Authority(id.clone()), Some(format::authority(authority))),
-            Change::AuthorityGone(id) => (Place::Authority(id.clone()), None),
+        let bytes = match change {
+            Change::Secret(_, secret) => Some(format::secret(secret)),
+            Change::Attempt(_, attempt) if **attempt == Attempt::default() => None,
+            Change::Attempt(key, attempt) => Some(format::attempt(key, attempt)),
+            Change::Authority(_, authority) => Some(format::authority(authority)),
+            Change::AuthorityGone(_) => None,
         };
-        let file = place.file()?;
+        let file = Place::of_change(change).file()?;
         match bytes {
             Some(bytes) => self.directory.replace(&file, bytes.expose()),
             None => self.directory.remove(&file),

@@ -5,17 +5,17 @@
 //! ends, whatever the plan says.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sealway_api::{Kind, ObjectKey, ObjectRef, Resources, Timestamp};
 
 use self::holds::Holds;
 use crate::chain::read_chain;
-use crate::export::Export;
+use crate::export::{Export, ExportFault};
 use crate::facts::Facts;
 use crate::hook::{Hook, Switch};
-use crate::issued::{Change, Issued};
+use crate::issued::{Change, Issued, IssuedSecret};
 use crate::order::Action;
 use crate::perform::{PerformFault, perform};
 use crate::plan::{Finding, IssuerStatuses, Overlay, Plan, Severity, plan};
@@ -52,15 +52,43 @@ pub struct Worker {
     store: Option<Store>,
     issued: Arc<Issued>,
     damage: Vec<Damage>,
-    export: Option<Export>,
+    export: Option<Exporting>,
     hook: Option<Hook>,
+    made: Made,
     holds: Holds,
-    /// How many actions the last step has left for the next; it must become fewer.
-    left: usize,
+    /// Whom the last step has left for the next; they must not be the same again.
+    left: Vec<ObjectRef>,
     /// What was handed out last; `None` before the first step.
     outlook: Option<Arc<Outlook>>,
     #[cfg(test)]
     script: Option<tests::Script>,
+}
+
+/// Where files are written, opened as soon as it can be.
+struct Exporting {
+    directory: PathBuf,
+    /// The state directory, which it must not overlap with.
+    state: Option<PathBuf>,
+    export: Option<Export>,
+}
+
+impl Exporting {
+    fn open(&mut self) -> Result<&Export, ExportFault> {
+        let export = match self.export.take() {
+            Some(export) => export,
+            None => Export::open(&self.directory, self.state.as_deref())?,
+        };
+        Ok(self.export.insert(export))
+    }
+}
+
+/// How often this process has signed, and tried in vain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// Certificates that were issued, the first time or anew.
+    pub issued: u64,
+    /// Attempts that failed.
+    pub failed: u64,
 }
 
 /// What the issuer gives, and how it stands.
@@ -74,6 +102,8 @@ pub struct Outlook {
     pub findings: Vec<Finding>,
     /// What is kept.
     pub issued: Arc<Issued>,
+    /// What this process has done.
+    pub made: Made,
     /// When the next step is due if nothing else happens.
     pub wake_at: Option<Timestamp>,
     /// Grows whenever any of the others changes.
@@ -87,11 +117,15 @@ enum Fault {
 }
 
 impl Worker {
-    /// Opens what was kept. `export` must have been opened against the same state directory.
+    /// Opens what was kept. An `export` directory that cannot be used now is a finding of each step, and is tried again with the next.
     ///
     /// # Errors
     /// When the state directory cannot be used; see [`Store::open`].
-    pub fn open(settings: Settings, keeping: Keeping<'_>, export: Option<Export>, hook: Option<Hook>) -> Result<Self, OpenFault> {
+    pub fn open(settings: Settings, keeping: Keeping<'_>, export: Option<&Path>, hook: Option<Hook>) -> Result<Self, OpenFault> {
+        let state = match keeping {
+            Keeping::Memory => None,
+            Keeping::Directory(path) => Some(path.to_owned()),
+        };
         let (store, issued, damage) = match keeping {
             Keeping::Memory => (None, Issued::default(), Vec::new()),
             Keeping::Directory(path) => {
@@ -104,10 +138,15 @@ impl Worker {
             store,
             issued: Arc::new(issued),
             damage,
-            export,
+            export: export.map(|directory| Exporting {
+                directory: directory.to_owned(),
+                state,
+                export: None,
+            }),
             hook,
+            made: Made::default(),
             holds: Holds::default(),
-            left: 0,
+            left: Vec::new(),
             outlook: None,
             #[cfg(test)]
             script: None,
@@ -131,12 +170,8 @@ impl Worker {
             done += tried;
             plan = self.decide(now, resources);
         }
-        let left = plan.actions.iter().filter(|action| !self.holds.is_held(action, now)).count();
-        if left > 0 && self.left > 0 && left >= self.left {
-            self.holds.stop(now, unsettled(left));
-        }
-        self.left = left;
-        self.holds.keep_only(now, &plan.actions);
+        self.brake(now, &plan.actions);
+        self.holds.keep_only(&plan.actions);
 
         let mut findings = plan.findings;
         findings.extend(
@@ -145,7 +180,7 @@ impl Worker {
                 .filter(|damage| !damage.is_over(&self.issued))
                 .map(Damage::finding),
         );
-        findings.extend(self.holds.findings());
+        findings.extend(self.holds.findings(now));
         findings.extend(self.hand_out(now, &before, &plan.overlay));
         let is_unfinished = plan.actions.iter().any(|action| !self.holds.is_held(action, now));
         let wake_at = [plan.wake_at, self.holds.until(now), is_unfinished.then_some(now)];
@@ -158,9 +193,27 @@ impl Worker {
             statuses: plan.statuses,
             findings,
             issued: Arc::clone(&self.issued),
+            made: self.made,
             wake_at: wake_at.into_iter().flatten().min(),
             generation: 0,
         })
+    }
+
+    /// Stops for a while when a step's worth of actions has left the same objects to be worked on: that would go on for ever.
+    fn brake(&mut self, now: Timestamp, actions: &[Action]) {
+        if self.holds.is_stopped(now) {
+            return;
+        }
+        let left: Vec<ObjectRef> = actions
+            .iter()
+            .filter(|action| !self.holds.is_held(action, now))
+            .map(subject)
+            .collect();
+        if !left.is_empty() && left == self.left {
+            self.holds.stop(now, unsettled(left.len()));
+        } else {
+            self.left = left;
+        }
     }
 
     /// Does each action once, at most `limit`; how many were tried.
@@ -187,10 +240,58 @@ impl Worker {
 
     fn act(&mut self, now: Timestamp, action: &Action) -> Result<(), Fault> {
         let changes = self.perform(now, action).map_err(Fault::Perform)?;
+        // A CA must not have on record what cannot be kept.
+        if let Some(store) = &self.store {
+            changes
+                .iter()
+                .try_for_each(|change| store.check(change))
+                .map_err(Fault::Write)?;
+        }
+        let issued = changes.iter().find_map(|change| match change {
+            Change::Secret(_, secret) => Some(Arc::clone(secret)),
+            _ => None,
+        });
         for change in changes {
             self.keep(change).map_err(Fault::Write)?;
         }
+        self.note(action, issued.as_deref());
         Ok(())
+    }
+
+    /// Says what was done, and counts it.
+    fn note(&mut self, action: &Action, made: Option<&IssuedSecret>) {
+        match (action, made) {
+            (Action::Issue(order), Some(made)) => {
+                self.made.issued += 1;
+                let facts = facts(&made.secret);
+                let (name, kind, _) = &order.request.issuer;
+                tracing::info!(
+                    certificate = %order.certificate,
+                    secret = %order.secret,
+                    serial = facts.as_ref().map(|facts| facts.serial.as_str()).unwrap_or_default(),
+                    revision = made.revision,
+                    not_after = facts.as_ref().map(|facts| facts.not_after.to_string()).unwrap_or_default(),
+                    issuer = format!("{} {name}", if kind.is_empty() { "Issuer" } else { kind }),
+                    reason = order.reason,
+                    "certificate issued"
+                );
+            }
+            (Action::Issue(_), None) => self.made.failed += 1,
+            (Action::Restore { secret, authority, .. }, _) => {
+                tracing::warn!(%secret, ca = %authority, "the Secret of a CA could not be read and is restored from the CA's record");
+            }
+            (Action::Adopt { id, secret, issuers, .. }, _) => {
+                let others = self.issued.authorities.iter();
+                let others = others.filter(|(other, authority)| *other != id && !authority.issuers.is_disjoint(issuers));
+                if others.count() > 0 {
+                    tracing::info!(%secret, ca = %id, "roll-over: a new CA is published beside the one before; it signs once all can know it");
+                }
+            }
+            (Action::Retire { authority }, _) => {
+                tracing::info!(ca = %authority, "a CA is retired: nothing that it signed is valid any more");
+            }
+            (Action::Amend { .. } | Action::List { .. }, _) => {}
+        }
     }
 
     /// Keeps one change, and only then has it in memory.
@@ -219,12 +320,13 @@ impl Worker {
     }
 
     /// Switches files, then tells others.
-    fn hand_out(&self, now: Timestamp, before: &Overlay, after: &Overlay) -> Vec<Finding> {
-        let (switched, findings) = match &self.export {
+    fn hand_out(&mut self, now: Timestamp, before: &Overlay, after: &Overlay) -> Vec<Finding> {
+        let (switched, findings) = match self.export.as_mut().map(Exporting::open) {
             None => (switched(before, after), Vec::new()),
-            Some(export) => {
+            Some(Err(fault)) => (BTreeSet::new(), vec![self.not_exported(&fault)]),
+            Some(Ok(export)) => {
                 let exported = export.write(now, after, &self.issued.damaged);
-                let finding = |(key, fault): &(ObjectKey, crate::export::ExportFault)| Finding {
+                let finding = |(key, fault): &(ObjectKey, ExportFault)| Finding {
                     severity: Severity::Error,
                     label: fault.label(),
                     object: reference(after, key),
@@ -243,6 +345,18 @@ impl Worker {
         findings
     }
 
+    fn not_exported(&self, fault: &ExportFault) -> Finding {
+        let directory = self.export.as_ref().map(|export| export.directory.display().to_string());
+        Finding {
+            severity: Severity::Error,
+            label: "export-not-opened",
+            object: ObjectRef::new(Kind::Other("--export-certs".to_owned()), "", directory.unwrap_or_default()),
+            field: String::new(),
+            message: format!("nothing is exported: {fault}"),
+            hint: Some(fault.hint()),
+        }
+    }
+
     fn switch(&self, overlay: &Overlay, key: &ObjectKey) -> Switch {
         let issued = self.issued.secrets.get(key);
         Switch {
@@ -252,7 +366,10 @@ impl Worker {
                 .and_then(|issued| facts(&issued.secret))
                 .map(|facts| facts.serial)
                 .unwrap_or_default(),
-            directory: self.export.as_ref().map(|export| export.place(key)),
+            directory: self
+                .export
+                .as_ref()
+                .and_then(|export| Some(export.export.as_ref()?.place(key))),
         }
     }
 
@@ -302,7 +419,7 @@ fn reference(overlay: &Overlay, key: &ObjectKey) -> ObjectRef {
 fn subject(action: &Action) -> ObjectRef {
     match action {
         Action::Issue(order) => ObjectRef::of(Kind::Certificate, &order.certificate),
-        Action::Fail { certificate, .. } => ObjectRef::of(Kind::Certificate, certificate),
+        Action::Restore { certificate, .. } => ObjectRef::of(Kind::Certificate, certificate),
         Action::Amend { secret, .. } | Action::Adopt { secret, .. } => ObjectRef::of(Kind::Secret, secret),
         Action::List { authority, .. } | Action::Retire { authority } => {
             ObjectRef::new(Kind::Other("CA".to_owned()), "", authority.to_string())

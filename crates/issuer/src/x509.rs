@@ -15,6 +15,7 @@ use x509_cert::serial_number::SerialNumber;
 use x509_cert::time::Time;
 use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 
+use crate::digits::hexadecimal;
 use crate::keys::PrivateKey;
 use crate::order::IssuerUrls;
 use crate::request::Request;
@@ -266,7 +267,7 @@ fn sign(content: &[u8], key: &PrivateKey) -> Result<Vec<u8>, SignFault> {
 fn serial_number(bytes: &[u8]) -> Result<SerialNumber, SignFault> {
     let positive = bytes.iter().any(|byte| *byte != 0);
     let number = SerialNumber::new(bytes).ok().filter(|_| positive);
-    number.ok_or_else(|| SignFault::Serial(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+    number.ok_or_else(|| SignFault::Serial(hexadecimal(bytes)))
 }
 
 /// UTCTime up to 2049, GeneralizedTime after that (RFC 5280 section 4.1.2.5).

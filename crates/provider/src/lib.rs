@@ -2,4 +2,5 @@
 
 pub mod files;
 pub mod kube;
+pub mod provision;
 mod schema;

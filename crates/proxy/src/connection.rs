@@ -8,6 +8,8 @@ mod open;
 mod refuse;
 mod requests;
 mod terminate;
+mod unread;
+mod upstream;
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -36,6 +38,7 @@ use greet::Greeter;
 use refuse::Refusal;
 use requests::Requests;
 use terminate::Terminate;
+use upstream::Upstream;
 
 /// Serves one connection to its end.
 pub(crate) async fn serve(
@@ -46,7 +49,12 @@ pub(crate) async fn serve(
     live: LiveGuard,
 ) {
     let binding = current.load_full();
-    let mut outcome = Outcome::new(Arc::clone(&binding.scope), peer);
+    let mut outcome = if shared.probes.contains(peer) {
+        Outcome::probe(Arc::clone(&binding.scope), peer)
+    } else {
+        Outcome::new(Arc::clone(&binding.scope), peer)
+    };
+    let is_unread = matches!(*binding.plan, PortPlan::Tcp(_));
     // In boxes of their own, which are freed before the relay: what lasts is small.
     let established = Box::pin(establish(&mut client, binding, &shared, &mut outcome)).await;
     let farewell = match established {
@@ -54,6 +62,11 @@ pub(crate) async fn serve(
             let end = carry(&mut client, &mut backend, &terms, &outcome).await;
             farewell(end, &backend, &mut outcome)
         }
+        Ok(Established::Probe(ending)) => {
+            Box::pin(terminate::probe(client, *ending, &mut outcome)).await;
+            return drop(live);
+        }
+        Ok(Established::Unread(upstream, terms)) => upstream.carry(&mut client, &terms, &shared, &mut outcome).await,
         Ok(Established::Terminate(terminate)) => {
             Box::pin(terminate.serve(client, &shared, outcome)).await;
             return drop(live);
@@ -62,6 +75,8 @@ pub(crate) async fn serve(
             Box::pin(requests.serve(client, current, &shared, outcome)).await;
             return drop(live);
         }
+        // Who speaks no TLS is not to be told by an alert of it.
+        Err(refusal) if is_unread => refusal.silenced().farewell(&mut outcome, shared.config.rejections),
         Err(refusal) => refusal.farewell(&mut outcome, shared.config.rejections),
     };
     drop(outcome);
@@ -93,6 +108,10 @@ impl Farewell {
 enum Established {
     /// Its backend has the hello.
     Passthrough { backend: TcpStream, terms: Terms },
+    /// The handshake is all that is wanted, and we want it ourselves.
+    Probe(Box<Ending>),
+    /// Nothing was read of it, and its backend waits.
+    Unread(Box<Upstream>, Terms),
     /// TLS is to be ended, and what is inside relayed.
     Terminate(Box<Terminate>),
     /// Requests are to be served.
@@ -133,13 +152,17 @@ async fn establish(
         let introduced = introduce(&mut greeter, &binding, shared, outcome).await?;
         match *binding.plan {
             PortPlan::Tls(_) => greet(greeter, introduced).await.map(Ok),
-            PortPlan::Http(_) => Ok(Err((greeter.into_received(), introduced))),
+            PortPlan::Http(_) | PortPlan::Tcp(_) => Ok(Err((greeter.into_received(), introduced))),
         }
     };
     let greeting = timeout_at(deadline, greeting).await;
     let greeting = match greeting.map_err(|_| Refusal::from(CloseReason::HelloTimeout))?? {
         Ok(greeting) => greeting,
         Err((received, introduced)) => {
+            if let PortPlan::Tcp(plan) = &*binding.plan {
+                drop(place);
+                return unread::establish(client, plan, &binding, (received, introduced), shared, outcome).await;
+            }
             if let PortPlan::Http(plan) = &*binding.plan {
                 let scope = binding.scope.plain(plan);
                 outcome.enter_listener(Arc::clone(&scope));
@@ -168,6 +191,10 @@ async fn establish(
         Action::Terminate { listener, forward, .. } => {
             outcome.enter_listener(binding.scope.listener(listener));
             let server = server(&binding, listener, &greeting.hello, outcome)?;
+            if outcome.is_probe() {
+                let received = greeting.received;
+                return Ok(Established::Probe(Box::new(Ending { server, received, left })));
+            }
             (Arc::clone(forward), Some(server))
         }
         Action::Requests {
@@ -183,11 +210,14 @@ async fn establish(
                 received: greeting.received,
                 left,
             };
+            if outcome.is_probe() {
+                return Ok(Established::Probe(Box::new(ending)));
+            }
             let requests = Requests::encrypted(Arc::clone(&binding), (id, scope), ending, greeting.introduced.source);
             return Ok(Established::Requests(Box::new(requests)));
         }
-        // Only a plain HTTP port answers so, and that has no hello.
-        Action::Requests { listener: None } => return Err(CloseReason::Abandoned.into()),
+        // Only a port that has no hello answers so.
+        Action::Requests { listener: None } | Action::Relay { .. } => return Err(CloseReason::Abandoned.into()),
         Action::Reject(rejection) => {
             if let Some(listener) = rejection.listener {
                 outcome.enter_listener(binding.scope.listener(listener));
@@ -236,8 +266,8 @@ async fn establish(
         left,
     };
     let identity = binding.identity.as_ref();
-    let terminate = Terminate::open(stream, backend, identity, opened_by, shared, ending, terms).await?;
-    Ok(Established::Terminate(Box::new(terminate)))
+    let upstream = Upstream::open(stream, backend, identity, opened_by, shared, &terms).await?;
+    Ok(Established::Terminate(Box::new(Terminate { ending, upstream, terms })))
 }
 
 /// What ends the listener's TLS. That it cannot for this hello is said before the handshake, where the alert can be the right one.

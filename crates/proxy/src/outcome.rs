@@ -38,6 +38,8 @@ pub(crate) struct Outcome {
     pub(crate) handshake: Option<Box<Handshake>>,
     /// Counts into the listener's metrics, once that is known.
     pub(crate) traffic: Traffic,
+    /// A handshake of our own: it is nobody's connection.
+    is_probe: bool,
     begun: Instant,
     reason: Option<CloseReason>,
     /// The system's error text, or what else the reason alone does not say.
@@ -56,10 +58,23 @@ impl Outcome {
             endpoint: None,
             handshake: None,
             traffic: Traffic::default(),
+            is_probe: false,
             begun: Instant::now(),
             reason: None,
             detail: None,
         }
+    }
+
+    /// The record of a handshake of our own, which nobody hears of.
+    pub(crate) fn probe(port: Arc<PortScope>, client: SocketAddr) -> Self {
+        let mut outcome = Self::new(port, client);
+        outcome.is_probe = true;
+        outcome
+    }
+
+    /// See [`Self::probe`].
+    pub(crate) fn is_probe(&self) -> bool {
+        self.is_probe
     }
 
     /// The listener is known: the connection counts as one of its active ones from now on.
@@ -79,7 +94,7 @@ impl Outcome {
 
     /// The handshake with the client is over, one way or the other.
     pub(crate) fn count_handshake(&mut self, result: Result<(&Handshake, Duration), HandshakeFault>) {
-        if let Some(listener) = &self.listener {
+        if let Some(listener) = self.listener.as_ref().filter(|_| !self.is_probe) {
             listener.count_handshake(result);
         }
         if let Ok((handshake, _)) = result {
@@ -146,6 +161,12 @@ impl Outcome {
 
 impl Drop for Outcome {
     fn drop(&mut self) {
+        if self.is_probe {
+            if let Some(listener) = &self.listener {
+                listener.leave();
+            }
+            return;
+        }
         let unsaid = if std::thread::panicking() {
             CloseReason::Panic
         } else {

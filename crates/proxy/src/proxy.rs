@@ -21,6 +21,7 @@ use crate::http::HttpShared;
 use crate::limits::{Live, Sources};
 use crate::listeners::{Binding, Listeners};
 use crate::metrics::Metrics;
+use crate::probes::{ProbeGuard, Probes};
 use crate::scope::{Life, PortScope, lock};
 use crate::tls::{ClientConfigs, ServerConfigs};
 use crate::upstream::Upstreams;
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     pub(crate) upstreams: Upstreams,
     pub(crate) client_configs: ClientConfigs,
     pub(crate) http: HttpShared,
+    pub(crate) probes: Arc<Probes>,
     metrics: Metrics,
 }
 
@@ -55,6 +57,7 @@ impl Shared {
             upstreams: Upstreams::default(),
             client_configs: ClientConfigs::new(metrics.clone()),
             http: HttpShared::new(&metrics.http, &config.http),
+            probes: Arc::default(),
             config,
             metrics,
         }
@@ -165,6 +168,13 @@ impl Proxy {
         let mut connections: Vec<_> = scopes.collect();
         connections.sort_by(|one, two| (&one.gateway, one.port, &one.listener).cmp(&(&two.gateway, two.port, &two.listener)));
         connections
+    }
+
+    /// As long as the guard is held, a connection from `source` is a handshake of our own: it ends after TLS, and is neither counted nor
+    /// logged.
+    #[must_use]
+    pub fn probe(&self, source: SocketAddr) -> ProbeGuard {
+        self.shared.probes.enter(source)
     }
 
     /// All connections, those without a listener yet included.

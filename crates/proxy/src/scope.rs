@@ -12,7 +12,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use sealway_api::{ObjectKey, ObjectRef, TlsMode};
-use sealway_core::{HttpPlan, ListenerFate, PortPlan, TlsListener};
+use sealway_core::{HttpPlan, ListenerFate, PortPlan, TcpPlan, TlsListener};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -113,17 +113,26 @@ impl PortScope {
     }
 
     pub(crate) fn listener(&self, listener: &TlsListener) -> Arc<ListenerScope> {
+        self.named(&listener.name, mode_label(&listener.mode))
+    }
+
+    /// What connections to a TCP port belong to.
+    pub(crate) fn relayed(&self, plan: &TcpPlan) -> Arc<ListenerScope> {
+        self.named(&plan.listener, "tcp")
+    }
+
+    fn named(&self, name: &str, mode: &'static str) -> Arc<ListenerScope> {
         let mut listeners = lock(&self.listeners);
-        if let Some(scope) = listeners.get(&listener.name) {
+        if let Some(scope) = listeners.get(name) {
             return Arc::clone(scope);
         }
         let labels = ListenerLabels {
             gateway: Arc::clone(&self.gateway),
-            listener: listener.name.as_str().into(),
-            mode: mode_label(&listener.mode),
+            listener: name.into(),
+            mode,
         };
         let scope = Arc::new(ListenerScope::new(labels, self.metrics.clone()));
-        listeners.insert(listener.name.clone(), Arc::clone(&scope));
+        listeners.insert(name.to_owned(), Arc::clone(&scope));
         scope
     }
 
@@ -190,7 +199,16 @@ impl PortScope {
         lock(&self.listeners).retain(|name, scope| {
             let listener = match plan {
                 Some(PortPlan::Tls(plan)) => plan.listeners.iter().find(|listener| listener.name == *name),
-                Some(PortPlan::Http(_)) | None => None,
+                Some(PortPlan::Tcp(plan)) if plan.listener == *name => {
+                    scope.follow(
+                        &plan.forward.iter().map(|forward| &forward.route).collect(),
+                        until,
+                        &mut drained,
+                    );
+                    scope.life.follow_used(false, until, &mut drained);
+                    return true;
+                }
+                Some(PortPlan::Http(_) | PortPlan::Tcp(_)) | None => None,
             };
             let kept = match listener {
                 // It refuses new connections; those that it has are not concerned.

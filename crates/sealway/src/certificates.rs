@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use sealway_api::{ObjectKey, ObjectRef, Resources, Timestamp};
 use sealway_core::Snapshot;
-use sealway_issuer::{Issued, IssuerStatuses, Overlay};
+use sealway_issuer::{Finding, Issued, IssuerStatuses, Overlay};
 use serde::{Deserialize, Serialize};
 
 mod authorities;
@@ -29,7 +29,7 @@ pub(crate) use inventory::inventory;
 pub(crate) use places::Place;
 pub(crate) use sealway_issuer::nearest;
 pub(crate) use table::{inspection_text, inventory_text};
-pub(crate) use text::{NameConstraints, printable, serial, timestamp};
+pub(crate) use text::{NameConstraints, printable, timestamp};
 
 /// What there is to tell about.
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +40,23 @@ pub(crate) struct Scene<'a> {
     pub(crate) issued: &'a Issued,
     /// Empty when nothing runs.
     pub(crate) statuses: &'a IssuerStatuses,
+    /// What the issuer found.
+    pub(crate) findings: &'a [Finding],
+    /// What handshakes found, by Certificate; empty when nothing runs.
+    pub(crate) seen: &'a BTreeMap<ObjectKey, Seen>,
     /// What the issuer adds to the manifests; empty when nothing runs.
     pub(crate) overlay: &'a Overlay,
     /// What is served; empty when nothing runs.
     pub(crate) snapshots: &'a BTreeMap<ObjectRef, Arc<Snapshot>>,
+}
+
+/// What handshakes found of a Certificate: its condition `Served`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Seen {
+    /// Whether what is in the Secret arrives everywhere.
+    pub(crate) holds: bool,
+    pub(crate) message: String,
 }
 
 /// The document `Certificates`.
@@ -81,6 +94,8 @@ pub(crate) struct Entry {
     #[serde(flatten)]
     pub(crate) leaf: Option<Leaf>,
     pub(crate) served_by: Vec<Place>,
+    /// Absent when nobody has looked.
+    pub(crate) seen: Option<Seen>,
 }
 
 /// What stands in the leaf, in short.
@@ -147,8 +162,10 @@ pub(crate) enum State {
     Failing,
     /// It is to be issued, for the first time or anew.
     Issuing,
-    /// It is not what was asked for.
+    /// It is not what was asked for, or something keeps it from being issued.
     NotReady,
+    /// Its Certificate is gone, or names another Secret: nothing renews it.
+    LeftOver,
     #[default]
     Ready,
 }
@@ -164,6 +181,7 @@ impl State {
             Self::Failing => "failing",
             Self::Issuing => "issuing",
             Self::NotReady => "not-ready",
+            Self::LeftOver => "left-over",
             Self::Ready => "ready",
         }
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use sealway_api::{ObjectKey, Timestamp};
 use sealway_issuer::Outlook;
+use sealway_proxy::Proxy;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -29,6 +30,7 @@ use targets::{Place, Target};
 
 /// Looks until one of the channels is gone.
 pub(crate) async fn run(
+    proxy: Arc<Proxy>,
     mut views: watch::Receiver<Arc<View>>,
     mut outlooks: watch::Receiver<Arc<Outlook>>,
     reports: watch::Sender<Arc<Reports>>,
@@ -39,7 +41,7 @@ pub(crate) async fn run(
         let outlook = Arc::clone(&outlooks.borrow_and_update());
         let expected = expected::of(&outlook.issued);
         let targets = targets::of(&views.borrow_and_update().snapshots, &expected);
-        let arrived = look(targets.clone()).await;
+        let arrived = look(&proxy, targets.clone()).await;
         let before = Arc::clone(&reports.borrow());
         let found = report::of(&expected, &arrived, &before, Timestamp::now());
         let is_pending = found.values().any(|report| !report.is_good());
@@ -88,7 +90,7 @@ pub(crate) async fn run(
 /// What arrived, by Secret and by where it was asked for: the leaf's serial, or why there is none.
 type Arrived = BTreeMap<ObjectKey, BTreeMap<(Place, SocketAddr, String), Result<String, handshake::Fault>>>;
 
-async fn look(targets: BTreeSet<Target>) -> Arrived {
+async fn look(proxy: &Arc<Proxy>, targets: BTreeSet<Target>) -> Arrived {
     let mut arrived = Arrived::new();
     let mut waiting = targets.into_iter();
     let mut under_way = JoinSet::new();
@@ -96,8 +98,9 @@ async fn look(targets: BTreeSet<Target>) -> Arrived {
         while under_way.len() < AT_A_TIME
             && let Some(target) = waiting.next()
         {
+            let proxy = Arc::clone(proxy);
             under_way.spawn(async move {
-                let serial = handshake::serial(&target).await;
+                let serial = handshake::serial(&target, &proxy).await;
                 (target, serial)
             });
         }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use sealway_api::{Certificate, KeyAlgorithm, PrivateKeySpec, Resources, Timestamp};
-use sealway_issuer::{Keeping, Outlook, Settings, Worker};
+use sealway_issuer::{Behaviour, Keeping, Outlook, RSA_SIZES, Settings, Worker};
 
 use crate::issuance;
 
@@ -19,7 +19,7 @@ pub(crate) struct Foresight {
 }
 
 /// Issues in memory until nothing is left to do at `now`.
-pub(crate) fn foresee(now: Timestamp, resources: &Arc<Resources>) -> anyhow::Result<Foresight> {
+pub(crate) fn foresee(now: Timestamp, resources: &Arc<Resources>, behaviour: Behaviour) -> anyhow::Result<Foresight> {
     if !issuance::is_wanted(resources) {
         return Ok(Foresight {
             resources: Arc::clone(resources),
@@ -27,7 +27,11 @@ pub(crate) fn foresee(now: Timestamp, resources: &Arc<Resources>) -> anyhow::Res
         });
     }
     let cheap = with_cheap_keys(resources);
-    let mut worker = Worker::open(Settings::default(), Keeping::Memory, None, None)?;
+    let settings = Settings {
+        behaviour,
+        ..Settings::default()
+    };
+    let mut worker = Worker::open(settings, Keeping::Memory, None, None)?;
     let mut outlook = worker.step(now, &cheap);
     for _ in 0..STEPS_MAX {
         if outlook.wake_at.is_none_or(|wake_at| now < wake_at) {
@@ -36,7 +40,7 @@ pub(crate) fn foresee(now: Timestamp, resources: &Arc<Resources>) -> anyhow::Res
         outlook = worker.step(now, &cheap);
     }
     Ok(Foresight {
-        resources: issuance::with_overlay(resources, &outlook.overlay),
+        resources: issuance::with_overlay(resources, &outlook),
         outlook,
     })
 }
@@ -62,7 +66,8 @@ fn with_cheap_keys(resources: &Resources) -> Resources {
 
 fn has_plain_rsa_key(certificate: &Certificate) -> bool {
     let is_rsa = |key: &PrivateKeySpec| {
-        matches!(key.algorithm, None | Some(KeyAlgorithm::Rsa)) && (key.size == 0 || (2048..=8192).contains(&key.size))
+        matches!(key.algorithm, None | Some(KeyAlgorithm::Rsa))
+            && (key.size == 0 || u32::try_from(key.size).is_ok_and(|size| RSA_SIZES.contains(&size)))
     };
     certificate.spec.signature_algorithm.is_none() && certificate.spec.private_key.as_ref().is_none_or(is_rsa)
 }

@@ -121,7 +121,12 @@ impl Gateway {
         };
         tasks.spawn(fetcher.run(proxy.wanted_lists()));
         tasks.spawn(issuance::tell_lists(issuance.outlook.clone(), signed));
-        tasks.spawn(closed_loop::run(view.subscribe(), issuance.outlook, reports));
+        tasks.spawn(closed_loop::run(
+            Arc::clone(&proxy),
+            view.subscribe(),
+            issuance.outlook,
+            reports,
+        ));
         let reconciler = Reconciler::new(settings, Arc::clone(&proxy), metrics, inputs, view.clone());
         tasks.spawn(reconciler.run(loads));
         tasks.spawn(issuing.run());

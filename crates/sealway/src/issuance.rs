@@ -13,8 +13,8 @@ use rustls::pki_types::CertificateDer;
 use sealway_api::{Kind, ObjectRef, Resources, Timestamp};
 use sealway_core::{Cause, Problem, RevocationList, Told};
 use sealway_issuer::{
-    Behaviour, Command, Export, ExportFault, Finding, Hook, Issued, IssuerStatuses, Keeping, OpenFault, Outlook, Overlay,
-    Settings, Severity, Worker,
+    Behaviour, Command, Finding, Hook, Issued, IssuerStatuses, Keeping, OpenFault, Outlook, Settings, Severity, Store, Worker,
+    write_pem,
 };
 use sealway_provider::files::Loaded;
 use serde::Serialize;
@@ -147,14 +147,22 @@ impl Issuing {
                 self.worker = Some(worker);
                 self.outlook.send_replace(outlook);
             }
-            // Who has nothing to be issued does not care who else issues.
-            Ok(Err(Refusal::State(OpenFault::Locked { .. }))) if !is_wanted => {}
             Ok(Err(refusal)) => {
-                let outlook = Outlook {
-                    findings: vec![refusal.finding()],
-                    ..Outlook::default()
-                };
-                self.outlook.send_replace(Arc::new(outlook));
+                // Who has nothing to be issued does not care who else issues, but serves what was.
+                let is_nobodys = !is_wanted && matches!(refusal, Refusal::State(OpenFault::Locked { .. }));
+                let refusal = Some(refusal).filter(|_| !is_nobodys);
+                let setup = self.setup.clone();
+                let resources = Arc::clone(&self.loads.borrow().resources);
+                let seen = spawn_blocking(move || without_worker(&setup, &resources, refusal.as_ref())).await;
+                let Ok(outlook) = seen else { return };
+                // This is tried again and again; nobody wants to hear the same every few seconds.
+                self.outlook.send_if_modified(|last| {
+                    let differs = **last != outlook;
+                    if differs {
+                        *last = Arc::new(outlook);
+                    }
+                    differs
+                });
             }
             Err(panic) => tracing::error!(%panic, "defect: opening the state directory panicked; nothing is issued"),
         }
@@ -197,16 +205,33 @@ impl Setup {
             // So that the export sees where it really is; an error is told by who opens it.
             let _ = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(state);
         }
-        let export = self.export.as_deref().map(|directory| Export::open(directory, state));
-        let export = export.transpose().map_err(Refusal::Export)?;
         let (hook, runner) = self.on_renew.clone().map(Hook::new).unzip();
         let keeping = state.map_or(Keeping::Memory, Keeping::Directory);
         let settings = Settings {
             system_authorities: system_authorities(),
             ..self.settings.clone()
         };
-        let worker = Worker::open(settings, keeping, export, hook).map_err(Refusal::State)?;
+        let worker = Worker::open(settings, keeping, self.export.as_deref(), hook).map_err(Refusal::State)?;
         Ok((worker, runner))
+    }
+}
+
+/// What there is when nothing can be issued: what was issued before is served as far as it can be read.
+fn without_worker(setup: &Setup, resources: &Resources, refusal: Option<&Refusal>) -> Outlook {
+    let issued = setup
+        .place
+        .directory()
+        .and_then(|directory| Store::peek(directory).ok())
+        .unwrap_or_default();
+    let plan = sealway_issuer::plan(Timestamp::now(), resources, &issued, &setup.settings);
+    let mut findings: Vec<Finding> = refusal.map(|refusal| refusal.finding(setup)).into_iter().collect();
+    findings.extend(plan.findings);
+    Outlook {
+        overlay: Arc::new(plan.overlay),
+        statuses: plan.statuses,
+        findings,
+        issued: Arc::new(issued),
+        ..Outlook::default()
     }
 }
 
@@ -215,11 +240,10 @@ impl Setup {
 enum Refusal {
     NoPlace(String),
     State(OpenFault),
-    Export(ExportFault),
 }
 
 impl Refusal {
-    fn finding(&self) -> Finding {
+    fn finding(&self, setup: &Setup) -> Finding {
         let (label, message, hint) = match self {
             Self::NoPlace(why) => (
                 "state-directory-unknown",
@@ -227,12 +251,15 @@ impl Refusal {
                 "pass --state-dir DIR: a CA that is not kept would be another one after a restart".to_owned(),
             ),
             Self::State(fault) => ("state-not-opened", fault.to_string(), fault.hint()),
-            Self::Export(fault) => ("export-not-opened", fault.to_string(), fault.hint()),
         };
         Finding {
             severity: Severity::Error,
             label,
-            object: ObjectRef::new(Kind::Other("Issuer".to_owned()), "", "sealway"),
+            object: ObjectRef::new(
+                Kind::Other("--state-dir".to_owned()),
+                "",
+                setup.place.directory().unwrap_or(Path::new("")).display().to_string(),
+            ),
             field: String::new(),
             message: format!("nothing is issued: {message}"),
             hint: Some(hint),
@@ -242,17 +269,11 @@ impl Refusal {
 
 /// The machine's authorities as PEM, for Bundles with `useDefaultCAs`; `None` when it has none.
 fn system_authorities() -> Option<Arc<str>> {
-    use base64::Engine as _;
-    let mut pem = String::new();
-    for certificate in rustls_native_certs::load_native_certs().certs {
-        let text = base64::engine::general_purpose::STANDARD.encode(&certificate);
-        pem.push_str("-----BEGIN CERTIFICATE-----\n");
-        for line in text.as_bytes().chunks(64) {
-            pem.push_str(&String::from_utf8_lossy(line));
-            pem.push('\n');
-        }
-        pem.push_str("-----END CERTIFICATE-----\n");
-    }
+    let certificates = rustls_native_certs::load_native_certs().certs;
+    let pem: String = certificates
+        .iter()
+        .map(|certificate| write_pem("CERTIFICATE", certificate))
+        .collect();
     (!pem.is_empty()).then(|| pem.into())
 }
 
@@ -276,13 +297,18 @@ fn has_state(directory: &Path) -> bool {
     directory.join("secrets").is_dir()
 }
 
-/// `resources` with what the issuer adds to them.
-pub(crate) fn with_overlay(resources: &Arc<Resources>, overlay: &Overlay) -> Arc<Resources> {
-    if overlay.secrets.is_empty() && overlay.config_maps.is_empty() {
+/// `resources` with what the issuer adds to them. What was issued lies beneath the manifests: one that has just left them uncovers it,
+/// before the worker has looked again.
+pub(crate) fn with_overlay(resources: &Arc<Resources>, outlook: &Outlook) -> Arc<Resources> {
+    let Outlook { overlay, issued, .. } = outlook;
+    if overlay.secrets.is_empty() && overlay.config_maps.is_empty() && issued.secrets.is_empty() {
         return Arc::clone(resources);
     }
     let mut whole = Resources::clone(resources);
-    for (key, secret) in &overlay.secrets {
+    let is_refused = |key| resources.refused.contains(&ObjectRef::of(Kind::Secret, key));
+    let beneath = issued.secrets.iter().filter(|(key, _)| !is_refused(key));
+    let beneath = beneath.map(|(key, issued)| (key, &issued.secret));
+    for (key, secret) in overlay.secrets.iter().chain(beneath) {
         whole.secrets.entry(key.clone()).or_insert_with(|| Arc::clone(secret));
     }
     for (key, config_map) in &overlay.config_maps {

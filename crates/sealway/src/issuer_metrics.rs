@@ -3,7 +3,6 @@
 //! Input: Certificates and issuers with their statuses, after each step of the issuer. Output: on each scrape one series for each object that
 //! is there; an object that is gone has none. cert-manager's dashboards and alerts read them as its own (v1.21, internal/collectors).
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +14,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use sealway_api::{CertificateStatus, ConditionStatus, ConditionsStatus, ObjectKey, Resources, StatusCondition, Timestamp};
-use sealway_issuer::{Issued, IssuerStatuses, Outlook};
+use sealway_issuer::{Issued, Made, Outlook};
 use sealway_provider::files::Loaded;
 use tokio::sync::watch;
 
@@ -27,14 +26,7 @@ use crate::view::View;
 pub(crate) struct IssuerMetrics {
     shown: Arc<Mutex<Shown>>,
     renewals: Family<ResultLabels, Counter>,
-    before: Option<Counts>,
-}
-
-/// What the last step left: revisions by Secret, failures by Certificate.
-#[derive(Debug)]
-struct Counts {
-    revisions: BTreeMap<ObjectKey, u64>,
-    failures: BTreeMap<ObjectKey, (u32, Option<Timestamp>)>,
+    counted: Made,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -48,7 +40,7 @@ impl IssuerMetrics {
         let metrics = Self {
             shown: Arc::default(),
             renewals: Family::default(),
-            before: None,
+            counted: Made::default(),
         };
         for result in ["success", "failure"] {
             // An alert on a rate needs the series before the first failure.
@@ -65,8 +57,9 @@ impl IssuerMetrics {
     }
 
     /// Shows what there is now, and nothing else. To be called after each step of the issuer.
-    pub(crate) fn show(&mut self, resources: &Resources, issued: &Issued, statuses: &IssuerStatuses) {
-        self.count(issued);
+    pub(crate) fn show(&mut self, resources: &Resources, outlook: &Outlook) {
+        let Outlook { issued, statuses, .. } = outlook;
+        self.count(outlook.made);
         let ready = |conditions: &[StatusCondition]| ready_status(conditions);
         let certificates = statuses.certificates.iter().map(|(key, status)| {
             let labels = CertificateLabels::of(key, resources, issued);
@@ -82,39 +75,12 @@ impl IssuerMetrics {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
     }
 
-    /// What was issued, and what failed, since the last time. What was there before this process looked is not counted.
-    fn count(&mut self, issued: &Issued) {
-        let now = Counts {
-            revisions: issued
-                .secrets
-                .iter()
-                .map(|(key, secret)| (key.clone(), secret.revision))
-                .collect(),
-            failures: issued
-                .attempts
-                .iter()
-                .map(|(key, attempt)| (key.clone(), (attempt.failures, attempt.last_failure)))
-                .collect(),
-        };
-        if let Some(before) = &self.before {
-            let issued = now.revisions.iter().map(|(key, revision)| match before.revisions.get(key) {
-                Some(before) if before <= revision => revision - before,
-                // Issued for another Certificate, or after it was gone.
-                _ => 1,
-            });
-            let failed = now
-                .failures
-                .iter()
-                .map(|(key, (failures, last))| match before.failures.get(key) {
-                    Some((before, _)) if before <= failures => u64::from(failures - before),
-                    Some((_, before)) if before == last => 0,
-                    _ => u64::from(*failures),
-                });
-            let add = |result, count| self.renewals.get_or_create(&ResultLabels { result }).inc_by(count);
-            add("success", issued.sum());
-            add("failure", failed.sum());
-        }
-        self.before = Some(now);
+    /// What was issued, and what failed, since the last time.
+    fn count(&mut self, made: Made) {
+        let add = |result, count| self.renewals.get_or_create(&ResultLabels { result }).inc_by(count);
+        add("success", made.issued.saturating_sub(self.counted.issued));
+        add("failure", made.failed.saturating_sub(self.counted.failed));
+        self.counted = made;
     }
 }
 
@@ -131,9 +97,9 @@ pub(crate) async fn run(
         let outlook = Arc::clone(&outlooks.borrow_and_update());
         let resources = Arc::clone(&loads.borrow().resources);
         expiry.show(&view.snapshots, &outlook.issued, &resources);
-        // Before the worker has looked for the first time there is nothing to count from.
+        // Before the worker has looked for the first time there is nothing to show.
         if outlook.generation > 0 {
-            metrics.show(&resources, &outlook.issued, &outlook.statuses);
+            metrics.show(&resources, &outlook);
         }
         let changed = tokio::select! {
             changed = views.changed() => changed,

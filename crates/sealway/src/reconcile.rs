@@ -79,7 +79,7 @@ impl Reconciler {
     pub(crate) async fn run(mut self, mut loads: watch::Receiver<Loaded>) {
         let mut load = loads.borrow_and_update().clone();
         let mut outlook = Arc::clone(&self.inputs.outlook.borrow_and_update());
-        let mut resources = issuance::with_overlay(&load.resources, &outlook.overlay);
+        let mut resources = issuance::with_overlay(&load.resources, &outlook);
         let mut noticed = Instant::now();
         let mut ports = self.proxy.port_states();
         let mut backends = self.proxy.backend_tls();
@@ -87,11 +87,11 @@ impl Reconciler {
         let mut is_first = true;
         loop {
             let observed = Observed {
-                now: Timestamp::now(),
                 ports: Ports::Reported(ports.borrow_and_update().clone()),
                 names: self.names.answers(),
                 backend_tls: backends.borrow_and_update().clone(),
                 revocation_lists: self.inputs.lists.known(),
+                ..Observed::assumed(Timestamp::now())
             };
             let compiled = self.compile(&resources, &observed);
             let wake_at = compiled.as_ref().and_then(|compiled| compiled.wake_at);
@@ -111,13 +111,13 @@ impl Reconciler {
                     }
                     noticed = Instant::now();
                     load = loads.borrow_and_update().clone();
-                    resources = issuance::with_overlay(&load.resources, &outlook.overlay);
+                    resources = issuance::with_overlay(&load.resources, &outlook);
                     is_new = true;
                 }
                 Ok(()) = self.inputs.outlook.changed() => {
                     let before = std::mem::replace(&mut outlook, Arc::clone(&self.inputs.outlook.borrow_and_update()));
                     if before.overlay != outlook.overlay {
-                        resources = issuance::with_overlay(&load.resources, &outlook.overlay);
+                        resources = issuance::with_overlay(&load.resources, &outlook);
                     }
                 }
                 changed = ports.changed() => if changed.is_err() { return },

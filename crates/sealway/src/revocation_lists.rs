@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use sealway_api::{Kind, ObjectRef, Timestamp};
-use sealway_issuer::{Authority, AuthorityId, Issued};
+use sealway_issuer::{Authority, AuthorityId, Issued, write_pem};
 use thiserror::Error;
 
 use crate::certificates::{list_times, signs_now};
@@ -109,6 +109,29 @@ pub(crate) fn find<'a>(
     })
 }
 
+/// The lists of every CA of an issuer of which a certificate may still be checked, as PEM: whoever verifies certificates of before and after
+/// a roll-over needs them together (`openssl verify -crl_check -CRLfile`).
+pub(crate) fn together(issued: &Issued, issuer: &ObjectRef) -> Result<String, Missing> {
+    let own = issued
+        .authorities
+        .values()
+        .filter(|authority| authority.issuers.contains(issuer));
+    let lists: Vec<&[u8]> = own
+        .clone()
+        .filter_map(|authority| authority.revocation_list.as_deref())
+        .collect();
+    if own.count() == 0 {
+        return Err(Missing::Issuer {
+            issuer: issuer.clone(),
+            known: issuers(issued),
+        });
+    }
+    if lists.is_empty() {
+        return Err(Missing::Unsigned { issuer: issuer.clone() });
+    }
+    Ok(lists.into_iter().map(|list| write_pem("X509 CRL", list)).collect())
+}
+
 fn issuers(issued: &Issued) -> Vec<String> {
     let all = issued.authorities.values().flat_map(|authority| &authority.issuers);
     let mut all: Vec<String> = all.map(ObjectRef::to_string).collect();
@@ -165,6 +188,8 @@ mod tests {
         assert_eq!(list(None, 2009), Ok(&b"old"[..]));
         assert_eq!(list(None, 2010), Ok(&b"new"[..]));
         assert_eq!(list(Some("AA"), 2010), Ok(&b"old"[..]));
+        let all = together(&issued, &issuer).expect("two lists");
+        assert_eq!(all.matches("BEGIN X509 CRL").count(), 2);
         // Another issuer's CA is not this one's.
         assert!(matches!(list(Some("cc"), 2010), Err(Missing::Authority { known, .. }) if known == ["aa", "bb"]));
     }
@@ -178,6 +203,8 @@ mod tests {
         };
         assert_eq!(asked("payment/ca.crl"), Ok(()));
         assert!(matches!(asked("root.crl"), Err(Missing::Unsigned { .. })));
+        let root = ObjectRef::new(Kind::ClusterIssuer, "", "root");
+        assert!(matches!(together(&issued, &root), Err(Missing::Unsigned { .. })));
         let missing = asked("order/ca.crl").expect_err("not there").to_string();
         assert!(
             missing.contains("Issuer payment/ca") && missing.contains("ClusterIssuer root"),

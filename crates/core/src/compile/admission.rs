@@ -73,10 +73,7 @@ pub(super) fn cause(refusal: Refusal, route: &Route<'_>, gateway: &GatewayWork<'
 
 /// Whether the protocol is the route's own, and only not served in this version.
 fn would_fit(work: &ListenerWork<'_>, kind: &Kind) -> bool {
-    matches!(
-        (&work.listener.protocol, kind),
-        (Protocol::Tcp, Kind::TcpRoute) | (Protocol::Udp, Kind::UdpRoute)
-    )
+    matches!((&work.listener.protocol, kind), (Protocol::Udp, Kind::UdpRoute))
 }
 
 fn rule<'a>(work: &ListenerWork<'a>) -> Option<&'a NamespaceRule> {

@@ -5,13 +5,14 @@ use std::net::IpAddr;
 
 use sealway_api::{
     AddressType, Condition, ConditionStatus, ConditionType, Gateway, GatewayClass, GatewayClassStatus, Kind, ObjectKey,
-    ObjectRef, Reason,
+    ObjectRef, Reason, SupportedFeature,
 };
 
 use super::world::{GatewayWork, World};
-use super::{ports, values};
+use super::{ports, statuses, values};
+use crate::features::{BundleFit, Served};
 use crate::problem::Cause;
-use crate::settings::{Classes, Placement};
+use crate::settings::{Classes, Fleet, Placement, Ports};
 
 /// Statuses of the classes that are ours.
 pub(super) fn classes(world: &mut World<'_>) -> BTreeMap<String, GatewayClassStatus> {
@@ -27,12 +28,13 @@ pub(super) fn classes(world: &mut World<'_>) -> BTreeMap<String, GatewayClassSta
         }
         // Parameters that cannot be honoured make the class invalid (apis/v1/gatewayclass_types.go, InvalidParameters). Its Gateways go on
         // being served: what becomes of a class is not to reach Gateways that exist (same file, "limit the blast radius").
-        let refused = class.spec.parameters_ref.as_ref().map(|reference| {
-            let cause = Cause::ClassParametersIgnored {
+        let refused = class.spec.parameters_ref.as_ref().and_then(|reference| {
+            let ignored = Cause::ClassParametersIgnored {
                 kind: reference.kind.clone(),
             };
+            let cause = parameters(world, &object, ignored)?;
             world.report(&object, "spec.parametersRef", cause.clone());
-            cause
+            Some(cause)
         });
         let condition = Condition {
             kind: ConditionType::Accepted,
@@ -47,14 +49,56 @@ pub(super) fn classes(world: &mut World<'_>) -> BTreeMap<String, GatewayClassSta
                 .map_or_else(|| "The class is served by Sealway".to_owned(), Cause::sentence),
             observed_generation: class.metadata.generation,
         };
+        let mut conditions = vec![condition];
+        conditions.extend(supported_version(world, &object, class.metadata.generation));
+        let features = world.observed.served.as_ref().map(Served::features).unwrap_or_default();
+        let feature = |name: &str| SupportedFeature { name: name.to_owned() };
         statuses.insert(
             key.name.clone(),
             GatewayClassStatus {
-                conditions: vec![condition],
+                conditions,
+                supported_features: features.into_iter().map(feature).collect(),
             },
         );
     }
     statuses
+}
+
+/// Whether the release of the installed CRDs was tried; said only where there are CRDs.
+fn supported_version(world: &mut World<'_>, object: &ObjectRef, generation: i64) -> Option<Condition> {
+    let served = world.observed.served.as_ref()?;
+    let fit = served.bundle_fit()?;
+    let version = served.bundle_version.clone().unwrap_or_default();
+    let (status, reason, message) = match fit {
+        BundleFit::Supported => {
+            let message = format!("The CRDs are of Gateway API {version}");
+            (ConditionStatus::True, Reason::SupportedVersion, message)
+        }
+        _ => {
+            let cause = Cause::BundleVersion { version, fit };
+            let message = cause.message();
+            world.report(object, "", cause);
+            (ConditionStatus::False, Reason::UnsupportedVersion, message)
+        }
+    };
+    Some(statuses::condition(
+        ConditionType::SupportedVersion,
+        status,
+        reason,
+        message,
+        generation,
+    ))
+}
+
+/// Why `parametersRef` cannot be honoured. Standalone nothing is made that parameters could shape; in a cluster the provider has read them.
+fn parameters(world: &World<'_>, object: &ObjectRef, ignored: Cause) -> Option<Cause> {
+    match world.settings.placement {
+        Placement::Standalone { .. } => Some(ignored),
+        Placement::Cluster => {
+            let detail = world.observed.parameter_faults.get(object)?.clone();
+            Some(Cause::ParametersInvalid { detail })
+        }
+    }
 }
 
 fn is_ours(world: &World<'_>, class: &GatewayClass) -> bool {
@@ -100,14 +144,21 @@ pub(super) fn collect<'a>(world: &mut World<'a>) -> Vec<GatewayWork<'a>> {
 fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> GatewayWork<'a> {
     let mut refused = None;
     let mut addresses = Vec::new();
-    let mut any_address = gateway.spec.addresses.is_empty();
+    let in_cluster = matches!(world.settings.placement, Placement::Cluster);
+    let mut any_address = in_cluster || gateway.spec.addresses.is_empty();
     for (position, address) in gateway.spec.addresses.iter().enumerate() {
         let field = format!("spec.addresses[{position}]");
+        let routability = address.routability.as_str();
+        let is_reached_so = routability.is_empty() || (in_cluster && routability == CLUSTER_ROUTABILITY);
         let (part, cause) = match &address.kind {
-            // What is bound may be reached from further away than was asked for.
-            _ if !address.routability.is_empty() => {
-                let value = address.routability.clone();
+            // Standalone, what is bound may be reached from further away than was asked for.
+            _ if !is_reached_so => {
+                let value = routability.to_owned();
                 (".routability", Cause::AddressRoutabilityUnsupported { value })
+            }
+            // The proxies' Services have the addresses; whether they can be had is in [`Fleet::unusable`].
+            AddressType::IpAddress if in_cluster && (address.value.is_empty() || address.value.parse::<IpAddr>().is_ok()) => {
+                continue;
             }
             // Without a value: any address of that type (feature GatewayAddressEmpty).
             AddressType::IpAddress if address.value.is_empty() => {
@@ -137,11 +188,13 @@ fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> G
         .as_ref()
         .and_then(|infrastructure| infrastructure.parameters_ref.as_ref())
     {
-        let cause = Cause::ParametersNotSupported {
+        let ignored = Cause::ParametersNotSupported {
             kind: reference.kind.clone(),
         };
-        world.report(&object, "spec.infrastructure.parametersRef", cause.clone());
-        refused.get_or_insert(cause);
+        if let Some(cause) = parameters(world, &object, ignored) {
+            world.report(&object, "spec.infrastructure.parametersRef", cause.clone());
+            refused.get_or_insert(cause);
+        }
     }
     if is_scope(gateway.spec.default_scope.as_deref()) {
         world.report(&object, "spec.defaultScope", Cause::DefaultGatewaysIgnored);
@@ -168,6 +221,15 @@ fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> G
         world.report(&object, field, cause);
         None
     });
+    // Where all is assumed, so is this.
+    let none_yet = (world.observed.ports != Ports::Assumed).then_some(&NO_FLEET);
+    let fleet = world.observed.fleets.get(&object.key).or(none_yet).filter(|_| in_cluster);
+    let unusable = fleet.and_then(|fleet| fleet.unusable.clone());
+    if let Some(value) = &unusable {
+        let position = gateway.spec.addresses.iter().position(|address| address.value == *value);
+        let field = format!("spec.addresses[{}].value", position.unwrap_or_default());
+        world.report(&object, field, Cause::AddressNotUsable { value: value.clone() });
+    }
     GatewayWork {
         key: object.key.clone(),
         object,
@@ -179,12 +241,23 @@ fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> G
         unresolved: None,
         insecure: Vec::new(),
         refused,
-        unusable_address: None,
+        unusable_address: unusable.map(|value| Cause::AddressNotUsable { value }),
+        fleet,
         bound: Vec::new(),
         listeners: Vec::new(),
         names: BTreeMap::new(),
     }
 }
+
+/// Nothing has been made for the Gateway yet.
+static NO_FLEET: Fleet = Fleet {
+    addresses: Vec::new(),
+    unusable: None,
+    failed: BTreeMap::new(),
+};
+
+/// Reachable inside the cluster only (GEP-4764): a Service's ClusterIP.
+const CLUSTER_ROUTABILITY: &str = "Cluster";
 
 /// Whether a scope of default Gateways (GEP-3793) is more than none.
 pub(super) fn is_scope(scope: Option<&str>) -> bool {

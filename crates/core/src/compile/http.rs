@@ -8,6 +8,7 @@ mod backend;
 mod conditions;
 mod filters;
 mod hosts;
+mod listener;
 mod timing;
 mod values;
 
@@ -18,6 +19,7 @@ use sealway_api::{GrpcRouteRule, HttpBackendRef, HttpRouteFilter, HttpRouteRetry
 
 pub(super) use backend::protocol;
 pub(super) use hosts::{ListenerRequests, report_shadowed};
+pub(super) use listener::listener_filters;
 
 use super::routes::{Carried, Dropped, Route, Traffic};
 use super::values::DEFAULT_CONNECT_TIMEOUT;

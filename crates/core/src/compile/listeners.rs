@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use sealway_api::{
-    FromNamespaces, Kind, LabelOperator, LabelSelector, Listener, NAMESPACE_NAME_LABEL, Protocol, RouteGroupKind, TlsMode,
+    FromNamespaces, HttpFilterType, Kind, LabelOperator, LabelSelector, Listener, NAMESPACE_NAME_LABEL, Protocol, RouteGroupKind,
+    TlsMode,
 };
 
 use super::http::ListenerRequests;
@@ -64,9 +65,9 @@ fn protocol(world: &mut World<'_>, work: &mut ListenerWork<'_>) {
     let listener = work.listener;
     let mode = mode(listener);
     let refused = match (&listener.protocol, &mode) {
-        (Protocol::Tls, TlsMode::Passthrough) | (Protocol::Https | Protocol::Tls, TlsMode::Terminate) | (Protocol::Http, _) => {
-            None
-        }
+        (Protocol::Tls, TlsMode::Passthrough)
+        | (Protocol::Https | Protocol::Tls, TlsMode::Terminate)
+        | (Protocol::Http | Protocol::Tcp, _) => None,
         (protocol @ (Protocol::Tls | Protocol::Https), mode) => Some((
             "tls.mode",
             Cause::TlsModeUnsupported {
@@ -89,13 +90,13 @@ fn protocol(world: &mut World<'_>, work: &mut ListenerWork<'_>) {
 
 /// A listener without the filters that were asked of it would let pass what they are to stop, so it serves nothing.
 fn filters(world: &mut World<'_>, work: &mut ListenerWork<'_>) {
-    let requests = &work.listener.filters.requests;
-    if requests.is_empty() {
+    let requests = work.listener.filters.requests.iter();
+    let others = requests.filter(|filter| filter.kind != HttpFilterType::ExternalAuth);
+    let kinds: Vec<String> = others.map(|filter| filter.kind.to_string()).collect();
+    if kinds.is_empty() {
         return;
     }
-    let cause = Cause::ListenerFiltersUnsupported {
-        kinds: requests.iter().map(|filter| filter.kind.clone()).collect(),
-    };
+    let cause = Cause::ListenerFiltersUnsupported { kinds };
     world.report(&work.owner, format!("{}.filters", work.field), cause.clone());
     work.refused.get_or_insert(cause);
 }
@@ -114,7 +115,8 @@ fn fitting(protocol: &Protocol) -> &'static [Kind] {
     match protocol {
         Protocol::Http | Protocol::Https => &[Kind::HttpRoute, Kind::GrpcRoute],
         Protocol::Tls => &[Kind::TlsRoute],
-        Protocol::Tcp | Protocol::Udp | Protocol::Other(_) => &[],
+        Protocol::Tcp => &[Kind::TcpRoute],
+        Protocol::Udp | Protocol::Other(_) => &[],
     }
 }
 
@@ -276,4 +278,9 @@ fn has_names(listener: &Listener) -> bool {
 /// Whether the listener reads a ClientHello.
 pub(super) fn speaks_tls(listener: &Listener) -> bool {
     matches!(listener.protocol, Protocol::Https | Protocol::Tls)
+}
+
+/// Whether requests arrive on it.
+pub(super) fn takes_requests(listener: &Listener) -> bool {
+    matches!(listener.protocol, Protocol::Http | Protocol::Https)
 }

@@ -10,8 +10,8 @@ use sealway_api::ObjectKey;
 
 use super::world::{Binding, GatewayWork, ListenerWork, World};
 use crate::problem::{Cause, Problem};
-use crate::settings::{BindFailure, Placement, PortState, Ports, SocketKey};
-use crate::snapshot::Transport;
+use crate::settings::{BindFailure, Fleet, Placement, PortState, Ports, SocketKey};
+use crate::snapshot::{PortKey, Transport};
 
 /// Hands out sockets in the order of the Gateways, then looks up what the data plane made of them.
 pub(super) fn assign(world: &mut World<'_>, gateways: &mut [GatewayWork<'_>]) {
@@ -91,6 +91,9 @@ pub(super) fn covers(wide: IpAddr, narrow: IpAddr) -> bool {
 
 /// What became of the sockets: each listener's binding, the Gateway's bound addresses, and an address that the machine has not.
 fn observe(world: &mut World<'_>, gateway: &mut GatewayWork<'_>, offset: u16) {
+    if let Some(fleet) = gateway.fleet {
+        return observe_fleet(world, gateway, fleet);
+    }
     let states = match &world.observed.ports {
         Ports::Reported(states) => states,
         Ports::Assumed => {
@@ -138,6 +141,25 @@ fn observe(world: &mut World<'_>, gateway: &mut GatewayWork<'_>, offset: u16) {
             gateway.unusable_address.get_or_insert_with(|| cause.clone());
         }
         world.problems.push(Problem::new(gateway.object.clone(), field, cause));
+    }
+}
+
+/// In a cluster: a port that a proxy could not open. What is bound inside a pod is nobody's address.
+fn observe_fleet(world: &mut World<'_>, gateway: &mut GatewayWork<'_>, fleet: &Fleet) {
+    for work in gateway.listeners.iter_mut().filter(|work| work.serves()) {
+        let key = PortKey {
+            transport: work.transport,
+            port: work.port(),
+        };
+        if let Some(failure) = fleet.failed.get(&key) {
+            let cause = failed(SocketAddr::new(IpAddr::from([0_u8; 4]), key.port), failure);
+            world.problems.push(Problem::new(
+                gateway.object.clone(),
+                format!("{}.port", work.field),
+                cause.clone(),
+            ));
+            work.binding = Binding::Failed(cause);
+        }
     }
 }
 

@@ -31,13 +31,13 @@ pub(super) struct Route<'a> {
 /// Rules by kind.
 #[derive(Clone, Copy)]
 pub(super) enum Rules<'a> {
-    /// Of TLSRoutes: the first one serves.
-    Tls(&'a [L4RouteRule]),
+    /// Of TLSRoutes and TCPRoutes: the first one serves.
+    Connections(&'a [L4RouteRule]),
     /// Of HTTPRoutes.
     Http(&'a [HttpRouteRule]),
     /// Of GRPCRoutes.
     Grpc(&'a [GrpcRouteRule]),
-    /// Of TCPRoutes and UDPRoutes: no listener takes them yet.
+    /// Of UDPRoutes: no listener takes them yet.
     Unread,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Traffic {
     pub(super) carried: Carried,
     /// The first reference that leads nowhere.
     pub(super) unresolved: Option<Cause>,
-    /// The first backend of a TLSRoute whose BackendTLSPolicy cannot be honoured. Nothing to listeners that pass TLS through.
+    /// The first backend of a TLSRoute or TCPRoute whose BackendTLSPolicy cannot be honoured. Nothing to listeners that pass TLS through.
     pub(super) untrusted: Option<Cause>,
     /// Rules that are invalid, beside others that are not.
     pub(super) dropped: Vec<Dropped>,
@@ -108,10 +108,10 @@ pub(super) fn in_order<'a>(world: &World<'a>) -> Vec<Route<'a>> {
             }));
         };
     }
-    take!(tls_routes, TlsRoute, |spec| &spec.hostnames, Rules::Tls(&spec.rules));
+    take!(tls_routes, TlsRoute, |spec| &spec.hostnames, Rules::Connections(&spec.rules));
     take!(http_routes, HttpRoute, |spec| &spec.hostnames, Rules::Http(&spec.rules));
     take!(grpc_routes, GrpcRoute, |spec| &spec.hostnames, Rules::Grpc(&spec.rules));
-    take!(tcp_routes, TcpRoute, |spec| &[], Rules::Unread);
+    take!(tcp_routes, TcpRoute, |spec| &[], Rules::Connections(&spec.rules));
     take!(udp_routes, UdpRoute, |spec| &[], Rules::Unread);
     routes.sort_by(|one, two| {
         (one.metadata.creation_timestamp, &one.object.key).cmp(&(two.metadata.creation_timestamp, &two.object.key))
@@ -126,7 +126,7 @@ fn patterns(hostnames: &[String]) -> Vec<HostnamePattern> {
 /// Works out a route that is ours.
 pub(super) fn traffic<'a>(world: &mut World<'a>, route: &Route<'a>) -> Traffic {
     match route.rules {
-        Rules::Tls(rules) => forward(world, route, rules),
+        Rules::Connections(rules) => forward(world, route, rules),
         Rules::Http(rules) => http::http(world, route, rules),
         Rules::Grpc(rules) => http::grpc(world, route, rules),
         Rules::Unread => Traffic {
@@ -167,12 +167,15 @@ fn forward<'a>(world: &mut World<'a>, route: &Route<'a>, rules: &'a [L4RouteRule
     }
     if references.is_empty() {
         let field = if rules.is_empty() { "spec" } else { "spec.rules[0]" };
-        world.report(&route.object, field, Cause::NoBackends { route: Kind::TlsRoute });
+        let kind = route.object.kind.clone();
+        world.report(&route.object, field, Cause::NoBackends { route: kind });
     } else if references.iter().all(|reference| reference.weight == 0) {
         world.report(
             &route.object,
             "spec.rules[0].backendRefs",
-            Cause::AllWeightsZero { route: Kind::TlsRoute },
+            Cause::AllWeightsZero {
+                route: route.object.kind.clone(),
+            },
         );
     }
     let forward = Forward {

@@ -11,8 +11,7 @@ use crate::hostname::NameIndex;
 use crate::keys::{KeyMaterial, Keys};
 use crate::settings::Settings;
 use crate::snapshot::{
-    CertificateSlot, ContentHash, HttpListener, HttpPlan, HttpRoutes, ListenerFate, PortKey, PortPlan, Snapshot, TlsListener,
-    TlsPlan,
+    ContentHash, HttpListener, HttpPlan, HttpRoutes, ListenerFate, PortKey, PortPlan, Snapshot, TcpPlan, TlsListener, TlsPlan,
 };
 
 /// One snapshot for each Gateway that is served at all.
@@ -46,13 +45,11 @@ fn snapshot(gateway: &mut GatewayWork<'_>, settings: &Settings, last: Option<&Ar
     let ports = by_port.into_iter().map(|(key, works)| {
         let before = last.and_then(|last| last.ports.get(&key));
         // What speaks otherwise on the port has lost to it.
-        let is_http = works
-            .iter()
-            .any(|work| work.serves() && work.listener.protocol == Protocol::Http);
-        let plan = if is_http {
-            PortPlan::Http(http_plan(works, before))
-        } else {
-            PortPlan::Tls(tls_plan(works, before))
+        let served = works.iter().position(|work| work.serves()).unwrap_or_default();
+        let plan = match works.get(served).map(|work| &work.listener.protocol) {
+            Some(Protocol::Http) => PortPlan::Http(http_plan(works, before)),
+            Some(Protocol::Tcp) => PortPlan::Tcp(tcp_plan(works, before)),
+            _ => PortPlan::Tls(tls_plan(works, before)),
         };
         (key, share(plan, before))
     });
@@ -71,7 +68,7 @@ fn snapshot(gateway: &mut GatewayWork<'_>, settings: &Settings, last: Option<&Ar
 fn tls_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> TlsPlan {
     let before = last.and_then(|plan| match &**plan {
         PortPlan::Tls(plan) => Some(plan),
-        PortPlan::Http(_) => None,
+        PortPlan::Http(_) | PortPlan::Tcp(_) => None,
     });
     let mut plan = TlsPlan::default();
     for work in works.into_iter().filter(|work| listeners::speaks_tls(work.listener)) {
@@ -87,7 +84,7 @@ fn tls_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> 
 fn http_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> HttpPlan {
     let before = last.and_then(|plan| match &**plan {
         PortPlan::Http(plan) => Some(plan),
-        PortPlan::Tls(_) => None,
+        PortPlan::Tls(_) | PortPlan::Tcp(_) => None,
     });
     let mut plan = HttpPlan::default();
     for work in works.into_iter().filter(|work| work.listener.protocol == Protocol::Http) {
@@ -104,6 +101,24 @@ fn http_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) ->
         let _ = plan.names.claim(&work.hostname, position);
     }
     plan
+}
+
+/// Of the one listener that serves; it has the port for itself.
+fn tcp_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> TcpPlan {
+    let before = last.and_then(|plan| match &**plan {
+        PortPlan::Tcp(plan) => plan.forward.as_ref(),
+        PortPlan::Tls(_) | PortPlan::Http(_) => None,
+    });
+    let work = works.into_iter().find(|work| work.serves());
+    let name = work.as_ref().map(|work| work.listener.name.clone());
+    let forward = work.and_then(|work| work.routes.find(None).cloned());
+    TcpPlan {
+        listener: name.unwrap_or_default(),
+        forward: forward.map(|new| match before {
+            Some(old) if **old == *new => Arc::clone(old),
+            _ => new,
+        }),
+    }
 }
 
 /// Takes the routes out of `work`; one that refuses has none.
@@ -151,20 +166,7 @@ pub(super) fn keys(
     all: &BTreeMap<ContentHash, Arc<KeyMaterial>>,
 ) -> BTreeMap<ObjectRef, Keys> {
     let of = |snapshot: &Snapshot| {
-        let named = snapshot.ports.values().flat_map(|plan| match &**plan {
-            PortPlan::Tls(plan) => &plan.listeners[..],
-            PortPlan::Http(_) => &[],
-        });
-        let terminations = named.filter_map(|listener| listener.termination.as_ref());
-        let served = terminations
-            .flat_map(|termination| &termination.certificates)
-            .filter_map(|slot| match slot {
-                CertificateSlot::Served(certificate) => Some(certificate),
-                CertificateSlot::Broken { .. } => None,
-            });
-        let contents = served
-            .chain(&snapshot.client_certificate)
-            .map(|certificate| certificate.content);
+        let contents = snapshot.certificates().map(|certificate| certificate.content);
         Keys(
             contents
                 .filter_map(|content| Some((content, Arc::clone(all.get(&content)?))))

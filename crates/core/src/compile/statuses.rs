@@ -17,15 +17,8 @@ pub(super) fn gateway(work: &GatewayWork<'_>) -> GatewayStatus {
         .iter()
         .map(|listener| listener_status(work, listener, generation))
         .collect();
-    let addresses = work.bound.iter().filter(|_| work.refused.is_none());
     GatewayStatus {
-        addresses: addresses
-            .map(|address| GatewayAddress {
-                kind: AddressType::IpAddress,
-                value: address.to_string(),
-                ..Default::default()
-            })
-            .collect(),
+        addresses: addresses(work),
         conditions: [
             Some(accepted(work, generation)),
             Some(programmed(work, generation)),
@@ -37,6 +30,23 @@ pub(super) fn gateway(work: &GatewayWork<'_>) -> GatewayStatus {
         .collect(),
         listeners,
     }
+}
+
+/// What clients can connect to: the sockets that were bound, or in a cluster what the Services before the proxies have.
+fn addresses(work: &GatewayWork<'_>) -> Vec<GatewayAddress> {
+    if work.refused.is_some() {
+        return Vec::new();
+    }
+    if let Some(fleet) = work.fleet {
+        return fleet.addresses.clone();
+    }
+    let bound = work.bound.iter();
+    let bound = bound.map(|address| GatewayAddress {
+        kind: AddressType::IpAddress,
+        value: address.to_string(),
+        ..Default::default()
+    });
+    bound.collect()
 }
 
 /// Present only while it holds (apis/v1/gateway_types.go, GatewayConditionInsecureFrontendValidationMode).
@@ -98,6 +108,10 @@ fn programmed(work: &GatewayWork<'_>, generation: i64) -> Condition {
     }
     if let Some(cause) = &work.unusable_address {
         return at(ConditionStatus::False, Reason::AddressNotUsable, &cause.sentence());
+    }
+    if work.fleet.is_some_and(|fleet| fleet.addresses.is_empty()) {
+        let message = "The Service before its proxies has no address yet";
+        return at(ConditionStatus::False, Reason::AddressNotAssigned, message);
     }
     if work.listeners.iter().any(|listener| listener_ready(listener).is_ok()) {
         return at(

@@ -19,7 +19,7 @@ use super::policies::Policies;
 use crate::hostname::{HostnamePattern, NameIndex};
 use crate::keys::KeyMaterial;
 use crate::problem::{Cause, Problem};
-use crate::settings::{Observed, Settings};
+use crate::settings::{Fleet, Observed, Settings};
 use crate::snapshot::{
     CertificateSlot, ClientCertificateHeaders, ClientValidation, ContentHash, Forward, ListenerFate, ServedCertificate,
     Termination, TlsOptions, Transport,
@@ -161,6 +161,8 @@ pub(super) struct GatewayWork<'a> {
     pub(super) refused: Option<Cause>,
     /// An address that was asked for and cannot be bound.
     pub(super) unusable_address: Option<Cause>,
+    /// In a cluster: its Services and proxies.
+    pub(super) fleet: Option<&'a Fleet>,
     /// Addresses that are bound.
     pub(super) bound: Vec<IpAddr>,
     pub(super) listeners: Vec<ListenerWork<'a>>,
@@ -198,7 +200,7 @@ pub(super) struct ListenerWork<'a> {
     pub(super) overlaps: Vec<String>,
     pub(super) binding: Binding,
     pub(super) attached: i32,
-    /// Of TLSRoutes.
+    /// Of TLSRoutes, and of TCPRoutes, all of which claim every name.
     pub(super) routes: NameIndex<Arc<Forward>>,
     /// Of HTTPRoutes and GRPCRoutes.
     pub(super) requests: ListenerRequests,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use sealway_api::{Kind, ObjectKey, ObjectRef, Reason};
 
 use super::{AuthorityFlaw, CertificateFlaw, Location, Told};
+use crate::features::BundleFit;
 use crate::hostname::HostnamePattern;
 use crate::settings::BackendTlsFault;
 
@@ -81,6 +82,15 @@ pub enum Cause {
     // Classes and Gateways.
     ForeignController {
         controller: String,
+    },
+    /// The installed CRDs are of a release that was not tried.
+    BundleVersion {
+        version: String,
+        fit: BundleFit,
+    },
+    /// What `parametersRef` leads to is not there, or does not mean anything.
+    ParametersInvalid {
+        detail: String,
     },
     ClassParametersIgnored {
         kind: String,

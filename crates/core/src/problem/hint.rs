@@ -34,19 +34,23 @@ impl Cause {
             }
             Self::ClassParametersIgnored { .. } | Self::ParametersNotSupported { .. } => "remove `parametersRef`".to_owned(),
             Self::ClassNotFound { class } => format!("add a GatewayClass `{class}`, or correct `gatewayClassName`"),
+            Self::BundleVersion { .. } => {
+                "install the CRDs of a release that was tried: what this one adds or lacks is not served".to_owned()
+            }
+            Self::ParametersInvalid { .. } => "mend the ConfigMap, or remove `parametersRef`".to_owned(),
             Self::AddressTypeUnsupported { .. } => "use `type: IPAddress`".to_owned(),
             Self::AddressRoutabilityUnsupported { .. } => "remove `routability`, and limit who can reach the address".to_owned(),
             Self::AddressInvalid { .. } => "write an IPv4 or IPv6 address without port".to_owned(),
             Self::AddressNotUsable { .. } => "use an address of this machine, or remove `addresses` and pass --bind".to_owned(),
             Self::DefaultGatewaysIgnored => "name the Gateway in the route's `parentRefs`".to_owned(),
-            Self::ProtocolUnsupported { .. } => "use HTTP, HTTPS or TLS".to_owned(),
+            Self::ProtocolUnsupported { .. } => "use HTTP, HTTPS, TLS or TCP".to_owned(),
             Self::TlsModeUnsupported { mode, protocol } if mode == "Passthrough" && protocol == "HTTPS" => {
                 "use `protocol: TLS` with a TLSRoute, or `mode: Terminate`".to_owned()
             }
             Self::TlsModeUnsupported { protocol, .. } if protocol == "HTTPS" => "use `mode: Terminate`".to_owned(),
             Self::TlsModeUnsupported { .. } => "use `mode: Passthrough` or `mode: Terminate`".to_owned(),
             Self::ListenerFiltersUnsupported { .. } => {
-                "remove `filters`, and give the rules of the HTTPRoutes an ExternalAuth filter instead".to_owned()
+                "remove them; of a listener's filters, ExternalAuth is served".to_owned()
             }
             Self::TlsMissing | Self::CertificateRefMissing => "add `tls.certificateRefs: [{name: SECRET}]`".to_owned(),
             Self::RouteKindUnsupported { supported, .. } if supported.is_empty() => "remove it".to_owned(),

@@ -20,6 +20,7 @@ impl Cause {
             | Self::StatusFull { .. }
             | Self::ForeignController { .. }
             | Self::ClassParametersIgnored { .. }
+            | Self::BundleVersion { .. }
             | Self::SelectorMatchesNothing { .. }
             | Self::NoParents
             | Self::Shadowed { .. }
@@ -39,7 +40,7 @@ impl Cause {
             | Self::AuthorityFlawed { .. }
             | Self::NoReadyEndpoint { .. } => Severity::Warning,
             // An HTTPRoute may mean it: it answers 500 then.
-            Self::NoBackends { route } if *route != Kind::TlsRoute => Severity::Warning,
+            Self::NoBackends { route } if !matches!(route, Kind::TlsRoute | Kind::TcpRoute) => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -103,6 +104,8 @@ impl Cause {
             Self::LastGoodKept => "last-good-kept",
             Self::StatusFull { .. } => "status-full",
             Self::ForeignController { .. } => "foreign-controller",
+            Self::BundleVersion { .. } => "bundle-version",
+            Self::ParametersInvalid { .. } => "parameters-invalid",
             Self::ClassParametersIgnored { .. } => "class-parameters-ignored",
             Self::ParametersNotSupported { .. } => "parameters-not-supported",
             Self::ClassNotFound { .. } => "class-not-found",

@@ -4,6 +4,7 @@ use sealway_api::Kind;
 
 use super::text::{quoted, some_of};
 use super::{Cause, NoEndpoint};
+use crate::features::{BundleFit, NEWEST_BUNDLE, OLDEST_BUNDLE};
 use crate::settings::BackendTlsFault;
 
 impl Cause {
@@ -36,6 +37,17 @@ impl Cause {
             Self::ClassParametersIgnored { kind } => {
                 format!("parameters of kind {kind} mean nothing to Sealway: its Gateways are served without them")
             }
+            Self::BundleVersion { version, fit } => {
+                let (oldest, newest) = (OLDEST_BUNDLE, NEWEST_BUNDLE);
+                let tried = format!("v{}.{} to v{}.{}", oldest.0, oldest.1, newest.0, newest.1);
+                let what = match fit {
+                    BundleFit::Newer => "newer than what was tried",
+                    BundleFit::Older => "older than what is read",
+                    BundleFit::Supported | BundleFit::Unreadable => "not a release that is known",
+                };
+                format!("the installed CRDs are of Gateway API {version}, which is {what} ({tried})")
+            }
+            Self::ParametersInvalid { detail } => detail.clone(),
             Self::ParametersNotSupported { kind } => format!("parameters of kind {kind} mean nothing to Sealway"),
             Self::ClassNotFound { class } => format!("there is no GatewayClass `{class}`"),
             Self::AddressTypeUnsupported { kind } => format!("addresses of type {kind} are not supported"),
@@ -56,7 +68,7 @@ impl Cause {
             }
             Self::ListenerFiltersUnsupported { kinds } => {
                 format!(
-                    "this version has no filters before routing ({}); without them the listener would let pass what they are to stop, so nothing of it is served",
+                    "it has filters that are not served here ({}); without them the listener would let pass what they are to stop, so nothing of it is served",
                     some_of(kinds)
                 )
             }

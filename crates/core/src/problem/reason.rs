@@ -9,7 +9,10 @@ impl Cause {
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
-            Self::ClassParametersIgnored { .. } | Self::ParametersNotSupported { .. } => Reason::InvalidParameters,
+            Self::ClassParametersIgnored { .. } | Self::ParametersInvalid { .. } | Self::ParametersNotSupported { .. } => {
+                Reason::InvalidParameters
+            }
+            Self::BundleVersion { .. } => Reason::UnsupportedVersion,
             Self::AddressTypeUnsupported { .. } | Self::AddressRoutabilityUnsupported { .. } => Reason::UnsupportedAddress,
             Self::AddressNotUsable { .. } => Reason::AddressNotUsable,
             Self::ProtocolUnsupported { .. } | Self::BackendProtocolUnsupported { .. } => Reason::UnsupportedProtocol,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealway_api::{ObjectKey, ObjectRef};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{BackendProtocol, UpstreamTls, as_duration, as_optional_duration, as_text};
 
@@ -95,7 +95,7 @@ pub struct Backend {
 }
 
 /// Version of a PROXY protocol header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProxyProtocol {
     /// Text.
@@ -105,7 +105,7 @@ pub enum ProxyProtocol {
 }
 
 /// Why a backend reference leads nowhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackendFault {
     /// Its kind cannot be a backend.

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method};
 use sealway_api::ObjectRef;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::forward::drawn;
-use super::{ListenerFate, ListenerId, TlsPlan, WeightedBackend, as_duration, as_optional_duration};
+use super::{ListenerFate, ListenerId, PortPlan, TlsPlan, WeightedBackend, as_duration, as_optional_duration};
 use crate::explain::Trace;
 use crate::hostname::{HostnamePattern, NameIndex};
 
@@ -53,6 +53,10 @@ pub struct HttpListener {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpRoutes {
+    /// What every request goes through before a route is looked for, in this order: rules without backends that ask an authorization server
+    /// (listener filters, experimental).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub before: Vec<Arc<HttpRule>>,
     /// By the routes' own hostnames. A request is tried on the most specific name that covers it first, then on the next.
     pub hosts: NameIndex<Arc<HttpHost>>,
 }
@@ -125,7 +129,7 @@ impl HttpRule {
 }
 
 /// Which kind of route a rule belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum RuleKind {
     /// HTTPRoute.
@@ -135,7 +139,7 @@ pub enum RuleKind {
 }
 
 /// Why a rule answers 500 to everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleFault {
     /// A filter refers to something that is not there, or is of a kind that is not known (apis/v1/httproute_types.go, ExtensionRef).
@@ -161,7 +165,7 @@ pub struct HttpBackend {
 }
 
 /// What a backend speaks (KEP-3726).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum BackendProtocol {
     /// Nothing said: HTTP/1.1 in clear text, what ALPN gives over TLS; HTTP/2 for gRPC.
@@ -255,6 +259,19 @@ impl HttpRejectReason {
         match self {
             Self::Misdirected => 421,
             Self::NoListener | Self::ListenerRefuses | Self::NoRoute => 404,
+        }
+    }
+}
+
+impl PortPlan {
+    /// What a request goes through before [`PortPlan::request`] is asked about it, in this order. It may change headers, but neither the
+    /// host nor which listener serves it (apis/v1/gateway_types.go, ListenerFilters).
+    #[must_use]
+    pub fn before(&self, listener: Option<ListenerId>, host: Option<&str>) -> &[Arc<HttpRule>] {
+        match self {
+            Self::Tls(plan) => lookup::before_encrypted(plan, listener, host),
+            Self::Http(plan) => lookup::before_plain(plan, host),
+            Self::Tcp(_) => &[],
         }
     }
 }

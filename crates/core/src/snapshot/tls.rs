@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 use sealway_api::{ObjectKey, ObjectRef, Timestamp};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::as_text;
+use super::{as_text, text, unexpected};
 use crate::hostname::HostnamePattern;
 use crate::revocation::CrlFailure;
 
@@ -27,6 +27,31 @@ impl fmt::Display for ContentHash {
 impl Serialize for ContentHash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ContentHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = text(deserializer)?;
+        let digits = text.as_bytes();
+        let mut hash = [0; 32];
+        let digit = |byte: u8| {
+            let value = char::from(byte).to_digit(16).filter(|_| !byte.is_ascii_uppercase());
+            value.and_then(|value| u8::try_from(value).ok())
+        };
+        let read = |pair: &[u8]| match pair {
+            [high, low] => Some(digit(*high)? * 16 + digit(*low)?),
+            _ => None,
+        };
+        let is_hash = digits.len() == 64
+            && hash.iter_mut().zip(digits.chunks(2)).all(|(byte, pair)| {
+                let value = read(pair);
+                *byte = value.unwrap_or_default();
+                value.is_some()
+            });
+        is_hash
+            .then_some(Self(hash))
+            .ok_or_else(|| unexpected(&text, "64 hexadecimal digits"))
     }
 }
 
@@ -149,7 +174,7 @@ pub struct ClientValidation {
 }
 
 /// Whether a connection without a good client certificate is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ClientValidationMode {
     /// It is.
     AllowValidOnly,
@@ -243,7 +268,7 @@ pub struct BackendTls {
 }
 
 /// A subject alternative name of a backend's certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum BackendName {
     /// A DNS name; a wildcard is that very entry of the certificate.
@@ -263,8 +288,8 @@ pub enum BackendAuthorities {
 }
 
 /// Versions, cipher suites and key exchange groups; what is absent or empty is the data plane's default.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct TlsOptions {
     /// Nothing older is spoken.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -306,6 +331,13 @@ macro_rules! names {
                 serializer.serialize_str(self.as_str())
             }
         }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = text(deserializer)?;
+                Self::parse(&text).ok_or_else(|| unexpected(&text, stringify!($name)))
+            }
+        }
     };
 }
 
@@ -343,7 +375,7 @@ names! {
 
 /// Headers that tell a backend which client certificate the gateway has verified (annotation `sealway.dev/client-certificate-headers`).
 /// Inbound headers of these names are stripped whatever stands here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClientCertificateHeaders {
     /// X-Forwarded-Client-Cert, as Envoy writes it.

@@ -77,6 +77,11 @@ impl Pool {
     }
 }
 
+/// Whether there is anything in PEM, of whatever kind.
+pub(super) fn has_blocks(text: &str) -> bool {
+    !blocks(text).is_empty()
+}
+
 /// Fingerprint and certificate.
 fn read(block: Block) -> Result<(Vec<u8>, Authority), PoolFault> {
     if block.kind != "CERTIFICATE" {

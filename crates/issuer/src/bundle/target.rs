@@ -8,6 +8,7 @@ use sealway_api::{
 };
 
 use super::pool::Pool;
+use crate::digits::hexadecimal;
 use crate::keystore::{self, StoreFault, Trusted};
 
 const BUNDLE_LABEL: &str = "trust.cert-manager.io/bundle";
@@ -103,7 +104,7 @@ impl<'a> Form<'a> {
             hash.update(key.as_bytes());
             hash.update(value.as_bytes());
         }
-        hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal(hash.finish().as_ref())
     }
 }
 
@@ -118,14 +119,9 @@ fn jks_password(store: &TrustStore) -> Password {
 fn trusted(pool: &Pool) -> Vec<Trusted> {
     let entry = |authority: &super::pool::Authority| {
         let fingerprint = aws_lc_rs::digest::digest(&SHA256, &authority.certificate);
-        let digits: String = fingerprint
-            .as_ref()
-            .iter()
-            .take(4)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digits = hexadecimal(fingerprint.as_ref());
         Trusted {
-            alias: format!("{digits}|{}", authority.subject),
+            alias: format!("{}|{}", &digits[..8], authority.subject),
             certificate: authority.certificate.clone(),
             created: authority.not_before,
         }

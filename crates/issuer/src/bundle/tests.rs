@@ -211,6 +211,18 @@ fn a_source_that_is_missing_or_holds_something_else_is_told_in_trust_managers_wo
 }
 
 #[test]
+fn text_that_adds_nothing_is_told() {
+    let outcome = run(&in_line(&[&authority("one"), "MIIBszCCAVmg"], "{configMap: {key: ca.crt}}"));
+    assert_eq!(condition(&outcome).0, "Synced");
+    let found: Vec<(&str, &str)> = outcome
+        .findings
+        .iter()
+        .map(|finding| (finding.label, finding.field.as_str()))
+        .collect();
+    assert_eq!(found, [("bundle-text-empty", "spec.sources[1].inLine")]);
+}
+
+#[test]
 fn a_selector_chooses_namespaces_and_prints_as_in_go() {
     let selector = "{matchLabels: {tier: web}, matchExpressions: [{key: kubernetes.io/metadata.name, operator: NotIn, values: [b, a]}, \
                     {key: x, operator: DoesNotExist}, {key: tier, operator: Exists}]}";
@@ -245,6 +257,12 @@ fn what_stands_there_already_is_left_as_it_is() {
             Some("take ConfigMap shop/trust out of the manifests, or rename the Bundle")
         )
     );
+    // One that is written and cannot be read.
+    let mut resources = resources(&manifests);
+    resources.refused.insert(ObjectRef::new(Kind::ConfigMap, "shop", "trust"));
+    let refused = bundles(now(), &resources, &BTreeMap::new(), &BTreeMap::new(), &Settings::default());
+    assert!(refused.config_maps.is_empty());
+    assert_eq!(refused.findings[0].label, "target-stands");
     // One that trust-manager wrote, taken from a cluster.
     let same = run(&format!("{manifests}{}", standing(&text)));
     assert_eq!((condition(&same).0, &same.findings[..]), ("Synced", &[][..]));

@@ -1,14 +1,14 @@
 //! The files of one object: generations, and the links that lead to the one in force.
 
-use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use sealway_api::Timestamp;
 
-use super::{ExportFault, disk, is_directory};
+use super::{ExportFault, Readers, disk, is_directory, make};
 
 /// Leads to the generation in force.
 const DATA: &str = "..data";
@@ -32,8 +32,13 @@ impl Folder {
         self.generation().is_some()
     }
 
-    /// Brings the files to these; whether that changed any.
-    pub(super) fn bring(&self, now: Timestamp, files: &BTreeMap<&str, &[u8]>) -> Result<bool, ExportFault> {
+    /// Brings the files to these; whether that changed any, and what kept us from clearing away what is no longer read.
+    pub(super) fn bring(
+        &self,
+        now: Timestamp,
+        files: &BTreeMap<&str, &[u8]>,
+        readers: Readers,
+    ) -> Result<(bool, Option<ExportFault>), ExportFault> {
         let data = self.path.join(DATA);
         let before = self.generation();
         if before.is_none() && data.symlink_metadata().is_ok() {
@@ -51,17 +56,41 @@ impl Folder {
         }
         let is_same = before.as_ref().is_some_and(|generation| self.holds(generation, files));
         if !is_same {
-            self.switch(now, files)?;
+            self.switch(now, files, readers)?;
         }
         for name in &missing {
             let path = self.path.join(name);
             symlink(Path::new(DATA).join(name), &path).map_err(disk(&path))?;
         }
-        self.remove_links(|name| !files.contains_key(name))?;
-        self.remove_generations(|generation| {
-            Some(generation) != before.as_deref() && Some(generation) != self.generation().as_deref()
-        })?;
-        Ok(!is_same || !missing.is_empty())
+        let obsolete = self.obsolete(now);
+        let cleared = self
+            .remove_links(|name| !files.contains_key(name))
+            .and_then(|()| self.remove_generations(|generation| obsolete.contains(generation)));
+        Ok((!is_same || !missing.is_empty(), cleared.err()))
+    }
+
+    /// Generations that were replaced long enough ago: whoever resolved `..data` before is not still reading. At most eight wait.
+    fn obsolete(&self, now: Timestamp) -> BTreeSet<String> {
+        let current = self.generation();
+        let mut before: Vec<(u64, String)> = names(&self.path)
+            .into_iter()
+            .filter(|name| is_generation(name) && Some(name) != current.as_ref())
+            .map(|name| (number(&name), name))
+            .collect();
+        before.sort();
+        let replaced = before.iter().skip(1).map(|(_, name)| name).chain(&current);
+        let is_over = |successor: &String| {
+            // A clock that was set back keeps nothing for ever.
+            made(successor).is_none_or(|made| made > now || now.duration_since(made).as_secs() >= READING)
+        };
+        let over: Vec<bool> = replaced.map(is_over).collect();
+        let surplus = before.len().saturating_sub(WAITING);
+        let names = before.into_iter().map(|(_, name)| name);
+        names
+            .enumerate()
+            .filter(|(place, _)| *place < surplus || over.get(*place).copied().unwrap_or(true))
+            .map(|(_, name)| name)
+            .collect()
     }
 
     /// Removes what we made.
@@ -88,9 +117,9 @@ impl Folder {
                 .all(|(name, bytes)| fs::read(path.join(name)).is_ok_and(|there| there == *bytes))
     }
 
-    fn switch(&self, now: Timestamp, files: &BTreeMap<&str, &[u8]>) -> Result<(), ExportFault> {
-        let path = self.make_generation(now)?;
-        let written = write_files(&path, files).and_then(|()| self.point_to(&path));
+    fn switch(&self, now: Timestamp, files: &BTreeMap<&str, &[u8]>, readers: Readers) -> Result<(), ExportFault> {
+        let path = self.make_generation(now, readers)?;
+        let written = write_files(&path, files, readers).and_then(|()| self.point_to(&path));
         written.map_err(|(at, error)| {
             // Nothing leads there; the next switch removes it if this does not.
             let _ = fs::remove_dir_all(&path);
@@ -100,17 +129,15 @@ impl Folder {
 
     /// An empty directory under a name that was never there before: whoever has resolved `..data` and is slow must find nothing rather
     /// than newer files. The number grows, because the generation in force always stays.
-    fn make_generation(&self, now: Timestamp) -> Result<PathBuf, ExportFault> {
+    fn make_generation(&self, now: Timestamp, readers: Readers) -> Result<PathBuf, ExportFault> {
         let last = names(&self.path)
             .iter()
             .filter(|name| is_generation(name))
-            .filter_map(|name| name.rsplit_once('-')?.1.parse::<u64>().ok())
+            .map(|name| number(name))
             .max();
-        let number = last.map_or(1, |last| last.saturating_add(1));
-        let path = self
-            .path
-            .join(format!("{GENERATION}{}-{number}", now.strftime("%Y%m%dT%H%M%SZ")));
-        DirBuilder::new().mode(0o700).create(&path).map_err(disk(&path))?;
+        let number = last.unwrap_or_default().saturating_add(1);
+        let path = self.path.join(format!("{GENERATION}{}-{number}", now.strftime(TIME)));
+        make(&path, readers)?;
         Ok(path)
     }
 
@@ -141,7 +168,6 @@ impl Folder {
         Ok(())
     }
 
-    /// The one before the present is left for whoever has resolved `..data` just now and is still reading.
     fn remove_generations(&self, is_obsolete: impl Fn(&str) -> bool) -> Result<(), ExportFault> {
         for name in names(&self.path) {
             let path = self.path.join(&name);
@@ -153,15 +179,33 @@ impl Folder {
     }
 }
 
+/// How many seconds a generation outlives its replacement, and how many wait for that at most.
+const READING: i64 = 60;
+const WAITING: usize = 8;
+/// When a generation was made, as its name says it.
+const TIME: &str = "%Y%m%dT%H%M%SZ";
+
+fn number(generation: &str) -> u64 {
+    let number = generation.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
+    number.unwrap_or_default()
+}
+
+fn made(generation: &str) -> Option<Timestamp> {
+    let (time, _) = generation.strip_prefix(GENERATION)?.rsplit_once('-')?;
+    let time = jiff::civil::DateTime::strptime(TIME, time).ok()?;
+    Some(time.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+}
+
 fn is_generation(name: &str) -> bool {
     name.starts_with(GENERATION) && !name.contains('/')
 }
 
-fn write_files(directory: &Path, files: &BTreeMap<&str, &[u8]>) -> Result<(), (PathBuf, io::Error)> {
+fn write_files(directory: &Path, files: &BTreeMap<&str, &[u8]>, readers: Readers) -> Result<(), (PathBuf, io::Error)> {
     for (name, bytes) in files {
         let path = directory.join(name);
         let write = || {
             let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            file.set_permissions(Permissions::from_mode(readers.file()))?;
             file.write_all(bytes)?;
             file.sync_all()
         };

@@ -1,6 +1,5 @@
 //! What is there after each write, and what a reader sees meanwhile.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -192,6 +191,27 @@ fn a_secret_and_a_config_map_of_one_name_share_a_directory() {
 }
 
 #[test]
+fn the_group_reads_along_where_the_directory_says_so() {
+    let scratch = TempDir::new().expect("a directory");
+    let place = scratch.path().join("certs");
+    for (mode, directories, files) in [(0o2750, 0o2750, 0o640), (0o750, 0o700, 0o600), (0o755, 0o700, 0o600)] {
+        let _ = fs::remove_dir_all(&place);
+        fs::create_dir(&place).expect("made");
+        fs::set_permissions(&place, fs::Permissions::from_mode(mode)).expect("set");
+        let export = Export::open(&place, None).expect("it opens");
+        write(&export, &secrets(&[("cert", &[("tls.key", "k")])]));
+        let mode_of = |path: &Path| path.metadata().expect("there").mode() & 0o7777;
+        let object = export.place(&key("cert"));
+        assert_eq!(
+            (mode_of(&object), mode_of(&object.join("tls.key"))),
+            (directories, files),
+            "{mode:o}"
+        );
+        assert_eq!(mode_of(&fs::canonicalize(object.join("..data")).expect("there")), directories);
+    }
+}
+
+#[test]
 fn state_is_never_exported_over() {
     let scratch = TempDir::new().expect("a directory");
     let state = scratch.path().join("state");
@@ -248,8 +268,15 @@ fn a_reader_never_sees_a_key_beside_another_certificate() {
         readings >= READINGS && different > SWITCHES / 10,
         "{readings} readings of {different} pairs"
     );
-    assert!(
-        folder::names(&export.place(&key("cert"))).len() <= 5,
-        "two generations, ..data and two links"
+    let left = |seconds: i64| {
+        let then = Timestamp::from_second(now().as_second() + seconds).expect("a time");
+        export.write(then, &overlay(SWITCHES), &BTreeSet::new());
+        folder::names(&export.place(&key("cert"))).len()
+    };
+    assert_eq!(
+        left(59),
+        3 + 9,
+        "..data, two links, the generation in force and eight that may still be read"
     );
+    assert_eq!(left(60), 3 + 1, "a minute after the last switch");
 }

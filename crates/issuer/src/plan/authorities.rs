@@ -48,6 +48,8 @@ pub(super) struct Known<'a> {
     pub(super) ends: Timestamp,
     /// Until when certificates that it signed may be in use.
     in_use_until: Option<Timestamp>,
+    /// Until when there is something to say of what it signed, if only that it was revoked.
+    remembered_until: Option<Timestamp>,
     /// The file of its Secret cannot be read: what is kept here may be all that there is.
     is_damaged: bool,
 }
@@ -225,6 +227,12 @@ impl<'a> Authorities<'a> {
         anchors
     }
 
+    /// The CA that stood last in a Secret of ours, if its key is on record.
+    pub(super) fn kept_of(&self, secret: &ObjectKey) -> Option<&Known<'a>> {
+        let mut known = self.known.iter().rev();
+        known.find(|known| known.secret == *secret && known.has_own_key())
+    }
+
     /// What Bundles hold beside the CA of a source Secret, while a roll-over lasts: every CA of the issuers that sign, or signed, with that
     /// Secret. PEM, by Secret.
     pub(super) fn beside_sources(&self) -> BTreeMap<ObjectKey, Vec<String>> {
@@ -258,10 +266,10 @@ impl<'a> Authorities<'a> {
                 }
                 wake.at(known.facts.not_before);
             }
-            if let Some(until) = known.in_use_until
-                && known.standing.is_none()
-            {
-                wake.at(later(until, SECOND));
+            if known.standing.is_none() {
+                for until in [known.in_use_until, known.remembered_until].into_iter().flatten() {
+                    wake.at(later(until, SECOND));
+                }
             }
         }
     }
@@ -281,6 +289,11 @@ impl Known<'_> {
 
     fn stays(&self, now: Timestamp) -> bool {
         self.standing.is_some() || self.is_in_use(now) || self.is_damaged
+    }
+
+    /// Whether its record has to be kept: what was revoked must be on a list until it would have ended by itself.
+    fn is_remembered(&self, now: Timestamp) -> bool {
+        self.stays(now) || self.remembered_until.is_some_and(|until| now <= until)
     }
 
     fn is_same_signer(&self, other: &Known<'_>) -> bool {
@@ -351,6 +364,7 @@ fn current<'a>(
         recorded,
         standing: Some(Arc::clone(standing)),
         in_use_until: recorded.and_then(in_use_until),
+        remembered_until: recorded.and_then(remembered_until),
         is_damaged: false,
     }
 }
@@ -372,6 +386,7 @@ fn predecessor<'a>(now: Timestamp, id: &AuthorityId, recorded: &'a Authority, is
         recorded: Some(recorded),
         standing: None,
         in_use_until: in_use_until(recorded),
+        remembered_until: remembered_until(recorded),
         is_damaged,
     })
 }
@@ -411,11 +426,15 @@ fn in_use_until(authority: &Authority) -> Option<Timestamp> {
     in_use.map(|issuance| issuance.not_after).max()
 }
 
+fn remembered_until(authority: &Authority) -> Option<Timestamp> {
+    authority.issuances.iter().map(|issuance| issuance.not_after).max()
+}
+
 /// What is to be done for CAs beside adopting them: lists, retirements, warnings of their ends.
 pub(super) fn watch(scene: &Scene<'_>, draft: &mut Draft) {
     let authorities = scene.authorities;
     authorities.wake(&mut draft.wake);
-    for known in authorities.known.iter().filter(|known| known.stays(scene.now)) {
+    for known in authorities.known.iter().filter(|known| known.is_remembered(scene.now)) {
         if let Some(standing) = known.standing.as_ref().filter(|standing| standing.given) {
             let why = "the manifests carry it, and what it signs ends with it";
             let hint = "put its successor into the Secret: with bundles first, then the certificates, nothing stops working";
@@ -434,7 +453,7 @@ pub(super) fn watch(scene: &Scene<'_>, draft: &mut Draft) {
             draft.findings.extend(lists::unlisted(scene.now, known, scene.secrets.issued));
         }
     }
-    let over = authorities.known.iter().filter(|known| !known.stays(scene.now));
+    let over = authorities.known.iter().filter(|known| !known.is_remembered(scene.now));
     draft.actions.extend(over.map(|known| Action::Retire {
         authority: known.id.clone(),
     }));

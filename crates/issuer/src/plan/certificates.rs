@@ -155,9 +155,11 @@ impl Subject<'_> {
                 .map(|issued| &issued.request),
         };
         let out_of_date = out_of_date(&case);
+        let revoked = self.revoked(scene, draft);
         let unready = out_of_date
             .clone()
-            .or_else(|| self.times.and_then(|(facts, _)| expired(scene.now, facts)));
+            .or_else(|| self.times.and_then(|(facts, _)| expired(scene.now, facts)))
+            .or(revoked);
         let ready = unready
             .as_ref()
             .map_or(Ok("Certificate is up to date and has not expired"), Err);
@@ -167,6 +169,10 @@ impl Subject<'_> {
                 owner: owner.clone(),
             }));
             return self.status(ready, &Issuing::No);
+        }
+        if let (Some(restore), Some(missing)) = (self.restore(scene, wanted), &out_of_date) {
+            draft.actions.push(restore);
+            return self.status(ready, &Issuing::Pending(missing.clone()));
         }
         let way = scene.way(self.certificate, &self.secret_key);
         let trigger = out_of_date.or_else(|| self.trigger(scene, secret, way.as_ref().ok()));
@@ -201,15 +207,59 @@ impl Subject<'_> {
             Err(trouble) => {
                 self.report(scene, &trouble, draft);
                 self.amend(scene, secret, draft);
+                // cert-manager's condition stays as if it were under way; the reason stands in events.
+                if scene.is_sealway() && trouble.until().is_none() {
+                    return self.status(ready, &Issuing::Waiting(trigger, trouble.message()));
+                }
             }
         }
         self.status(ready, &Issuing::Pending(trigger))
     }
 
+    /// A CA whose Secret cannot be read comes from its record: everybody believes it already. Not if it is to be another one anyway.
+    fn restore(&self, scene: &Scene<'_>, wanted: &Request) -> Option<Action> {
+        let is_damaged = scene.secrets.issued.damaged.contains(&self.secret_key);
+        let is_asked = self.attempt.is_some_and(|attempt| attempt.renewal_asked.is_some());
+        if !is_damaged || is_asked || !wanted.is_ca || !scene.is_sealway() {
+            return None;
+        }
+        let kept = scene.authorities.kept_of(&self.secret_key)?;
+        // What it was issued for went with the Secret. If it is not what is asked for now, the next plan sees that as any other change.
+        let request = if wanted.fits(&kept.facts) {
+            wanted.clone()
+        } else {
+            Request::default()
+        };
+        Some(Action::Restore {
+            certificate: self.key.clone(),
+            secret: self.secret_key.clone(),
+            authority: kept.id.clone(),
+            request: Box::new(request),
+        })
+    }
+
+    /// What stands in the Secret was taken back. It is not issued anew by itself: whose key was stolen, or who is to be kept out, must not be
+    /// given another without being asked.
+    fn revoked(&self, scene: &Scene<'_>, draft: &mut Draft) -> Option<Violation> {
+        let (facts, _) = self.times.filter(|_| scene.is_sealway())?;
+        let signer = scene.authorities.signer(facts)?.recorded?;
+        let issuance = signer.issuances.iter().find(|issuance| issuance.serial == facts.serial)?;
+        let revocation = issuance.revoked.as_ref()?;
+        let trouble = Trouble::RevokedInUse {
+            secret: self.secret_key.clone(),
+            certificate: self.key.clone(),
+            at: revocation.at,
+        };
+        draft.findings.push(self.about(&trouble));
+        Some(Violation::new("Revoked", trouble.message()))
+    }
+
     /// Why a certificate that is as it was asked for is issued anew.
     fn trigger(&self, scene: &Scene<'_>, secret: Option<&IssuedSecret>, way: Option<&Way<'_>>) -> Option<Violation> {
         let (facts, renewal) = self.times?;
-        if self.attempt.is_some_and(|attempt| attempt.renewal_asked.is_some()) {
+        let asked = self.attempt.filter(|attempt| attempt.renewal_asked.is_some());
+        let is_later = |of: Option<u64>| of.is_some_and(|of| secret.is_some_and(|secret| secret.revision > of));
+        if asked.is_some_and(|attempt| !is_later(attempt.renewal_of)) {
             // As `cmctl renew` has it.
             return Some(Violation::new(
                 "ManuallyTriggered",
@@ -308,7 +358,7 @@ impl Subject<'_> {
             }
             Some(Means::Itself(_)) => scene.authorities.beside(None, None, &self.secret_key, Some(facts)),
             // Nobody knows which CAs belong there: what is there stays.
-            Some(Means::None) | None => return,
+            Some(Means::None(_) | Means::Elsewhere(_)) | None => return,
         };
         match scene.form(self.certificate, &self.secret_key, beside) {
             Ok(form) => {

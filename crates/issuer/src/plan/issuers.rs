@@ -34,8 +34,10 @@ pub(super) enum Means<'a> {
     Itself(&'a SelfSignedIssuer),
     /// With the CA of a Secret.
     Authority(&'a CaIssuer, Arc<StandingAuthority>),
-    /// Not now, or not here.
-    None,
+    /// Not now, for this reason.
+    None(String),
+    /// Not here: of a kind that only cert-manager has.
+    Elsewhere(&'static str),
 }
 
 /// A CA as it stands in a Secret.
@@ -145,14 +147,32 @@ fn means<'a>(
             observed_generation: issuer.metadata.generation,
         })
     };
-    // In the order of cert-manager's NameForIssuer.
     let spec = &issuer.spec;
-    let elsewhere = |name: &str| {
+    let ways = [
+        spec.acme.is_some(),
+        spec.ca.is_some(),
+        spec.vault.is_some(),
+        spec.self_signed.is_some(),
+        spec.venafi.is_some(),
+    ];
+    if settings.behaviour == Behaviour::Sealway && ways.iter().filter(|way| **way).count() > 1 {
+        // cert-manager's webhook would not have taken it; which way is meant is not for us to guess.
+        let message = "it names more than one way to sign";
+        return (
+            Means::None(message.to_owned()),
+            condition(ConditionStatus::False, "InvalidSpec", message),
+        );
+    }
+    // In the order of cert-manager's NameForIssuer.
+    let elsewhere = |name: &'static str| {
         let message = format!(
             "{name} issuers need cert-manager in a cluster, whose Secrets Sealway serves. Here, use ca or selfSigned, or put the Secrets into \
              the manifests"
         );
-        (Means::None, condition(ConditionStatus::False, "NotServedHere", &message))
+        (
+            Means::Elsewhere(name),
+            condition(ConditionStatus::False, "NotServedHere", &message),
+        )
     };
     if spec.acme.is_some() {
         return elsewhere("ACME");
@@ -169,7 +189,10 @@ fn means<'a>(
             ),
             Err((reason, fault)) => {
                 let message = format!("Error getting keypair for CA issuer: {fault}");
-                (Means::None, condition(ConditionStatus::False, reason, &message))
+                (
+                    Means::None(message.clone()),
+                    condition(ConditionStatus::False, reason, &message),
+                )
             }
         };
     }
@@ -182,7 +205,11 @@ fn means<'a>(
     if spec.venafi.is_some() {
         return elsewhere("Venafi");
     }
-    (Means::None, None)
+    let message = "it names no way to sign";
+    // cert-manager leaves it without a condition; its webhook would not have taken it.
+    let unset = settings.behaviour == Behaviour::Sealway;
+    let condition = condition(ConditionStatus::False, "InvalidSpec", message).filter(|_| unset);
+    (Means::None(message.to_owned()), condition)
 }
 
 fn standing_authority(

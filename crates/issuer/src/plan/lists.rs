@@ -16,6 +16,7 @@ use super::held::first_certificate;
 use super::times::{between, later};
 use super::trouble::Trouble;
 use super::wake::Wake;
+use crate::digits::serial_digits;
 use crate::issued::{Authority, AuthorityId, Issuance, Issued};
 use crate::order::Action;
 
@@ -84,6 +85,11 @@ pub(super) fn unlisted(now: Timestamp, known: &Known<'_>, issued: &Issued) -> Op
     Some(Trouble::ListForbidden.about(known.issuers().next()?))
 }
 
+/// Whether a list (DER) names a serial number.
+pub(crate) fn is_on(list: &[u8], serial: &str) -> bool {
+    read(list).is_some_and(|list| list.serials.contains(serial))
+}
+
 struct List {
     from: Timestamp,
     until: Timestamp,
@@ -98,17 +104,7 @@ fn read(der: &[u8]) -> Option<List> {
         until: second(list.next_update()?)?,
         serials: list
             .iter_revoked_certificates()
-            .map(|entry| serial(entry.raw_serial()))
+            .map(|entry| serial_digits(entry.raw_serial()))
             .collect(),
     })
-}
-
-/// As [`Issuance::serial`] has it.
-fn serial(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes.iter().skip_while(|byte| **byte == 0) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

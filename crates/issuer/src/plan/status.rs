@@ -15,6 +15,8 @@ pub(super) enum Issuing {
     No,
     /// Something is to be issued: now, or as soon as what is missing is there.
     Pending(Violation),
+    /// Something is to be issued, and this is in the way.
+    Waiting(Violation, String),
     /// The last attempt failed, and what it said.
     Failed(String),
 }
@@ -54,6 +56,16 @@ pub(super) fn status(
             ConditionStatus::True,
             violation.reason,
             violation.message.clone(),
+        )),
+        Issuing::Waiting(violation, why) => Some(condition(
+            "Issuing",
+            ConditionStatus::False,
+            "Waiting",
+            if why.starts_with(&violation.message) {
+                why.clone()
+            } else {
+                format!("{}, but not yet: {why}", violation.message)
+            },
         )),
         Issuing::Failed(message) => Some(condition(
             "Issuing",

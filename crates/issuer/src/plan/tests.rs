@@ -242,7 +242,11 @@ fn an_issuer_of_another_namespace_is_explained() {
     let plan = lab.settle();
     let waiting = "DoesNotExist: Issuing certificate as Secret does not exist";
     assert_eq!(said(&plan, "payment/client", "Ready"), format!("False {waiting}"));
-    assert_eq!(said(&plan, "payment/client", "Issuing"), format!("True {waiting}"));
+    let why = "Issuer payment/root does not exist: namespace shop has one, but an Issuer serves only its own namespace";
+    let shown = format!("False Waiting: Issuing certificate as Secret does not exist, but not yet: {why}");
+    assert_eq!(said(&plan, "payment/client", "Issuing"), shown);
+    lab.settings.behaviour = Behaviour::CertManager;
+    assert_eq!(said(&lab.plan(), "payment/client", "Issuing"), format!("True {waiting}"));
     let finding = plan
         .findings
         .iter()
@@ -271,6 +275,54 @@ fn what_was_asked_to_be_renewed_is() {
     lab.settle();
     assert_eq!(lab.issued.secrets[&key("shop/web")].revision, 2);
     assert!(lab.issued.attempts.is_empty());
+
+    // The process ended after the new one was kept, and before the asking was forgotten.
+    let attempt = crate::issued::Attempt {
+        renewal_asked: Some(lab.now),
+        renewal_of: Some(1),
+        ..Default::default()
+    };
+    lab.issued.attempts.insert(key("shop/web"), attempt.into());
+    lab.settle();
+    assert_eq!(lab.issued.secrets[&key("shop/web")].revision, 2);
+}
+
+#[test]
+fn a_first_one_that_was_asked_for_is_issued_once() {
+    let mut lab = Lab::new(ROOT);
+    lab.settle();
+    lab.add(&leaf("web", ""));
+    let attempt = crate::issued::Attempt {
+        renewal_asked: Some(lab.now),
+        renewal_of: Some(0),
+        ..Default::default()
+    };
+    lab.issued.attempts.insert(key("shop/web"), attempt.clone().into());
+    lab.settle();
+    // The process ended before the asking was forgotten.
+    lab.issued.attempts.insert(key("shop/web"), attempt.into());
+    lab.settle();
+    assert_eq!(lab.issued.secrets[&key("shop/web")].revision, 1);
+}
+
+#[test]
+fn everything_is_published_before_anything_is_signed() {
+    let mut lab = Lab::new(ROOT);
+    lab.add(&leaf("zebra", ""));
+    lab.settle();
+    lab.add(&leaf("zebra", "  secretTemplate: {labels: {stripes: many}}\n"));
+    lab.add(&leaf("ant", ""));
+    let order: Vec<&str> = lab
+        .plan()
+        .actions
+        .iter()
+        .map(|action| match action {
+            Action::Issue(_) => "issue",
+            Action::Amend { .. } => "amend",
+            _ => "other",
+        })
+        .collect();
+    assert_eq!(order, ["amend", "issue"]);
 }
 
 #[test]
@@ -291,7 +343,7 @@ fn after_a_failure_it_waits_and_says_so() {
         last_failure: Some(lab.now),
         message: "Error signing certificate: no".to_owned(),
         request: Some(order.request),
-        renewal_asked: None,
+        ..Default::default()
     };
     lab.issued.attempts.insert(key("shop/web"), attempt.into());
     let plan = lab.settle();
@@ -320,19 +372,29 @@ fn after_a_failure_it_waits_and_says_so() {
     assert_eq!(lab.issued.secrets[&key("shop/web")].revision, 1);
 }
 
-#[test]
-fn a_damaged_root_waits_for_a_word_and_a_damaged_leaf_does_not() {
-    let mut lab = Lab::new(ROOT);
+/// A root with a leaf, and the Secret files of both cannot be read any more.
+fn damaged(root: &str) -> Lab {
+    let mut lab = Lab::new(root);
     lab.add(&leaf("web", ""));
     lab.settle();
     for secret in ["shop/root", "shop/web"] {
         lab.issued.secrets.remove(&key(secret));
         lab.issued.damaged.insert(key(secret));
     }
+    lab
+}
+
+#[test]
+fn a_damaged_root_waits_for_a_word_and_a_damaged_leaf_does_not() {
+    let mut lab = damaged(ROOT);
+    // Nor has its record the key.
+    for authority in lab.issued.authorities.values_mut() {
+        Arc::make_mut(authority).key = None;
+    }
     lab.pass(DAY * 100);
     let plan = lab.settle();
     assert!(labels(&plan).contains(&"secret-damaged"));
-    assert!(lab.issued.authorities.values().all(|authority| authority.key.is_some()) && !lab.issued.authorities.is_empty());
+    assert!(!lab.issued.authorities.is_empty());
     assert!(!lab.issued.secrets.contains_key(&key("shop/root")));
     let asked = crate::issued::Attempt {
         renewal_asked: Some(lab.now),
@@ -343,6 +405,66 @@ fn a_damaged_root_waits_for_a_word_and_a_damaged_leaf_does_not() {
     lab.pass(Duration::from_secs(20));
     assert!(lab.issued.secrets.contains_key(&key("shop/root")));
     assert!(lab.issued.secrets.contains_key(&key("shop/web")));
+}
+
+#[test]
+fn a_damaged_root_comes_from_its_record() {
+    let label = "  secretTemplate: {labels: {found: again}}\n";
+    for (root, settings) in [
+        (
+            ROOT.replace("  isCA: true\n", &format!("  isCA: true\n{label}")),
+            "common name",
+        ),
+        (
+            ROOT.replace(
+                "  commonName: Root\n",
+                "  literalSubject: \"CN=Root,O=Shop\"\n  dnsNames: [root.shop]\n",
+            ),
+            "literal subject",
+        ),
+    ] {
+        let mut lab = Lab::new(&root);
+        lab.add(&leaf("web", ""));
+        lab.settle();
+        let before = (*lab.issued.secrets[&key("shop/root")]).clone();
+        let done = lab.done.len();
+        lab.issued.secrets.remove(&key("shop/root"));
+        lab.issued.damaged.insert(key("shop/root"));
+        let plan = lab.settle();
+        let after = &lab.issued.secrets[&key("shop/root")];
+        assert_eq!(
+            (&after.secret, &after.request),
+            (&before.secret, &before.request),
+            "{settings}"
+        );
+        assert!(lab.issued.damaged.is_empty(), "{settings}");
+        assert_eq!(labels(&plan), [""; 0], "{settings}");
+        let is_issue = |(_, action): &(Timestamp, Action)| matches!(action, Action::Issue(_));
+        assert!(!lab.done[done..].iter().any(is_issue), "nothing is signed anew: {settings}");
+    }
+
+    // What was changed meanwhile rolls over as it would have.
+    let mut lab = damaged(ROOT);
+    let old = lab.issued.authorities.keys().next().cloned().expect("a CA");
+    lab.add(&ROOT.replace("commonName: Root", "commonName: Other"));
+    lab.settle();
+    assert_eq!(lab.facts("shop/root").subject.common_name, "Other");
+    assert!(lab.issued.authorities.contains_key(&old), "who believes it goes on");
+
+    // As cert-manager, which has no record.
+    let mut lab = damaged(ROOT).cert_manager();
+    let plan = lab.settle();
+    assert!(labels(&plan).contains(&"secret-damaged"));
+    // Asked for is asked for.
+    let mut lab = damaged(ROOT);
+    let asked = crate::issued::Attempt {
+        renewal_asked: Some(lab.now),
+        renewal_of: Some(0),
+        ..Default::default()
+    };
+    lab.issued.attempts.insert(key("shop/root"), asked.into());
+    lab.settle();
+    assert!(lab.issued.authorities.len() == 2 && lab.issued.attempts.is_empty());
 }
 
 #[test]
@@ -380,7 +502,7 @@ fn a_key_that_must_not_change_and_does_not_fit_waits() {
     assert!(labels(&plan).contains(&"key-fixed"));
     assert_eq!(
         said(&plan, "shop/web", "Issuing"),
-        "True SecretMismatch: Existing private key is not up to date for spec: [spec.privateKey.size]"
+        "False Waiting: Existing private key is not up to date for spec: [spec.privateKey.size], and rotationPolicy Never forbids a new one"
     );
 }
 

@@ -26,8 +26,8 @@ pub(super) fn between(start: Timestamp, end: Timestamp) -> Duration {
     Duration::try_from(end.duration_since(start)).unwrap_or_default()
 }
 
-/// Whole seconds, as statuses have them.
-pub(super) fn whole_seconds(time: Timestamp) -> Timestamp {
+/// Whole seconds, as statuses and certificates have them.
+pub(crate) fn whole_seconds(time: Timestamp) -> Timestamp {
     let second = time.as_second() - i64::from(time.subsec_nanosecond() < 0);
     Timestamp::from_second(second).unwrap_or(time)
 }

@@ -33,8 +33,10 @@ pub(super) enum Trouble {
         /// Whether there is a ClusterIssuer of that name.
         is_cluster: bool,
     },
-    /// The issuer has a finding of its own.
-    IssuerNotReady(ObjectRef),
+    /// The issuer has a finding of its own, and says this.
+    IssuerNotReady(ObjectRef, String),
+    /// An issuer of a kind that only cert-manager has, as `ACME`.
+    IssuerElsewhere(ObjectRef, &'static str),
     /// Two CAs would sign each other.
     AuthorityCircle(ObjectRef),
     /// A new CA is being published.
@@ -58,6 +60,12 @@ pub(super) enum Trouble {
     },
     /// A certificate ends and nothing renews it.
     Ends(Ending),
+    /// The certificate in the Secret was taken back.
+    RevokedInUse {
+        secret: ObjectKey,
+        certificate: ObjectKey,
+        at: Timestamp,
+    },
     /// A CA revoked something and may not sign a list of it.
     ListForbidden,
 }
@@ -88,7 +96,8 @@ impl Trouble {
             Self::SecretLeftOver(_) => "secret-left-over",
             Self::IssuerOfOthers(_) => "issuer-of-others",
             Self::IssuerMissing { .. } => "issuer-missing",
-            Self::IssuerNotReady(_) => "issuer-not-ready",
+            Self::IssuerNotReady(..) => "issuer-not-ready",
+            Self::IssuerElsewhere(..) => "issuer-elsewhere",
             Self::AuthorityCircle(_) => "authority-circle",
             Self::AuthorityUnpublished(..) => "authority-unpublished",
             Self::AuthorityNotBegun(..) => "authority-not-begun",
@@ -99,6 +108,7 @@ impl Trouble {
             Self::IssuanceFailed { .. } => "issuance-failed",
             Self::Ends(Ending { days: 0, .. }) => "certificate-ended",
             Self::Ends(_) => "certificate-ends-soon",
+            Self::RevokedInUse { .. } => "revoked-in-use",
             Self::ListForbidden => "list-forbidden",
         }
     }
@@ -106,7 +116,7 @@ impl Trouble {
     fn severity(&self) -> Severity {
         match self {
             Self::SecretGiven(_) | Self::SecretLeftOver(_) | Self::AuthorityUnpublished(..) => Severity::Note,
-            Self::Ends(Ending { days: 1.., .. }) | Self::ListForbidden => Severity::Warning,
+            Self::Ends(Ending { days: 1.., .. }) | Self::ListForbidden | Self::RevokedInUse { .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -114,10 +124,13 @@ impl Trouble {
     fn field(&self) -> &'static str {
         match self {
             Self::KeyPairMissing(..) | Self::KeyPairInvalid(_) => "spec.ca.secretName",
-            Self::SecretGiven(_) | Self::SecretTaken { .. } | Self::SecretDamaged { .. } => "spec.secretName",
+            Self::SecretGiven(_) | Self::SecretTaken { .. } | Self::SecretDamaged { .. } | Self::RevokedInUse { .. } => {
+                "spec.secretName"
+            }
             Self::IssuerMissing { .. } => "spec.issuerRef.name",
             Self::IssuerOfOthers(_)
-            | Self::IssuerNotReady(_)
+            | Self::IssuerNotReady(..)
+            | Self::IssuerElsewhere(..)
             | Self::AuthorityCircle(_)
             | Self::AuthorityUnpublished(..)
             | Self::AuthorityNotBegun(..)
@@ -167,7 +180,10 @@ impl Trouble {
                 };
                 format!("{issuer} does not exist: {reason}")
             }
-            Self::IssuerNotReady(issuer) => format!("{issuer} is not ready"),
+            Self::IssuerNotReady(issuer, why) => format!("{issuer} is not ready: {why}"),
+            Self::IssuerElsewhere(issuer, kind) => {
+                format!("{issuer} is of kind {kind}, which needs cert-manager in a cluster: nothing is issued here")
+            }
             Self::AuthorityCircle(issuer) => format!(
                 "the CA of {issuer} is, some way up, signed by what this Certificate issues: each would make the other new for ever"
             ),
@@ -185,7 +201,12 @@ impl Trouble {
                 ..
             } => {
                 let again = short(*again);
-                format!("issuing failed, {failures} times so far, and is tried again at {again}: {message}")
+                let times = match failures {
+                    1 => "once".to_owned(),
+                    2 => "twice".to_owned(),
+                    failures => format!("{failures} times"),
+                };
+                format!("issuing failed {times} so far, and is tried again at {again}: {message}")
             }
             Self::Ends(Ending { what, at, days, why, .. }) => {
                 let at = short(*at);
@@ -194,6 +215,12 @@ impl Trouble {
                     1 => format!("{what} ends at {at}, in less than a day, and is not going to be renewed: {why}"),
                     days => format!("{what} ends at {at}, in less than {days} days, and is not going to be renewed: {why}"),
                 }
+            }
+            Self::RevokedInUse { secret, at, .. } => {
+                format!(
+                    "the certificate in Secret {secret} was revoked at {}: who checks the list refuses it",
+                    short(*at)
+                )
             }
             Self::ListForbidden => {
                 "its CA has revoked certificates, but its key usage does not let it sign a revocation list".to_owned()
@@ -230,7 +257,10 @@ impl Trouble {
                 }
                 _ => format!("add {issuer}, or correct spec.issuerRef"),
             },
-            Self::IssuerNotReady(_) => "mend the issuer: its own status says what is wrong".to_owned(),
+            Self::IssuerNotReady(issuer, _) => format!("mend {issuer}; the certificate is then issued by itself"),
+            Self::IssuerElsewhere(issuer, _) => format!(
+                "let cert-manager issue it in a cluster and put the Secret into the manifests, or have {issuer} sign with `ca` or `selfSigned`"
+            ),
             Self::AuthorityCircle(_) => "let a selfSigned issuer sign the CA at the top".to_owned(),
             Self::AuthorityNotBegun(..) => "set the clock, or put another CA into the issuer's Secret".to_owned(),
             Self::AuthorityEnded(..) => "put a new CA into the issuer's Secret".to_owned(),
@@ -241,6 +271,9 @@ impl Trouble {
                 format!("a change of the spec is tried at once, and so is: sealway certs renew {certificate}")
             }
             Self::Ends(Ending { hint, .. }) => hint.clone(),
+            Self::RevokedInUse { certificate, .. } => {
+                format!("sealway certs renew {certificate}; or remove the Certificate, when nobody is to have one")
+            }
             Self::ListForbidden => "issue the CA anew, with \"crl sign\" among its usages".to_owned(),
             Self::SecretLeftOver(_) | Self::AuthorityUnpublished(..) => return None,
         })

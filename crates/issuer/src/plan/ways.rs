@@ -13,7 +13,7 @@ use super::owners::Owners;
 use super::secrets::Secrets;
 use super::triggers::{issuer_group, issuer_kind};
 use super::trouble::{Trouble, foreign};
-use crate::issued::Attempt;
+use crate::issued::{Attempt, AuthorityId};
 use crate::order::{IssuerUrls, Order, SecretForm, Signer};
 use crate::request::Request;
 use crate::settings::{Behaviour, Settings};
@@ -61,7 +61,8 @@ impl<'s> Scene<'s> {
         };
         match self.issuers.get(&issuer) {
             None => Err(self.issuer_missing(issuer)),
-            Some(Means::None) => Err(Trouble::IssuerNotReady(issuer)),
+            Some(Means::None(why)) => Err(Trouble::IssuerNotReady(issuer, why.clone())),
+            Some(Means::Elsewhere(kind)) => Err(Trouble::IssuerElsewhere(issuer, kind)),
             Some(Means::Itself(self_signed)) => Ok(Way::Itself(IssuerUrls {
                 crl_distribution_points: self_signed.crl_distribution_points.clone(),
                 ..IssuerUrls::default()
@@ -70,21 +71,27 @@ impl<'s> Scene<'s> {
                 if self.is_sealway() && self.owners.is_circle(secret) {
                     return Err(Trouble::AuthorityCircle(issuer));
                 }
-                let urls = IssuerUrls {
+                let mut urls = IssuerUrls {
                     crl_distribution_points: ca.crl_distribution_points.clone(),
                     ocsp_servers: ca.ocsp_servers.clone(),
                     issuing_certificates: ca.issuing_certificate_urls.clone(),
                 };
                 match self.authorities.choice(&issuer, standing) {
-                    Some(Choice::Now(signer)) => Ok(Way::Authority {
-                        is_current: signer.id == standing.id,
-                        issuer,
-                        signer,
-                        urls,
-                    }),
+                    Some(Choice::Now(signer)) => {
+                        if self.is_sealway() {
+                            let points = urls.crl_distribution_points.iter_mut();
+                            points.for_each(|point| name_authority(point, &issuer, &signer.id));
+                        }
+                        Ok(Way::Authority {
+                            is_current: signer.id == standing.id,
+                            issuer,
+                            signer,
+                            urls,
+                        })
+                    }
                     Some(Choice::From(from)) => Err(Trouble::AuthorityUnpublished(issuer, from)),
                     Some(Choice::Never(authority)) => Err(self.authority_not_valid(issuer, authority)),
-                    None => Err(Trouble::IssuerNotReady(issuer)),
+                    None => Err(Trouble::IssuerNotReady(issuer, "its CA is not known yet".to_owned())),
                 }
             }
         }
@@ -176,5 +183,45 @@ impl<'s> Scene<'s> {
             form: self.form(certificate, secret, beside)?,
             revision: 1,
         })
+    }
+}
+
+/// A distribution point that is the issuer's own list on our admin address gets the CA's id: once the CA has a successor, the plain address
+/// leads to that one's list, and whoever checks an older certificate would find a list that does not concern it.
+fn name_authority(point: &mut String, issuer: &ObjectRef, id: &AuthorityId) {
+    let path = if issuer.key.namespace.is_empty() {
+        format!("/crl/{}.crl", issuer.key.name)
+    } else {
+        format!("/crl/{}/{}.crl", issuer.key.namespace, issuer.key.name)
+    };
+    if point.ends_with(&path) {
+        point.push_str(&format!("?authority={id}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealway_api::Kind;
+
+    use super::*;
+
+    #[test]
+    fn only_our_own_lists_name_their_authority() {
+        let issuer = ObjectRef::new(Kind::Issuer, "payment", "ca");
+        let id = AuthorityId("0f".repeat(32));
+        let named = |point: &str| {
+            let mut point = point.to_owned();
+            name_authority(&mut point, &issuer, &id);
+            point
+        };
+        let own = "http://gateway:15000/crl/payment/ca.crl";
+        assert_eq!(named(own), format!("{own}?authority={id}"));
+        for other in [
+            "http://gateway:15000/crl/order/ca.crl",
+            "http://pki/ca.crl",
+            "http://pki/crl/payment/ca.crl?x",
+        ] {
+            assert_eq!(named(other), other);
+        }
     }
 }

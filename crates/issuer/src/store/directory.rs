@@ -5,6 +5,8 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use super::fault::{OpenFault, unusable};
 use super::file;
 
@@ -13,14 +15,14 @@ const LOCK: &str = "lock";
 /// Makes the directory if need be and closes it to other users. Returns its path without links, and the mode that it had when others
 /// could read what was in it.
 pub(super) fn prepare(directory: &Path) -> Result<(PathBuf, Option<u32>), OpenFault> {
-    let is_new = !directory.exists();
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(directory)
         .map_err(unusable(directory))?;
     let path = directory.canonicalize().map_err(unusable(directory))?;
-    if is_new && let Some(parent) = path.parent() {
+    // Each time: one that was made just before a crash may not be on the disk yet.
+    if let Some(parent) = path.parent() {
         // One that we may not open is not ours to bring to the disk.
         let _ = file::sync(parent);
     }
@@ -38,7 +40,7 @@ pub(super) fn prepare(directory: &Path) -> Result<(PathBuf, Option<u32>), OpenFa
         return Ok((path, None));
     }
     // `--state-dir /tmp` is a mistake, and closing /tmp to everybody would be a worse one.
-    let is_ours = path.join(LOCK).is_file() && mode & 0o1000 == 0;
+    let is_ours = path.join(LOCK).symlink_metadata().is_ok_and(|lock| lock.is_file()) && mode & 0o1000 == 0;
     let is_empty = fs::read_dir(&path).map_err(unusable(&path))?.next().is_none();
     if !is_ours && !is_empty {
         return Err(OpenFault::Shared { directory: path, mode });
@@ -67,6 +69,8 @@ pub(super) fn lock(directory: &Path) -> Result<Lock, OpenFault> {
         .create(true)
         .truncate(false)
         .mode(0o600)
+        // A link would have us write into somebody else's file.
+        .custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default())
         .open(&path)
         .map_err(unusable(&path))?;
     match file.try_lock() {

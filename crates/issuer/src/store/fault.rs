@@ -279,7 +279,7 @@ impl Damage {
                 ),
                 if *is_replaced {
                     format!(
-                        "it was made anew since; remove {} when you need it no longer",
+                        "it was restored or made anew since; remove {} when you need it no longer",
                         kept_as.display()
                     )
                 } else {

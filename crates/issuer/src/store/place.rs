@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use sealway_api::{Kind, ObjectKey, ObjectRef};
 
 use super::fault::WriteFault;
-use crate::issued::{AuthorityId, Issued};
+use crate::issued::{AuthorityId, Change, Issued};
 
 pub(super) const SECRETS: &str = "secrets";
 pub(super) const ATTEMPTS: &str = "attempts";
@@ -27,6 +27,15 @@ pub(super) enum Place {
 }
 
 impl Place {
+    /// What a change is about.
+    pub(super) fn of_change(change: &Change) -> Self {
+        match change {
+            Change::Secret(key, _) => Self::Secret(key.clone()),
+            Change::Attempt(key, _) => Self::Attempt(key.clone()),
+            Change::Authority(id, _) | Change::AuthorityGone(id) => Self::Authority(id.clone()),
+        }
+    }
+
     /// The file, relative to the state directory. Only names that a Kubernetes object can have become one: whatever a manifest says, no
     /// path leads out of the directory.
     pub(super) fn file(&self) -> Result<PathBuf, WriteFault> {

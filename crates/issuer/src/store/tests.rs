@@ -59,6 +59,7 @@ pub(super) fn attempt(name: &str, failures: u32) -> Change {
         message: "no such Secret".repeat(failures.min(1) as usize),
         request: (failures > 0).then(Request::default),
         renewal_asked: None,
+        renewal_of: None,
     };
     Change::Attempt(key(name), Arc::new(attempt))
 }
@@ -210,6 +211,22 @@ fn another_users_directory_is_refused() {
     let fault = Store::open(&path).expect_err("not ours");
     assert!(matches!(fault, OpenFault::Owner { owner: 65_532, .. }), "{fault:?}");
     assert!(fault.hint().contains("/sealway"), "{}", fault.hint());
+}
+
+#[test]
+fn a_lock_that_leads_elsewhere_is_not_taken() {
+    let scratch = TempDir::new().expect("a directory");
+    let (state, other) = (scratch.path().join("state"), scratch.path().join("other"));
+    fs::create_dir(&state).expect("made");
+    fs::write(&other, "somebody else's").expect("written");
+    std::os::unix::fs::symlink(&other, state.join("lock")).expect("linked");
+    // Whether or not others can look into it: a link makes a directory ours no more than it makes the file ours.
+    for mode in [0o700, 0o755] {
+        fs::set_permissions(&state, Permissions::from_mode(mode)).expect("set");
+        Store::open(&state).expect_err("it is a link");
+        assert_eq!(state.metadata().expect("there").mode() & 0o777, mode, "nothing was touched");
+    }
+    assert_eq!(fs::read(&other).expect("there"), b"somebody else's");
 }
 
 #[test]

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use sealway_api::{Kind, ObjectKey, ObjectRef, Resources, Timestamp};
+use sealway_api::{Kind, ObjectKey, ObjectRef, Resources, Secret, Timestamp};
 use tokio::sync::oneshot;
 
 use super::{Worker, facts};
 use crate::chain::read_chain;
+use crate::digits::read_serial;
 use crate::facts::Facts;
 use crate::issued::{Attempt, Authority, AuthorityId, Change, Revocation};
 use crate::nearest::nearest;
-use crate::plan::{Finding, Severity};
+use crate::plan::times::whole_seconds;
+use crate::plan::{Finding, Severity, lists};
+use crate::settings::Behaviour;
 use crate::store::WriteFault;
 
 /// Reasons that may be given (RFC 5280 section 5.3.1); empty is unspecified.
@@ -60,7 +63,7 @@ pub struct Renewed {
     pub serial: String,
 }
 
-/// A certificate was taken back, and its CA's list says so.
+/// A certificate was taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revoked {
     /// Its serial number.
@@ -69,6 +72,8 @@ pub struct Revoked {
     pub certificate: ObjectKey,
     /// Who had signed it.
     pub authority: AuthorityId,
+    /// Whether its CA's list says so already; if not, then something is in the way that the next step tries again.
+    pub is_listed: bool,
 }
 
 /// Why nothing was renewed.
@@ -152,6 +157,15 @@ pub enum RevokeRefusal {
         /// Whose it is.
         certificate: ObjectKey,
     },
+    /// As with cert-manager there are no lists.
+    #[error("revocation lists are one of Sealway's own additions, which are switched off")]
+    ListsOff,
+    /// Nobody can sign the list.
+    #[error("the key of the CA in Secret {secret} is not at hand: the manifests no longer carry it, so no list can be signed")]
+    NoKey {
+        /// Where the CA stood.
+        secret: ObjectKey,
+    },
     /// Its CA may not sign lists, so nobody would hear of it.
     #[error(
         "the CA in Secret {secret} may not sign revocation lists: its key usage lacks cRLSign, and who checks a list refuses one of such a CA"
@@ -187,6 +201,10 @@ impl RevokeRefusal {
             Self::NotFound { nearest, .. } => meant(nearest, "`sealway certs list` shows serial numbers"),
             Self::NotOurs { .. } => "ask the CA that has signed it, and have its list checked".to_owned(),
             Self::SelfSigned { .. } => "renew it, and take the old one out of every place that trusts it".to_owned(),
+            Self::ListsOff => "run without `--issuer-behaviour cert-manager`".to_owned(),
+            Self::NoKey { .. } => {
+                "put the CA's Secret back into the manifests, or take the CA out of every place that trusts it".to_owned()
+            }
             Self::NotListed { .. } => {
                 "have the CA issued anew with `usages: [cert sign, crl sign]`, or take it out of every place that trusts it"
                     .to_owned()
@@ -225,7 +243,20 @@ impl Worker {
     /// # Errors
     /// When there is nothing to renew, or it cannot be done now.
     pub fn renew(&mut self, now: Timestamp, resources: &Resources, certificate: &ObjectKey) -> Result<Renewed, RenewRefusal> {
+        let before = self.latest(certificate).map(|latest| latest.revision);
+        let was_asked = self
+            .issued
+            .attempts
+            .get(certificate)
+            .is_some_and(|attempt| attempt.renewal_asked.is_some());
         let outlook = self.step(now, resources);
+        if let Some(latest) = self
+            .latest(certificate)
+            .filter(|latest| was_asked && Some(latest.revision) > before)
+        {
+            // It was asked for while nobody was there to do it: this is the answer to both.
+            return Ok(latest);
+        }
         if !outlook.statuses.certificates.contains_key(certificate) {
             let names = outlook.statuses.certificates.keys().map(ToString::to_string);
             return Err(RenewRefusal::NotFound {
@@ -239,6 +270,7 @@ impl Worker {
         let before = self.latest(certificate).map(|latest| latest.revision);
         let attempt = Attempt {
             renewal_asked: Some(now),
+            renewal_of: Some(before.unwrap_or_default()),
             ..self
                 .issued
                 .attempts
@@ -302,7 +334,11 @@ impl Worker {
                 reason: reason.to_owned(),
             });
         }
-        let wanted = plain(serial);
+        if self.settings.behaviour == Behaviour::CertManager {
+            return Err(RevokeRefusal::ListsOff);
+        }
+        // What is no number was issued by nobody.
+        let wanted = read_serial(serial).unwrap_or_else(|| serial.to_owned());
         let found = self.issued.authorities.iter().find_map(|(id, authority)| {
             let place = authority.issuances.iter().position(|issuance| issuance.serial == wanted)?;
             Some((id.clone(), Authority::clone(authority), place))
@@ -327,14 +363,29 @@ impl Worker {
                 secret: authority.secret.clone(),
             });
         }
+        // A Secret of that name may hold its successor by now, whose key signs no list of this one.
+        let is_it =
+            |secret: &Secret| secret.data.contains_key("tls.key") && facts(secret).is_some_and(|facts| facts.fingerprint == id.0);
+        if authority.key.is_none() && !resources.secrets.values().any(|secret| is_it(secret)) {
+            return Err(RevokeRefusal::NoKey {
+                secret: authority.secret.clone(),
+            });
+        }
         issuance.revoked = Some(Revocation {
-            at: now,
+            // As lists have it.
+            at: whole_seconds(now),
             reason: reason.to_owned(),
         });
         let certificate = issuance.certificate.clone();
         self.keep(Change::Authority(id.clone(), Arc::new(authority)))?;
         self.step(now, resources);
+        let list = self
+            .issued
+            .authorities
+            .get(&id)
+            .and_then(|authority| authority.revocation_list.as_deref());
         Ok(Revoked {
+            is_listed: list.is_some_and(|list| lists::is_on(list, &wanted)),
             serial: wanted,
             certificate,
             authority: id,
@@ -364,28 +415,24 @@ impl Worker {
     }
 }
 
-/// As [`crate::Issuance::serial`] has it: openssl and browsers write `0A:0B`.
-fn plain(serial: &str) -> String {
-    let digits: String = serial.chars().filter(|letter| !matches!(letter, ':' | ' ')).collect();
-    let digits = digits.to_ascii_lowercase();
-    let digits = digits.strip_prefix("0x").unwrap_or(&digits).trim_start_matches('0');
-    if digits.len().is_multiple_of(2) {
-        digits.to_owned()
-    } else {
-        format!("0{digits}")
-    }
-}
-
 fn not_ours(resources: &Resources, certificate: &ObjectKey) -> Option<RenewRefusal> {
     let spec = &resources.certificates.get(certificate)?.spec;
     let secret = ObjectKey::new(&certificate.namespace, &spec.secret_name);
-    if resources.secrets.contains_key(&secret) {
+    if resources.secrets.contains_key(&secret) || resources.refused.contains(&ObjectRef::of(Kind::Secret, &secret)) {
         return Some(RenewRefusal::Carried {
             certificate: certificate.clone(),
             secret,
         });
     }
     let name = &spec.issuer_ref.name;
+    let group = spec.issuer_ref.group.as_deref().unwrap_or_default();
+    if !matches!(group, "" | "cert-manager.io") {
+        let kind = spec.issuer_ref.kind.clone().unwrap_or_default();
+        return Some(RenewRefusal::ForeignIssuer {
+            certificate: certificate.clone(),
+            issuer: ObjectRef::new(Kind::Other(format!("{kind}.{group}")), &certificate.namespace, name),
+        });
+    }
     let (reference, issuer) = match spec.issuer_ref.kind.as_deref() {
         Some("ClusterIssuer") => {
             let reference = ObjectRef::new(Kind::ClusterIssuer, "", name);
@@ -403,17 +450,4 @@ fn not_ours(resources: &Resources, certificate: &ObjectKey) -> Option<RenewRefus
         certificate: certificate.clone(),
         issuer: reference,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain;
-
-    #[test]
-    fn serial_numbers_are_taken_as_programs_write_them() {
-        for written in ["0a0b", "0A:0B", "0x0A0B", "00:0a:0b", "a0b", " 0a 0b "] {
-            assert_eq!(plain(written), "0a0b", "{written}");
-        }
-        assert_eq!(plain(""), "");
-    }
 }

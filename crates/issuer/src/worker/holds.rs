@@ -64,21 +64,26 @@ impl Holds {
         self.all = Some(Hold::new(now, failures, finding));
     }
 
+    /// Whether nothing can be done at all.
+    pub(super) fn is_stopped(&self, now: Timestamp) -> bool {
+        self.all.as_ref().is_some_and(|hold| hold.is_on(now))
+    }
+
     /// It was done.
     pub(super) fn succeeded(&mut self, action: &Action) {
         self.actions.retain(|(held, _)| held != action);
     }
 
-    /// At the end of a step: forgets what nobody asks for any more, and a stop that is over and was not said again.
-    pub(super) fn keep_only(&mut self, now: Timestamp, actions: &[Action]) {
+    /// At the end of a step: forgets what nobody asks for any more. How often all was stopped is remembered as long as anything is left.
+    pub(super) fn keep_only(&mut self, actions: &[Action]) {
         self.actions.retain(|(held, _)| actions.contains(held));
-        if actions.is_empty() || !self.all.as_ref().is_some_and(|hold| hold.is_on(now)) {
+        if actions.is_empty() {
             self.all = None;
         }
     }
 
-    pub(super) fn findings(&self) -> impl Iterator<Item = Finding> {
-        let all = self.all.iter();
+    pub(super) fn findings(&self, now: Timestamp) -> impl Iterator<Item = Finding> {
+        let all = self.all.iter().filter(move |hold| hold.is_on(now));
         all.chain(self.actions.iter().map(|(_, hold)| hold))
             .map(|hold| hold.finding.clone())
     }

@@ -279,6 +279,61 @@ fn a_large_number_of_certificates_is_handed_out_as_it_is_made() {
     assert_eq!((outlook.overlay.secrets.len(), outlook.wake_at), (100, None));
 }
 
+#[test]
+fn more_work_is_no_standstill() {
+    let plan = |now: Timestamp, issued: &Issued| {
+        // Twice as many are wanted a second later.
+        let wanted = if now < at(1) { 100 } else { 200 };
+        let names = (0..wanted).map(|number| format!("cert-{number}"));
+        let missing = names.filter(|name| !issued.secrets.contains_key(&key(name)));
+        with_actions(issued, missing.map(|name| issue(&name, issued, Signer::Itself)).collect())
+    };
+    let mut worker = worker(Keeping::Memory, plan);
+    assert_eq!(worker.step(at(0), &no_resources()).issued.secrets.len(), 32);
+    let outlook = worker.step(at(1), &no_resources());
+    assert_eq!((outlook.issued.secrets.len(), labels(&outlook)), (64, vec![]));
+    assert_eq!(outlook.wake_at, Some(at(1)), "it goes on");
+}
+
+#[test]
+fn whoever_looks_in_during_a_stop_does_not_shorten_the_next() {
+    let made = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&made);
+    let plan = |_: Timestamp, issued: &Issued| with_actions(issued, vec![issue("ca", issued, Signer::Itself)]);
+    let mut worker = worker(Keeping::Memory, plan);
+    worker.script.as_mut().expect("scripted").perform = Box::new(move |_, _, _| {
+        count.fetch_add(1, Ordering::Relaxed);
+        Ok(Vec::new())
+    });
+    for second in 0..3600 {
+        worker.step(at(second), &no_resources());
+    }
+    let made = made.load(Ordering::Relaxed);
+    assert!(made <= 16 * ACTIONS, "{made} actions in an hour of a step each second");
+}
+
+#[test]
+fn what_cannot_be_kept_is_on_no_record() {
+    let scratch = TempDir::new().expect("a directory");
+    let plan = |now: Timestamp, issued: &Issued| {
+        let mut plan = small_world(now, issued);
+        for action in &mut plan.actions {
+            if let Action::Issue(order) = action
+                && order.secret == key("leaf")
+            {
+                // As long as Kubernetes allows, and too long for a file.
+                order.secret = key(&"a".repeat(253));
+            }
+        }
+        plan
+    };
+    let mut worker = worker(Keeping::Directory(scratch.path()), plan);
+    let outlook = worker.step(at(0), &no_resources());
+    assert_eq!(labels(&outlook), ["state-name"]);
+    let mut authorities = outlook.issued.authorities.values();
+    assert!(authorities.len() == 1 && authorities.all(|authority| authority.issuances.is_empty()));
+}
+
 fn told(runner: &mut HookRunner) -> Vec<Switch> {
     std::iter::from_fn(|| runner.try_next()).collect()
 }
@@ -288,7 +343,11 @@ fn files_are_switched_before_others_are_told() {
     let scratch = TempDir::new().expect("a directory");
     let (state, certs) = (scratch.path().join("state"), scratch.path().join("certs"));
     let open = |export: bool| {
-        let export = export.then(|| Export::open(&certs, Some(&state)).expect("it opens"));
+        let export = export.then(|| Exporting {
+            directory: certs.clone(),
+            state: Some(state.clone()),
+            export: None,
+        });
         let (hook, runner) = Hook::new("true".to_owned());
         let mut worker = worker(Keeping::Directory(&state), small_world);
         (worker.export, worker.hook) = (export, Some(hook));

@@ -6,8 +6,8 @@ use sealway_core::{Backend, ProxyProtocol, UpstreamTls};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::Greeting;
 use super::refuse::Refusal;
+use super::{Greeting, Introduced};
 use crate::outcome::{CloseReason, Outcome};
 use crate::postgres::{self, SslAnswer};
 use crate::proxy_protocol::{self, Addresses, Facts};
@@ -22,11 +22,10 @@ pub(super) async fn open(
     outcome: &Outcome,
 ) -> Result<(), Refusal> {
     let mut first = match backend.proxy_protocol {
-        Some(version) => header(
-            version,
-            addresses(client, greeting, outcome).map_err(|error| failed(&error))?,
-            greeting,
-        ),
+        Some(version) => {
+            let addresses = addresses(client, &greeting.introduced, outcome).map_err(|error| failed(&error))?;
+            header(version, addresses, greeting.hello.server_name.name())
+        }
         None => Vec::new(),
     };
     // What was ended here is not asked for there, unless TLS begins anew.
@@ -60,17 +59,33 @@ pub(super) async fn open(
     Ok(())
 }
 
+/// The same where nothing of the client's is read: only the PROXY header.
+pub(super) async fn open_unread(
+    stream: &mut TcpStream,
+    client: &TcpStream,
+    introduced: &Introduced,
+    backend: &Backend,
+    outcome: &Outcome,
+) -> Result<(), Refusal> {
+    let Some(version) = backend.proxy_protocol else {
+        return Ok(());
+    };
+    let addresses = addresses(client, introduced, outcome).map_err(|error| failed(&error))?;
+    let header = header(version, addresses, None);
+    stream.write_all(&header).await.map_err(|error| failed(&error))
+}
+
 /// The backend connected but took no bytes in time.
 pub(super) fn timed_out() -> Refusal {
     failed(&io::Error::from(io::ErrorKind::TimedOut))
 }
 
-fn failed(error: &io::Error) -> Refusal {
+pub(super) fn failed(error: &io::Error) -> Refusal {
     Refusal::new(CloseReason::BackendFailed, format!("before the relay began: {error}"))
 }
 
-fn addresses(client: &TcpStream, greeting: &Greeting, outcome: &Outcome) -> io::Result<Addresses> {
-    match greeting.introduced.proxied {
+fn addresses(client: &TcpStream, introduced: &Introduced, outcome: &Outcome) -> io::Result<Addresses> {
+    match introduced.proxied {
         Some(addresses) => Ok(addresses),
         None => Ok(Addresses {
             source: outcome.client,
@@ -79,18 +94,12 @@ fn addresses(client: &TcpStream, greeting: &Greeting, outcome: &Outcome) -> io::
     }
 }
 
-fn header(version: ProxyProtocol, addresses: Addresses, greeting: &Greeting) -> Vec<u8> {
+fn header(version: ProxyProtocol, addresses: Addresses, authority: Option<&str>) -> Vec<u8> {
     match version {
         ProxyProtocol::V1 => proxy_protocol::emit_v1(addresses),
         ProxyProtocol::V2 => {
             // ALPN is left out: that TLV is for the protocol agreed on, and nothing has been agreed on yet.
-            proxy_protocol::emit_v2(
-                addresses,
-                Facts {
-                    authority: greeting.hello.server_name.name(),
-                    alpn: None,
-                },
-            )
+            proxy_protocol::emit_v2(addresses, Facts { authority, alpn: None })
         }
     }
 }

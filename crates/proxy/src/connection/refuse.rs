@@ -35,6 +35,11 @@ impl Refusal {
         }
     }
 
+    /// The same refusal, with nothing said of it.
+    pub(super) fn silenced(self) -> Self {
+        Self { silent: true, ..self }
+    }
+
     /// Records the end, and says how to close.
     pub(super) fn farewell(self, outcome: &mut Outcome, rejections: Rejections) -> Farewell {
         outcome.end(self.reason, self.detail);

@@ -1,6 +1,6 @@
 //! One request from its header to its response.
 //!
-//! The order: hygiene; lookup; CORS, which may answer a preflight; headers of the connection are stripped and those that tell of it are
+//! The order: hygiene; the listener's filters, which may refuse; lookup; CORS, which may answer a preflight; headers of the connection are stripped and those that tell of it are
 //! written; the authorization server; a redirect, which answers; the rule's request headers and rewrite, then the chosen backend's; copies;
 //! the backend. On the way back: the backend's response headers, then the rule's, then the authorization server's, then CORS.
 
@@ -153,6 +153,21 @@ impl Served {
             record.log_request(self.connection.client, host, &parts);
         }
         let target = target?;
+        let mut heard = Vec::new();
+        let before = self.before(target.host())?;
+        if !before.is_empty() {
+            self.introduce(&mut parts, target.authority.as_ref());
+            for state in &before {
+                let Some(auth) = &state.rule.filters.external_auth else {
+                    continue;
+                };
+                let asked = Box::pin(authorize::ask(self, state, auth, &mut parts, &mut body, record));
+                match asked.await? {
+                    authorize::Verdict::Allowed(changes) => heard.push(changes),
+                    authorize::Verdict::Denied(response) => return Ok(*response),
+                }
+            }
+        }
         let way = self.way(&parts, target.host(), record)?;
         let rule = Arc::clone(&way.state.rule);
         manner.grpc |= rule.kind == RuleKind::Grpc && wishes.grpc;
@@ -170,13 +185,13 @@ impl Served {
             None => {}
         }
 
-        // 1. What is said of the connection is ours to say.
-        forwarded::strip_hop_by_hop(&mut parts.headers);
-        forwarded::apply(&mut parts.headers, &self.facts, target.authority.as_ref());
-        self.certificate.apply(&mut parts.headers);
-        // HTTP/1.0 need not name one, what goes to backends must.
-        let host = target.authority.unwrap_or(HeaderValue::from_static("localhost"));
-        parts.headers.insert(HOST, host);
+        // 1. What is said of the connection is ours to say; and the host is the one by which the listener was found, whatever a filter of
+        // that listener has made of it.
+        if before.is_empty() {
+            self.introduce(&mut parts, target.authority.as_ref());
+        } else {
+            parts.headers.insert(HOST, host_header(target.authority.as_ref()));
+        }
 
         // 2. Who may refuse.
         let verdict = match &rule.filters.external_auth {
@@ -253,7 +268,24 @@ impl Served {
             filters.response_headers.apply(response.headers_mut());
         }
         finish(&mut response, &rule.filters, verdict.as_ref(), manner.cors.as_ref());
+        heard.iter().for_each(|changes| changes.apply(response.headers_mut()));
         Ok(response)
+    }
+
+    /// What the listener asks before a route is looked for; nothing, most times.
+    fn before(&self, host: Option<&str>) -> Result<Vec<Arc<RuleState>>, HttpReason> {
+        let binding = self.connection.current.load();
+        let listener = self.listener(&binding, &mut lock(&self.known))?;
+        let rules = binding.plan.before(listener, host).iter();
+        Ok(rules.map(|rule| self.shared.http.rule(&binding, rule)).collect())
+    }
+
+    /// Takes out what is of the connection, and says what is ours to say of it.
+    fn introduce(&self, parts: &mut Parts, authority: Option<&HeaderValue>) {
+        forwarded::strip_hop_by_hop(&mut parts.headers);
+        forwarded::apply(&mut parts.headers, &self.facts, authority);
+        self.certificate.apply(&mut parts.headers);
+        parts.headers.insert(HOST, host_header(authority));
     }
 
     /// Lookup, and all that needs what it found.
@@ -399,6 +431,11 @@ impl HttpConnection {
         let client = self.handshake.as_ref().and_then(|handshake| handshake.client.as_deref());
         before.zip(now).is_some_and(|(before, now)| now.goes_on_with(before, client))
     }
+}
+
+/// HTTP/1.0 need not name one, what goes to backends must.
+fn host_header(authority: Option<&HeaderValue>) -> HeaderValue {
+    authority.cloned().unwrap_or(HeaderValue::from_static("localhost"))
 }
 
 fn pick(state: &RuleState) -> Option<usize> {

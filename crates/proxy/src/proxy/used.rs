@@ -49,6 +49,10 @@ impl<'a> Used<'a> {
                         .for_each(|routes| self.enter_routes(routes, identity));
                 }
             }
+            PortPlan::Tcp(plan) => {
+                let backends = plan.forward.iter().flat_map(|forward| &forward.backends);
+                backends.for_each(|backend| self.enter(backend));
+            }
             PortPlan::Http(plan) => plan
                 .listeners
                 .iter()
@@ -57,6 +61,11 @@ impl<'a> Used<'a> {
     }
 
     fn enter_routes(&mut self, routes: &'a HttpRoutes, identity: Option<&Arc<ClientIdentity>>) {
+        for rule in &routes.before {
+            if self.rules.insert(RuleKey::new(rule, identity)) {
+                self.enter_rule(rule);
+            }
+        }
         for found in routes.hosts.iter().flat_map(|(_, host)| host.matches()) {
             // The matches of a rule share it.
             if self.rules.insert(RuleKey::new(&found.rule, identity)) {

@@ -6,9 +6,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use sealway_core::{AuthProtocol, BackendFault, ExternalAuth, HttpRule, Target};
+use sealway_core::{AuthProtocol, BackendFault, ExternalAuth, HeaderMatcher, HttpRule, Target, ValueMatcher};
 
-use crate::http_kit::{Body, Heard, HttpServer, Version, ask, ask2, everything, get, nothing, rule, serving, text, to, weighted};
+use crate::http_kit::{
+    Body, Heard, HttpServer, Version, ask, ask2, everything, get, http_listener, http_plan, nothing, prefix, routes, rule,
+    rule_of, serving, text, to, weighted,
+};
 use crate::kit::free_port;
 
 fn names(names: &[&'static str]) -> Vec<HeaderName> {
@@ -375,4 +378,38 @@ async fn client_that_keeps_its_body_back_is_told_so() {
         "{answer}"
     );
     assert_eq!((server.count(), backend.count()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_asks_before_a_route_is_looked_for() {
+    let (alice, others) = (HttpServer::named("alice").await, HttpServer::named("others").await);
+    let server = http_server(|heard| match heard.header("authorization") {
+        "Bearer x" => answer(200, &[("x-user", "alice"), ("host", "elsewhere")], ""),
+        _ => answer(403, &[], "who are you?"),
+    })
+    .await;
+    let mut of_alice = prefix("", rule(to(&alice)));
+    of_alice.headers.push(HeaderMatcher {
+        name: HeaderName::from_static("x-user"),
+        value: ValueMatcher::Exact("alice".to_owned()),
+    });
+    let mut all = routes([("", vec![of_alice, prefix("", rule(to(&others)))])]);
+    let mut before = rule_of(Vec::new());
+    before.filters.external_auth = Some(Arc::new(ExternalAuth {
+        backend: weighted(1, to(&server)),
+        protocol: http(""),
+        body_limit: None,
+    }));
+    all.before.push(Arc::new(before));
+    let (_gateway, address) = serving(http_plan(vec![http_listener("http", "", all)]));
+
+    // The route is chosen by what the server has said, not by what the client has written.
+    let served = ask(address, post("body")).await;
+    assert_eq!((served.status, served.text()), (200, "alice"));
+    assert_eq!(alice.last().header("host"), "shop.example.com");
+    let mut stranger = post("body");
+    stranger.headers_mut().remove("authorization");
+    let refused = ask(address, stranger).await;
+    assert_eq!((refused.status, refused.text()), (403, "who are you?"));
+    assert_eq!(others.count(), 0);
 }

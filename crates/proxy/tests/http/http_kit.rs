@@ -291,7 +291,10 @@ pub(crate) fn routes(hosts: impl IntoIterator<Item = (&'static str, Vec<HttpMatc
             .claim(&HostnamePattern::parse(Some(hostname)), Arc::new(HttpHost::new(matches)))
             .unwrap();
     }
-    HttpRoutes { hosts: index }
+    HttpRoutes {
+        hosts: index,
+        ..HttpRoutes::default()
+    }
 }
 
 pub(crate) fn http_listener(name: &str, hostname: &str, requests: HttpRoutes) -> HttpListener {

@@ -2,6 +2,7 @@
 //!
 //! Input: manifests, the issuer's outlook, what is served, each the newest. Output: documents, lists. Invariant: no byte of a key.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -9,11 +10,12 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use sealway_api::Timestamp;
+use sealway_api::{ObjectKey, Timestamp};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Sources;
-use crate::certificates::{Scene, inspect, inventory};
+use crate::certificates::{Scene, Seen, inspect, inventory};
 use crate::document::Document;
 use crate::revocation_lists;
 
@@ -52,29 +54,66 @@ impl Sources {
         let view = Arc::clone(&self.view.borrow());
         let outlook = Arc::clone(&self.outlook.borrow());
         let resources = Arc::clone(&self.loads.borrow().resources);
+        let seen = seen(&view.statuses);
         use_it(&Scene {
             now: Timestamp::now(),
             resources: &resources,
             issued: &outlook.issued,
             statuses: &outlook.statuses,
+            findings: &outlook.findings,
+            seen: &seen,
             overlay: &outlook.overlay,
             snapshots: &view.snapshots,
         })
     }
 }
 
+/// The conditions `Served` of all Certificates.
+fn seen(statuses: &Value) -> BTreeMap<ObjectKey, Seen> {
+    let certificates = statuses["certificates"].as_object().into_iter().flatten();
+    let served = certificates.filter_map(|(name, status)| {
+        let (namespace, name) = name.split_once('/')?;
+        let mut conditions = status["conditions"].as_array()?.iter();
+        let served = conditions.find(|condition| condition["type"] == "Served")?;
+        let seen = Seen {
+            holds: served["status"] == "True",
+            message: served["message"].as_str().unwrap_or_default().to_owned(),
+        };
+        Some((ObjectKey::new(namespace, name), seen))
+    });
+    served.collect()
+}
+
 #[derive(Debug, Deserialize)]
-struct WhichAuthority {
+struct WhichList {
+    /// Of this CA; else of the one that signs now.
     authority: Option<String>,
+    format: Option<ListFormat>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ListFormat {
+    /// One list.
+    Der,
+    /// Those of all CAs of the issuer.
+    Pem,
 }
 
 async fn revocation_list(
     State(sources): State<Sources>,
     Path(path): Path<String>,
-    Query(which): Query<WhichAuthority>,
+    Query(which): Query<WhichList>,
     headers: HeaderMap,
 ) -> Response {
     let outlook = Arc::clone(&sources.outlook.borrow());
+    if which.format == Some(ListFormat::Pem) {
+        let together = revocation_lists::issuer(&path).and_then(|issuer| revocation_lists::together(&outlook.issued, &issuer));
+        return match together {
+            Ok(text) => ([(header::CONTENT_TYPE, "application/x-pem-file")], text).into_response(),
+            Err(missing) => (StatusCode::NOT_FOUND, format!("{missing}\n")).into_response(),
+        };
+    }
     let found = revocation_lists::issuer(&path).and_then(|issuer| {
         let lead = sealway_issuer::Settings::default().publication_lead;
         revocation_lists::find(&outlook.issued, &issuer, which.authority.as_deref(), Timestamp::now(), lead)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Args, Subcommand};
 
-use super::OutputArgs;
+use super::{IssuerBehaviour, OutputArgs};
 
 /// `sealway certs`.
 #[derive(Debug, Subcommand)]
@@ -54,6 +54,9 @@ pub(crate) struct CertsSourceArgs {
     /// Ask no gateway, but read what was issued in this state directory; with -f, both
     #[arg(long, env = "SEALWAY_STATE_DIR", value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// How Certificates are issued, as `run` is told; with -f
+    #[arg(long, env = "SEALWAY_ISSUER_BEHAVIOUR", value_name = "BEHAVIOUR", default_value = "sealway")]
+    pub(crate) issuer_behaviour: IssuerBehaviour,
     /// What was typed, and does not only stand in the environment of every command.
     #[arg(skip)]
     pub(crate) typed: Typed,
@@ -104,6 +107,9 @@ pub(crate) struct CertsRenewArgs {
     /// When no gateway runs: the manifests to issue by; file, directory or `-`; repeatable
     #[arg(short = 'f', long = "file", env = "SEALWAY_FILE", value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    /// How Certificates are issued, as `run` is told; with -f
+    #[arg(long, env = "SEALWAY_ISSUER_BEHAVIOUR", value_name = "BEHAVIOUR", default_value = "sealway")]
+    pub(crate) issuer_behaviour: IssuerBehaviour,
     /// Where state is kept [default: $XDG_STATE_HOME/sealway]
     #[arg(long, env = "SEALWAY_STATE_DIR", value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
@@ -142,7 +148,7 @@ fn certificate_name(text: &str) -> Result<(String, String), String> {
 }
 
 fn serial_number(text: &str) -> Result<String, String> {
-    crate::certificates::serial(text).ok_or_else(|| "a serial number is hexadecimal; colons and 0x may stand in it".to_owned())
+    sealway_issuer::read_serial(text).ok_or_else(|| "a serial number is hexadecimal; colons and 0x may stand in it".to_owned())
 }
 
 /// `sealway certs trust`.

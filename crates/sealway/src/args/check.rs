@@ -3,7 +3,7 @@
 use clap::Args;
 use clap::builder::FalseyValueParser;
 
-use super::{AddressFlags, ManifestArgs, OutputArgs};
+use super::{AddressFlags, IssuerBehaviour, ManifestArgs, OutputArgs};
 
 /// `sealway check`: compile only.
 #[derive(Debug, Args)]
@@ -14,6 +14,9 @@ pub(crate) struct CheckArgs {
     /// Exit 0 with warnings, as long as there is no error
     #[arg(long, env = "SEALWAY_WARNINGS_OK", value_parser = FalseyValueParser::new())]
     pub(crate) warnings_ok: bool,
+    /// How Certificates are issued, as `run` is told
+    #[arg(long, env = "SEALWAY_ISSUER_BEHAVIOUR", value_name = "BEHAVIOUR", default_value = "sealway")]
+    pub(crate) issuer_behaviour: IssuerBehaviour,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
     #[command(flatten)]

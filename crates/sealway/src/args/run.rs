@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use sealway_core::CrlFailure;
+use sealway_issuer::Behaviour;
 
 use super::values::duration;
 use super::{AddressFlags, ManifestArgs};
@@ -88,6 +89,15 @@ pub(crate) enum RejectionStyle {
     Alert,
     /// By closing without a word
     Close,
+}
+
+impl From<IssuerBehaviour> for Behaviour {
+    fn from(behaviour: IssuerBehaviour) -> Self {
+        match behaviour {
+            IssuerBehaviour::Sealway => Self::Sealway,
+            IssuerBehaviour::CertManager => Self::CertManager,
+        }
+    }
 }
 
 /// How Certificates are issued.

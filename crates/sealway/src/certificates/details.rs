@@ -6,12 +6,13 @@ use aws_lc_rs::digest;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use sealway_api::Timestamp;
+use sealway_issuer::{hexadecimal, serial_digits};
 use serde::{Deserialize, Serialize};
 use x509_parser::extensions::{DistributionPointName, ExtendedKeyUsage, GeneralName, KeyUsage, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
-use super::text::{NameConstraints, hexadecimal, kind_and_name, printable, timestamp};
+use super::text::{NameConstraints, kind_and_name, printable, timestamp};
 
 /// What stands in a certificate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,12 +53,10 @@ impl Details {
         if !rest.is_empty() {
             return None;
         }
-        let raw = certificate.raw_serial();
-        let zeros = raw.iter().take_while(|byte| **byte == 0).count();
         let mut details = Self {
             subject: printable(&certificate.subject().to_string()),
             signed_by: printable(&certificate.issuer().to_string()),
-            serial: hexadecimal(&raw[zeros..]),
+            serial: serial_digits(certificate.raw_serial()),
             sha256: hexadecimal(digest::digest(&digest::SHA256, der).as_ref()),
             not_before: timestamp(certificate.validity().not_before),
             not_after: timestamp(certificate.validity().not_after),

@@ -1,12 +1,13 @@
 //! Everything about one certificate: the document `Certificate`.
 
 use sealway_api::{ObjectKey, Secret, SecretBytes, Timestamp};
+use sealway_issuer::read_serial;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::authorities::issuances_of;
 use super::inventory::{CERTIFICATES, Index, leaf};
-use super::{Details, Entry, Inventory, Scene, details, inventory, nearest, serial};
+use super::{Details, Entry, Inventory, Scene, details, inventory, nearest};
 
 /// The document `Certificate`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +60,19 @@ pub(crate) fn inspect(scene: &Scene<'_>, asked: &str) -> Result<Inspection, NotF
     let Some(key) = find(scene, &inventory, asked) else {
         return Err(not_found(&inventory, asked));
     };
+    let lost = |entry: &&Entry| entry.certificate.as_deref() == Some(asked) && entry.key() == key;
+    if let Some(entry) = inventory
+        .certificates
+        .iter()
+        .find(lost)
+        .filter(|entry| !owns(&inventory, entry))
+    {
+        // The Secret is another Certificate's: nothing of it is this one's.
+        return Ok(Inspection {
+            certificate: Some(entry.clone()),
+            ..Inspection::default()
+        });
+    }
     let entry = Index::of(scene).entry(scene, &key);
     let given = scene.resources.secrets.get(&key).map(AsRef::as_ref);
     let issued = scene.issued.secrets.get(&key).map(AsRef::as_ref);
@@ -89,6 +103,12 @@ pub(crate) fn inspect(scene: &Scene<'_>, asked: &str) -> Result<Inspection, NotF
     })
 }
 
+/// Whether the first entry of that Secret is this one.
+fn owns(inventory: &Inventory, entry: &Entry) -> bool {
+    let mut same = inventory.certificates.iter().filter(|other| other.key() == entry.key());
+    same.clone().count() == 1 || same.all(|other| other.certificate == entry.certificate || other.leaf.is_none())
+}
+
 /// The Secret that is meant.
 fn find(scene: &Scene<'_>, inventory: &Inventory, asked: &str) -> Option<ObjectKey> {
     let entries = || inventory.certificates.iter();
@@ -98,7 +118,7 @@ fn find(scene: &Scene<'_>, inventory: &Inventory, asked: &str) -> Option<ObjectK
         let found = entries().find(|entry| entry.key() == key).or_else(by_certificate);
         return found.map(Entry::key);
     }
-    let asked = serial(asked)?;
+    let asked = read_serial(asked)?;
     let is_it = |entry: &&Entry| entry.leaf.as_ref().is_some_and(|leaf| leaf.serial == asked);
     if let Some(entry) = entries().find(is_it) {
         return Some(entry.key());
@@ -116,7 +136,7 @@ fn not_found(inventory: &Inventory, asked: &str) -> NotFound {
         let serial = entry.leaf.as_ref().map(|leaf| leaf.serial.clone());
         [Some(entry.key().to_string()), entry.certificate.clone(), serial]
     });
-    let written = serial(asked).unwrap_or_else(|| asked.to_owned());
+    let written = read_serial(asked).unwrap_or_else(|| asked.to_owned());
     NotFound {
         asked: asked.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect(),
         nearest: nearest(&written, names.flatten()),

@@ -1,9 +1,10 @@
 //! Every certificate, every CA, every bundle: the document `Certificates`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use sealway_api::{CertificateStatus, ConditionStatus, ObjectKey, Secret, SecretBytes, StatusCondition};
-use sealway_issuer::{IssuedSecret, Revocation, secret};
+use sealway_api::{Certificate, CertificateStatus, ConditionStatus, Kind, ObjectKey, Secret, SecretBytes, StatusCondition};
+use sealway_issuer::{Finding, IssuedSecret, Revocation, Severity, secret};
 
 use super::places::{Place, places};
 use super::{Details, Entry, Inventory, Leaf, Scene, Source, State, authorities, details};
@@ -12,6 +13,7 @@ use super::{Details, Entry, Inventory, Leaf, Scene, Source, State, authorities, 
 pub(crate) fn inventory(scene: &Scene<'_>) -> Inventory {
     let index = Index::of(scene);
     let mut certificates: Vec<Entry> = index.secrets(scene).iter().map(|key| index.entry(scene, key)).collect();
+    certificates.extend(index.without_secret(scene));
     certificates.sort_by(|one, other| {
         let order = |entry: &Entry| (entry.leaf.as_ref().map(|leaf| leaf.not_after), entry.key());
         order(one).cmp(&order(other))
@@ -40,6 +42,10 @@ impl<'a> Index<'a> {
         }
         for (key, certificate) in &scene.resources.certificates {
             owners.remove(key);
+            let lost = |finding: &Finding| finding.label == TAKEN && finding.object.key == *key;
+            if scene.findings.iter().any(lost) {
+                continue;
+            }
             owners.insert(ObjectKey::new(&key.namespace, &certificate.spec.secret_name), key);
         }
         for (secret, issued) in &scene.issued.secrets {
@@ -65,6 +71,29 @@ impl<'a> Index<'a> {
         all.cloned().collect()
     }
 
+    /// Certificates whose Secret is another Certificate's.
+    fn without_secret(&self, scene: &Scene<'_>) -> Vec<Entry> {
+        let owners: BTreeSet<&ObjectKey> = self.owners.values().copied().collect();
+        let others = scene.resources.certificates.iter().filter(|(key, _)| !owners.contains(key));
+        let entry = |(key, certificate): (&ObjectKey, &Arc<Certificate>)| {
+            let message = blocked(scene, Some(key)).or_else(|| {
+                let status = scene.statuses.certificates.get(key)?;
+                Some(condition(status, "Ready")?.message.clone())
+            });
+            Entry {
+                namespace: key.namespace.clone(),
+                name: certificate.spec.secret_name.clone(),
+                source: Source::Issued,
+                state: State::NotReady,
+                message,
+                certificate: Some(key.to_string()),
+                issuer: issuer(scene, key, Some(key), None, None),
+                ..Entry::default()
+            }
+        };
+        others.map(entry).collect()
+    }
+
     pub(super) fn entry(&self, scene: &Scene<'_>, key: &ObjectKey) -> Entry {
         let given = scene.resources.secrets.get(key).map(AsRef::as_ref);
         let issued = scene.issued.secrets.get(key).map(AsRef::as_ref).filter(|_| given.is_none());
@@ -80,6 +109,7 @@ impl<'a> Index<'a> {
             revision: issued.map(|issued| issued.revision),
             renewal_time: status.and_then(|status| status.renewal_time),
             served_by: self.places.get(key).cloned().unwrap_or_default(),
+            seen: certificate.and_then(|certificate| scene.seen.get(certificate)).cloned(),
             ..Entry::default()
         };
         if let Some(leaf) = &leaf {
@@ -109,7 +139,7 @@ impl<'a> Index<'a> {
             .map(|attempt| attempt.message.clone());
         let issuing = status
             .and_then(|status| condition(status, "Issuing"))
-            .filter(|issuing| holds(issuing));
+            .filter(|issuing| holds(issuing) || issuing.reason == "Waiting");
         let unready = status
             .and_then(|status| condition(status, "Ready"))
             .filter(|ready| !holds(ready));
@@ -136,8 +166,18 @@ impl<'a> Index<'a> {
         if failure.is_some() {
             return (State::Failing, failure);
         }
+        if let Some(why) = blocked(scene, certificate).filter(|_| issuing.is_some() || unready.is_some()) {
+            return (State::NotReady, Some(why));
+        }
         if let Some(issuing) = issuing {
             return (State::Issuing, said(issuing));
+        }
+        let left_over = scene
+            .findings
+            .iter()
+            .find(|finding| finding.label == LEFT_OVER && finding.object.kind == Kind::Secret && finding.object.key == *key);
+        if let Some(left_over) = left_over {
+            return (State::LeftOver, Some(left_over.message.clone()));
         }
         match unready {
             Some(unready) => (State::NotReady, said(unready)),
@@ -145,6 +185,15 @@ impl<'a> Index<'a> {
             None => (State::Ready, None),
         }
     }
+}
+
+/// What keeps a Certificate from being issued, as the issuer has it.
+fn blocked(scene: &Scene<'_>, certificate: Option<&ObjectKey>) -> Option<String> {
+    let certificate = certificate?;
+    let concerns = |finding: &&Finding| {
+        finding.severity == Severity::Error && finding.object.kind == Kind::Certificate && finding.object.key == *certificate
+    };
+    Some(scene.findings.iter().find(concerns)?.message.clone())
 }
 
 /// The first certificate of a Secret's `tls.crt`.
@@ -193,3 +242,7 @@ fn holds(condition: &StatusCondition) -> bool {
 }
 
 pub(super) const CERTIFICATES: &str = "tls.crt";
+/// The issuer's word for a Certificate whose Secret is another's.
+const TAKEN: &str = "secret-taken";
+/// The issuer's word for a Secret whose Certificate is gone.
+const LEFT_OVER: &str = "secret-left-over";

@@ -13,7 +13,8 @@ pub(crate) fn inventory_text(inventory: &Inventory) -> String {
     if inventory.certificates.is_empty() && inventory.authorities.is_empty() {
         return "no certificates\n".to_owned();
     }
-    let mut rows = vec![["SECRET", "STATE", "ENDS", "ISSUER", "SERVED BY", "NAMES"].map(|head| (head.to_owned(), HEAD))];
+    let mut rows =
+        vec![["SECRET", "STATE", "ENDS", "ISSUER", "SERVED BY", "NAMES", "SERIAL"].map(|head| (head.to_owned(), HEAD))];
     rows.extend(inventory.certificates.iter().map(row));
     let mut text = columns(&rows);
     if !inventory.authorities.is_empty() {
@@ -23,7 +24,9 @@ pub(crate) fn inventory_text(inventory: &Inventory) -> String {
         text += &columns(&rows);
     }
     for entry in &inventory.certificates {
-        if let Some(message) = entry.message.as_ref().filter(|_| entry.state != State::Ready) {
+        let message = entry.message.as_ref().filter(|_| entry.state != State::Ready);
+        let unseen = entry.seen.as_ref().filter(|seen| !seen.holds).map(|seen| &seen.message);
+        for message in message.into_iter().chain(unseen) {
             // Writing to a String cannot fail.
             let _ = write!(text, "\n{}: {}", plain(&entry.key().to_string()), plain(message));
         }
@@ -34,7 +37,7 @@ pub(crate) fn inventory_text(inventory: &Inventory) -> String {
     text
 }
 
-fn row(entry: &Entry) -> [(String, Style); 6] {
+fn row(entry: &Entry) -> [(String, Style); 7] {
     let leaf = entry.leaf.as_ref();
     let mut names = leaf.map(|leaf| leaf.names.clone()).unwrap_or_default();
     if names.is_empty() {
@@ -48,6 +51,7 @@ fn row(entry: &Entry) -> [(String, Style); 6] {
         (issuer.unwrap_or_else(none), PLAIN),
         (shortened(entry.served_by.iter().map(place).collect(), 2), PLAIN),
         (shortened(names, 3), PLAIN),
+        (leaf.map_or_else(none, |leaf| leaf.serial.clone()), PLAIN),
     ]
 }
 
@@ -112,6 +116,7 @@ fn entry_fields(entry: &Entry) -> Vec<(&'static str, Vec<String>)> {
         ("renewal", entry.renewal_time.iter().map(ToString::to_string).collect()),
         ("revision", entry.revision.iter().map(ToString::to_string).collect()),
         ("served by", entry.served_by.iter().map(place_and_names).collect()),
+        ("handshakes", entry.seen.iter().map(|seen| seen.message.clone()).collect()),
     ]
 }
 
@@ -223,12 +228,12 @@ fn until(seconds: i64) -> String {
     }
 }
 
-fn columns(rows: &[[(String, Style); 6]]) -> String {
-    let rows: Vec<[(String, Style); 6]> = rows
+fn columns<const COLUMNS: usize>(rows: &[[(String, Style); COLUMNS]]) -> String {
+    let rows: Vec<[(String, Style); COLUMNS]> = rows
         .iter()
         .map(|row| row.clone().map(|(text, style)| (plain(&text), style)))
         .collect();
-    let mut widths = [0; 6];
+    let mut widths = [0; COLUMNS];
     for row in &rows {
         for (width, (text, _)) in widths.iter_mut().zip(row) {
             *width = text.chars().count().max(*width);
@@ -249,7 +254,7 @@ fn columns(rows: &[[(String, Style); 6]]) -> String {
 fn style(state: State) -> Style {
     match state {
         State::Ready => GOOD,
-        State::Issuing | State::NotYetValid => OPEN,
+        State::Issuing | State::NotYetValid | State::LeftOver => OPEN,
         State::Damaged | State::Revoked | State::Expired | State::Failing | State::NotReady => BAD,
     }
 }

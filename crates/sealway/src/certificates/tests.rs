@@ -1,7 +1,7 @@
 //! What a whole issuer leaves, told.
 
 use sealway_core::{Compiler, Observed, Settings};
-use sealway_issuer::{Change, Outlook, Revocation};
+use sealway_issuer::{Behaviour, Change, Outlook, Revocation};
 use sealway_provider::files::Loaded;
 
 use super::*;
@@ -66,6 +66,7 @@ struct Lab {
     now: Timestamp,
     resources: Arc<Resources>,
     outlook: Outlook,
+    seen: BTreeMap<ObjectKey, Seen>,
     snapshots: BTreeMap<ObjectRef, Arc<Snapshot>>,
 }
 
@@ -74,12 +75,13 @@ impl Lab {
         let now = Timestamp::from_second(1_800_000_000).expect("a time");
         let loaded = Loaded::from_texts([("lab.yaml".to_owned(), manifests.to_owned())]);
         assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
-        let Foresight { resources, outlook } = foresee(now, &loaded.resources).expect("in memory");
+        let Foresight { resources, outlook } = foresee(now, &loaded.resources, Behaviour::default()).expect("in memory");
         let compiled = Compiler::new(Settings::default()).compile(&resources, &Observed::assumed(now));
         Self {
             now,
             resources: loaded.resources,
             outlook: Outlook::clone(&outlook),
+            seen: BTreeMap::new(),
             snapshots: compiled.snapshots,
         }
     }
@@ -90,6 +92,8 @@ impl Lab {
             resources: &self.resources,
             issued: &self.outlook.issued,
             statuses: &self.outlook.statuses,
+            findings: &self.outlook.findings,
+            seen: &self.seen,
             overlay: &self.outlook.overlay,
             snapshots: &self.snapshots,
         }
@@ -307,4 +311,72 @@ fn a_certificate_is_shown_whole() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
+}
+
+#[test]
+fn what_keeps_one_from_being_issued_is_said_and_so_is_who_has_its_secret() {
+    let more = r#"
+---
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata: {name: lost, namespace: shop}
+spec: {secretName: nowhere, dnsNames: [a.example.com], privateKey: {algorithm: ECDSA}, issuerRef: {name: nobody}}
+---
+apiVersion: cert-manager.io/v1
+kind: Certificate
+metadata: {name: zweb, namespace: shop}
+spec: {secretName: web-tls, dnsNames: [b.example.com], privateKey: {algorithm: ECDSA}, issuerRef: {name: shop-ca}}
+"#;
+    let mut lab = Lab::issued(&format!("{MANIFESTS}{more}"));
+    let lost = lab.entry("nowhere");
+    assert_eq!(lost.state, State::NotReady);
+    assert_eq!(
+        lost.message.as_deref(),
+        Some("Issuer shop/nobody does not exist: the manifests have none")
+    );
+    let status = &lab.outlook.statuses.certificates[&ObjectKey::new("shop", "lost")];
+    let issuing = status
+        .conditions
+        .iter()
+        .find(|condition| condition.kind == "Issuing")
+        .expect("said");
+    assert_eq!(issuing.reason, "Waiting");
+    assert!(issuing.message.ends_with("the manifests have none"), "{}", issuing.message);
+    let inspection = inspect(&lab.scene(), "shop/zweb").expect("there");
+    let entry = inspection.certificate.expect("an entry");
+    assert!(inspection.chain.is_empty() && entry.state == State::NotReady);
+    assert!(
+        entry
+            .message
+            .is_some_and(|message| message.contains("belongs to Certificate shop/web"))
+    );
+    let entries = inventory(&lab.scene()).certificates;
+    let winner = entries
+        .iter()
+        .find(|entry| entry.certificate.as_deref() == Some("shop/web"))
+        .expect("there");
+    assert_eq!((winner.state, winner.name.as_str()), (State::Ready, "web-tls"));
+    let serial = winner.leaf.as_ref().expect("issued").serial.clone();
+
+    let seen = Seen {
+        holds: false,
+        message: "serial 01 does not arrive".to_owned(),
+    };
+    lab.seen.insert(ObjectKey::new("shop", "web"), seen);
+    let text = inventory_text(&inventory(&lab.scene()));
+    assert!(text.contains("shop/web-tls: serial 01 does not arrive"), "{text}");
+    assert!(text.contains(&serial), "what `certs revoke` wants");
+    // Its Certificate goes.
+    let resources = Arc::make_mut(&mut lab.resources);
+    resources
+        .certificates
+        .retain(|key, _| key.name != "web" && key.name != "zweb");
+    let plan = sealway_issuer::plan(
+        lab.now,
+        &lab.resources,
+        &lab.outlook.issued,
+        &sealway_issuer::Settings::default(),
+    );
+    (lab.outlook.statuses, lab.outlook.findings) = (plan.statuses, plan.findings);
+    assert_eq!(lab.entry("web-tls").state, State::LeftOver);
 }

@@ -1,6 +1,5 @@
 //! Parts of a certificate as text: names, constraints, times. Invariant: what is shown holds only characters that print.
 
-use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sealway_api::Timestamp;
@@ -88,46 +87,9 @@ pub(crate) fn printable(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect()
 }
 
-/// Two small digits for each byte.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
-/// A serial number as programs write it, the way [`sealway_issuer::Issuance::serial`] has it: small digits, two for each byte, no leading
-/// zero bytes. `None` for what is no hexadecimal number.
-pub(crate) fn serial(written: &str) -> Option<String> {
-    let digits: String = written.chars().filter(|letter| !matches!(letter, ':' | ' ')).collect();
-    let digits = digits.to_ascii_lowercase();
-    let digits = digits.strip_prefix("0x").unwrap_or(&digits);
-    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    let digits = digits.trim_start_matches('0');
-    Some(if digits.len().is_multiple_of(2) {
-        digits.to_owned()
-    } else {
-        format!("0{digits}")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn serial_numbers_are_taken_as_programs_write_them() {
-        for written in ["0a0b", "0A:0B", "0x0A0B", "00:0a:0b", "a0b", " 0a 0b "] {
-            assert_eq!(serial(written).as_deref(), Some("0a0b"), "{written}");
-        }
-        for written in ["", "0x", "payment/cert", "0g"] {
-            assert_eq!(serial(written), None, "{written}");
-        }
-    }
 
     #[test]
     fn masks_with_holes_are_not_networks() {

@@ -4,6 +4,7 @@
 //! that wants a client certificate shows its own first, so its refusal does not matter.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,12 +13,13 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_t
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use sealway_issuer::Facts;
+use sealway_proxy::Proxy;
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::Target;
+use super::{Place, Target};
 
 /// Why no certificate arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,14 +46,29 @@ impl fmt::Display for Fault {
 }
 
 /// The serial of the certificate that arrives: lower-case hexadecimal digits, without leading zero bytes.
-pub(super) async fn serial(target: &Target) -> Result<String, Fault> {
-    timeout(DEADLINE, shake_hands(target)).await.unwrap_or(Err(Fault::TimedOut))
+pub(super) async fn serial(target: &Target, proxy: &Proxy) -> Result<String, Fault> {
+    timeout(DEADLINE, shake_hands(target, proxy))
+        .await
+        .unwrap_or(Err(Fault::TimedOut))
 }
 
-async fn shake_hands(target: &Target) -> Result<String, Fault> {
-    let mut stream = TcpStream::connect(target.address)
-        .await
-        .map_err(|error| Fault::Connect(error.to_string()))?;
+async fn shake_hands(target: &Target, proxy: &Proxy) -> Result<String, Fault> {
+    let failed = |error: std::io::Error| Fault::Connect(error.to_string());
+    // The gateway must know its own before they arrive; an address of ours can be a source as well.
+    let (connecting, own) = match target.place {
+        Place::Gateway => {
+            let socket = match target.address {
+                SocketAddr::V4(_) => TcpSocket::new_v4(),
+                SocketAddr::V6(_) => TcpSocket::new_v6(),
+            };
+            let socket = socket.map_err(failed)?;
+            socket.bind(SocketAddr::new(target.address.ip(), 0)).map_err(failed)?;
+            let own = proxy.probe(socket.local_addr().map_err(failed)?);
+            (socket.connect(target.address).await, Some(own))
+        }
+        Place::Backend(_) => (TcpStream::connect(target.address).await, None),
+    };
+    let mut stream = connecting.map_err(failed)?;
     stream
         .write_all(target.preface)
         .await
@@ -68,7 +85,12 @@ async fn shake_hands(target: &Target) -> Result<String, Fault> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::clone(&seen) as Arc<dyn ServerCertVerifier>)
         .with_no_client_auth();
-    let outcome = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    let mut outcome = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    drop(own);
+    if let Ok(stream) = &mut outcome {
+        // A backend that logs cut connections is not to log this one.
+        let _ = stream.shutdown().await;
+    }
     let leaf = seen.leaf.lock().unwrap_or_else(PoisonError::into_inner).take();
     match (leaf, outcome) {
         (Some(leaf), _) => Facts::of(&leaf).map(|facts| facts.serial).map_err(|_| Fault::Unreadable),

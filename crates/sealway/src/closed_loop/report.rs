@@ -217,3 +217,90 @@ pub(crate) fn problems(reports: &Reports) -> impl Iterator<Item = Problem> + '_ 
 }
 
 const FRESH: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn second(second: i64) -> Timestamp {
+        Timestamp::from_second(second).expect("a time")
+    }
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey::new("payment", name)
+    }
+
+    /// Secret `tls` of Certificate `web`: serial `02`, issued at second 100; `01` went before.
+    fn expected() -> BTreeMap<ObjectKey, Expected> {
+        let expected = Expected {
+            certificate: key("web"),
+            serial: "02".to_owned(),
+            older: BTreeSet::from(["01".to_owned()]),
+            names: Vec::new(),
+            issued_at: second(100),
+        };
+        BTreeMap::from([(key("tls"), expected)])
+    }
+
+    fn arrived(seen: &[(Place, Result<&str, Fault>)]) -> Arrived {
+        let seen = seen.iter().enumerate().map(|(number, (place, found))| {
+            let address = SocketAddr::from(([127, 0, 0, 1], 8000 + u16::try_from(number).unwrap_or_default()));
+            let found = found.clone().map(str::to_owned);
+            ((place.clone(), address, "web.example.com".to_owned()), found)
+        });
+        Arrived::from([(key("tls"), seen.collect())])
+    }
+
+    fn judge(seen: &[(Place, Result<&str, Fault>)]) -> Option<Report> {
+        of(&expected(), &arrived(seen), &Reports::new(), second(101)).remove(&key("web"))
+    }
+
+    fn backend() -> Place {
+        Place::Backend(key("shop"))
+    }
+
+    #[test]
+    fn what_arrives_everywhere_is_served() {
+        let report = judge(&[(Place::Gateway, Ok("02")), (backend(), Ok("02"))]).expect("a report");
+        assert!(report.is_good() && report.told().is_none());
+        assert_eq!(
+            report.message(),
+            "serial 02 is served in 2 places, 1.000 s after it was issued"
+        );
+        assert_eq!(judge(&[]), None, "nobody serves it");
+    }
+
+    #[test]
+    fn the_worst_is_told() {
+        let gone = || Err(Fault::TimedOut);
+        let stale = judge(&[(Place::Gateway, Ok("02")), (backend(), Ok("01"))]).expect("a report");
+        assert_eq!(
+            stale.message(),
+            "127.0.0.1:8001 of Service payment/shop goes on serving serial 01; the Secret has 02"
+        );
+        assert_eq!(stale.told().map(|told| told.code), Some("backend-serves-old-certificate"));
+        let differs = judge(&[(backend(), Ok("01")), (Place::Gateway, gone())]).expect("a report");
+        assert_eq!(differs.told().map(|told| told.code), Some("certificate-not-served"));
+        assert!(differs.message().starts_with("serial 02 does not arrive from 127.0.0.1:8001"));
+    }
+
+    #[test]
+    fn what_a_backend_does_otherwise_is_its_own_business() {
+        assert_eq!(judge(&[(backend(), Ok("77")), (backend(), Err(Fault::Unreadable))]), None);
+        let report = judge(&[(Place::Gateway, Ok("02")), (backend(), Err(Fault::Unreadable))]);
+        assert!(report.is_some_and(|report| report.is_good()));
+    }
+
+    #[test]
+    fn how_long_it_took_is_said_once_and_stays() {
+        let seen = [(Place::Gateway, Ok("02"))];
+        let first = of(&expected(), &arrived(&seen), &Reports::new(), second(101));
+        let later = of(&expected(), &arrived(&seen), &first, second(500));
+        assert_eq!(first, later);
+        // It was issued long before this process looked.
+        let late = of(&expected(), &arrived(&seen), &Reports::new(), second(500));
+        assert!(matches!(late.get(&key("web")), Some(Report::Served { after: None, .. })));
+    }
+}

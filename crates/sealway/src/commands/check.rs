@@ -18,7 +18,7 @@ pub(crate) fn run(args: &CheckArgs, printer: &Printer) -> anyhow::Result<Exit> {
         ..Settings::default()
     };
     let now = Timestamp::now();
-    let Foresight { resources, outlook } = foresee(now, &loaded.resources)?;
+    let Foresight { resources, outlook } = foresee(now, &loaded.resources, args.issuer_behaviour.into())?;
     let compiled = Compiler::new(settings).compile(&resources, &Observed::assumed(now));
     let mut found = compiled.problems;
     found.extend(issuance::problems(&outlook.findings));

@@ -4,14 +4,14 @@ use std::num::NonZeroUsize;
 
 use anyhow::Context as _;
 use sealway_core::{Classes, Settings};
-use sealway_issuer::Behaviour;
+
 use sealway_provider::files::{Watch, WatchSettings};
 use sealway_proxy::{Config, Rejections};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Exit;
-use crate::args::{IssuerBehaviour, RejectionStyle, RunArgs, TalkArgs};
+use crate::args::{RejectionStyle, RunArgs, TalkArgs};
 use crate::gateway::{Gateway, OwnSockets, Parts, bind_own, control_runtime, data_plane_runtime};
 use crate::issuance::{self, Place, Setup};
 use crate::state::state_directory;
@@ -91,10 +91,7 @@ async fn serve(args: &RunArgs, config: Config, data_plane: &Handle) -> anyhow::R
 
 fn issuance_setup(args: &RunArgs) -> Setup {
     let settings = sealway_issuer::Settings {
-        behaviour: match args.issuer_behaviour {
-            IssuerBehaviour::Sealway => Behaviour::Sealway,
-            IssuerBehaviour::CertManager => Behaviour::CertManager,
-        },
+        behaviour: args.issuer_behaviour.into(),
         ..sealway_issuer::Settings::default()
     };
     Setup {

@@ -72,11 +72,12 @@ pub(crate) enum Outcome {
         revision: u64,
         serial: String,
     },
-    /// It is taken back, and its CA's list says so.
+    /// It is taken back; `listed`: its CA's list says so already.
     Revoked {
         serial: String,
         certificate: String,
         authority: String,
+        listed: bool,
     },
     /// Nothing was done.
     Refused(Refused),
@@ -130,12 +131,15 @@ impl Answer {
                 serial: revoked.serial.clone(),
                 certificate: revoked.certificate.to_string(),
                 authority: revoked.authority.to_string(),
+                listed: revoked.is_listed,
             },
             Err(refusal) => {
                 let code = match refusal {
                     RevokeRefusal::NotFound { .. } => "not-found",
                     RevokeRefusal::NotOurs { .. } => "not-ours",
                     RevokeRefusal::SelfSigned { .. } => "self-signed",
+                    RevokeRefusal::ListsOff => "lists-off",
+                    RevokeRefusal::NoKey { .. } => "no-key",
                     RevokeRefusal::NotListed { .. } => "not-listed",
                     RevokeRefusal::AlreadyRevoked { .. } => "already-revoked",
                     RevokeRefusal::Reason { .. } => "reason",

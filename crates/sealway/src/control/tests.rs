@@ -43,6 +43,7 @@ impl Lab {
                             serial,
                             certificate: ObjectKey::new("payment", "cert"),
                             authority: sealway_issuer::AuthorityId("ab".repeat(32)),
+                            is_listed: true,
                         };
                         let _ = reply.send(Ok(revoked));
                     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sealway_api::{Certificate, IssuerRef};
-use sealway_issuer::{Attempt, IssuedSecret, Request};
+use sealway_issuer::IssuerStatuses;
 
 use super::*;
 
@@ -52,12 +52,19 @@ fn stage() -> (Resources, IssuerStatuses) {
     (resources, statuses)
 }
 
+fn outlook(statuses: &IssuerStatuses) -> Outlook {
+    Outlook {
+        statuses: statuses.clone(),
+        ..Outlook::default()
+    }
+}
+
 #[test]
 fn names_labels_and_values_are_cert_managers() {
     let mut registry = Registry::default();
     let mut metrics = IssuerMetrics::register(&mut registry);
     let (resources, statuses) = stage();
-    metrics.show(&resources, &Issued::default(), &statuses);
+    metrics.show(&resources, &outlook(&statuses));
     let text = scrape(&registry);
     let labels = "name=\"test-certificate\",namespace=\"test-ns\",issuer_name=\"test-issuer\",issuer_kind=\"test-issuer-kind\",issuer_group=\"\"";
     for line in [
@@ -100,37 +107,21 @@ fn what_is_gone_has_no_series() {
     let mut registry = Registry::default();
     let mut metrics = IssuerMetrics::register(&mut registry);
     let (resources, statuses) = stage();
-    metrics.show(&resources, &Issued::default(), &statuses);
-    metrics.show(&Resources::default(), &Issued::default(), &IssuerStatuses::default());
+    metrics.show(&resources, &outlook(&statuses));
+    metrics.show(&Resources::default(), &Outlook::default());
     assert!(!scrape(&registry).contains("test-certificate"));
 }
 
 #[test]
-fn renewals_are_counted_from_the_first_look_on() {
+fn renewals_are_counted_from_the_first_step_on() {
     let mut registry = Registry::default();
     let mut metrics = IssuerMetrics::register(&mut registry);
-    let secret = |revision| {
-        Arc::new(IssuedSecret {
-            certificate: ObjectKey::new("shop", "web"),
-            revision,
-            issued_at: Timestamp::UNIX_EPOCH,
-            request: Request::default(),
-            secret: Arc::default(),
-        })
-    };
-    let failed = |failures, second| {
-        Arc::new(Attempt {
-            failures,
-            last_failure: Timestamp::from_second(second).ok(),
-            ..Attempt::default()
-        })
-    };
-    let key = || ObjectKey::new("shop", "web");
-    let mut show = |revision: u64, attempt: Option<Arc<Attempt>>| {
-        let mut issued = Issued::default();
-        issued.secrets.insert(key(), secret(revision));
-        issued.attempts.extend(attempt.map(|attempt| (key(), attempt)));
-        metrics.show(&Resources::default(), &issued, &IssuerStatuses::default());
+    let mut show = |issued, failed| {
+        let outlook = Outlook {
+            made: Made { issued, failed },
+            ..Outlook::default()
+        };
+        metrics.show(&Resources::default(), &outlook);
         let text = scrape(&registry);
         let count = |result: &str| {
             let start = format!("sealway_certificate_renewals_total{{result=\"{result}\"}} ");
@@ -139,10 +130,7 @@ fn renewals_are_counted_from_the_first_look_on() {
         };
         (count("success"), count("failure"))
     };
-    assert_eq!(show(3, Some(failed(2, 10))), (0, 0));
-    assert_eq!(show(3, Some(failed(3, 20))), (0, 1));
-    assert_eq!(show(4, None), (1, 1));
-    assert_eq!(show(4, Some(failed(1, 30))), (1, 2));
-    assert_eq!(show(4, Some(failed(1, 30))), (1, 2));
-    assert_eq!(show(6, None), (3, 2));
+    assert_eq!(show(3, 1), (3, 1));
+    assert_eq!(show(3, 1), (3, 1));
+    assert_eq!(show(4, 3), (4, 3));
 }

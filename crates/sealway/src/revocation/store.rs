@@ -8,12 +8,11 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use sealway_core::{ContentHash, DistributionPoint, ListSource, RevocationList};
 use sealway_demo::certificates::{create_private_dir, write_private};
+use sealway_issuer::write_pem;
 
 use super::MOST_POINTS;
 use super::download::MOST_BYTES;
@@ -77,9 +76,9 @@ pub(super) fn text(list: &RevocationList) -> String {
         ListSource::Issuer(_) => "",
     };
     let mut text = format!("{url}\n");
-    pem(&mut text, "X509 CRL", list.der());
+    text += &write_pem("X509 CRL", list.der());
     for issuer in list.issuers() {
-        pem(&mut text, "CERTIFICATE", issuer);
+        text += &write_pem("CERTIFICATE", issuer);
     }
     text
 }
@@ -96,16 +95,6 @@ pub(super) fn parse(bytes: &[u8]) -> Option<RevocationList> {
         issuers,
     };
     RevocationList::fetched(&point, rest).ok()
-}
-
-fn pem(text: &mut String, label: &str, der: &[u8]) {
-    text.push_str(&format!("-----BEGIN {label}-----\n"));
-    // Whole groups, so that the lines together are what all of it would be.
-    for line in der.chunks(48) {
-        STANDARD.encode_string(line, text);
-        text.push('\n');
-    }
-    text.push_str(&format!("-----END {label}-----\n"));
 }
 
 /// Base64 takes a third more, and the certificates have room.

@@ -237,8 +237,8 @@ async fn a_gateway_tells_what_it_has_issued_and_does_what_is_asked() {
 
     let metrics = stage.gateway.get("/metrics");
     for series in [
-        "sealway_certificate_not_after_timestamp_seconds{namespace=\"shop\",name=\"root-keypair\",source=\"Issued\"} ",
-        "sealway_certificate_renewals_total{result=\"success\"} 1",
+        "sealway_certificate_not_after_timestamp_seconds{namespace=\"shop\",name=\"root-keypair\",source=\"issued\"} ",
+        "sealway_certificate_renewals_total{result=\"success\"} 3",
         "certmanager_certificate_ready_status{condition=\"True\",name=\"web\",namespace=\"shop\",issuer_name=\"shop-ca\"",
         "certmanager_clusterissuer_ready_status{condition=\"True\",name=\"roots\"} 1",
     ] {

@@ -115,7 +115,7 @@ async fn a_served_request_has_its_line_and_its_counts() {
         assert!(stage.has_metric(metric), "no {metric} in {}", stage.gateway.get("/metrics"));
     }
     let metrics = stage.gateway.get("/metrics");
-    let series = "sealway_certificate_not_after_timestamp_seconds{namespace=\"infra\",name=\"pay-cert\",source=\"Secret\"} ";
+    let series = "sealway_certificate_not_after_timestamp_seconds{namespace=\"infra\",name=\"pay-cert\",source=\"manifest\"} ";
     let expiry = metrics
         .lines()
         .find_map(|line| line.strip_prefix(series)?.parse::<u64>().ok());

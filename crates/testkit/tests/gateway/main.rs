@@ -8,3 +8,4 @@ mod endpoints;
 mod manifests;
 mod proxy_protocol;
 mod refusals;
+mod tcp;

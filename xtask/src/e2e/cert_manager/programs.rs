@@ -4,14 +4,14 @@
 //! are there now; it is used even when Go's own cache is gone.
 
 use std::fs;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 
 use crate::e2e::context::Context;
 use crate::e2e::process::{command, run, run_within};
+use crate::go::fingerprint;
 
 /// Where they are.
 #[derive(Debug)]
@@ -89,35 +89,6 @@ impl Programs {
         }
         Ok(())
     }
-}
-
-/// Changes when a Go source or the module's requirements do.
-fn fingerprint(module: &Path) -> anyhow::Result<String> {
-    let mut files = Vec::new();
-    sources(module, &mut files)?;
-    ensure!(!files.is_empty(), "no sources in {}", module.display());
-    files.sort();
-    let mut hasher = DefaultHasher::new();
-    for file in files {
-        file.strip_prefix(module)?.hash(&mut hasher);
-        fs::read(&file)?.hash(&mut hasher);
-    }
-    Ok(format!("{:016x}", hasher.finish()))
-}
-
-fn sources(directory: &Path, into: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
-        let path = entry?.path();
-        if path.is_dir() {
-            sources(&path, into)?;
-        } else if path
-            .extension()
-            .is_some_and(|ending| ["go", "mod", "sum"].iter().any(|wanted| ending == *wanted))
-        {
-            into.push(path);
-        }
-    }
-    Ok(())
 }
 
 /// The Go module, and what is compared.

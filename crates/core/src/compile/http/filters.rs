@@ -110,7 +110,13 @@ impl<'a> Context<'_, 'a> {
     }
 
     /// One filter that is known; `None` when it is invalid, which has been said, or has nothing to do.
-    fn filter(&mut self, at: &str, filter: &'a HttpRouteFilter, replaces_prefix: bool, filters: &mut Filters) -> Option<()> {
+    pub(super) fn filter(
+        &mut self,
+        at: &str,
+        filter: &'a HttpRouteFilter,
+        replaces_prefix: bool,
+        filters: &mut Filters,
+    ) -> Option<()> {
         match &filter.kind {
             HttpFilterType::RequestHeaderModifier => {
                 let written = filter.request_header_modifier.as_ref()?;
@@ -364,7 +370,7 @@ impl<'a> Context<'_, 'a> {
 }
 
 /// Whether a filter has the field that its type names.
-fn is_complete(filter: &HttpRouteFilter) -> bool {
+pub(super) fn is_complete(filter: &HttpRouteFilter) -> bool {
     match filter.kind {
         HttpFilterType::RequestHeaderModifier => filter.request_header_modifier.is_some(),
         HttpFilterType::ResponseHeaderModifier => filter.response_header_modifier.is_some(),

@@ -13,11 +13,13 @@ use super::super::world::{GatewayWork, World};
 use super::{Place, RouteRequests};
 use crate::hostname::{HostnamePattern, NameIndex};
 use crate::problem::Cause;
-use crate::snapshot::{HttpHost, HttpMatch, HttpRoutes, PathMatcher, RuleKind};
+use crate::snapshot::{HttpHost, HttpMatch, HttpRoutes, HttpRule, PathMatcher, RuleKind};
 
 /// Routes by their own hostnames, each list oldest first.
 #[derive(Default)]
 pub(in crate::compile) struct ListenerRequests {
+    /// Of the listener's filters.
+    pub(super) before: Vec<Arc<HttpRule>>,
     http: NameIndex<Vec<Arc<RouteRequests>>>,
     grpc: NameIndex<Vec<Arc<RouteRequests>>>,
 }
@@ -69,7 +71,10 @@ impl ListenerRequests {
                 }
             });
         }
-        HttpRoutes { hosts }
+        HttpRoutes {
+            before: self.before,
+            hosts,
+        }
     }
 
     /// Every hostname with each of its routes.

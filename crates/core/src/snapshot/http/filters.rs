@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::snapshot::WeightedBackend;
+use crate::snapshot::{WeightedBackend, text, unexpected};
 
 /// Everything that filters do, each kind at most once but for mirrors.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -43,17 +43,17 @@ impl Filters {
 }
 
 /// Changes of headers: set, then add, then remove.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeaderEdit {
     /// Replaces all values.
-    #[serde(serialize_with = "header_list", skip_serializing_if = "Vec::is_empty")]
+    #[serde(with = "header_list", default, skip_serializing_if = "Vec::is_empty")]
     pub set: Vec<(HeaderName, HeaderValue)>,
     /// Adds a value.
-    #[serde(serialize_with = "header_list", skip_serializing_if = "Vec::is_empty")]
+    #[serde(with = "header_list", default, skip_serializing_if = "Vec::is_empty")]
     pub add: Vec<(HeaderName, HeaderValue)>,
     /// Removes all values.
-    #[serde(serialize_with = "name_list", skip_serializing_if = "Vec::is_empty")]
+    #[serde(with = "name_list", default, skip_serializing_if = "Vec::is_empty")]
     pub remove: Vec<HeaderName>,
 }
 
@@ -79,7 +79,7 @@ impl HeaderEdit {
 }
 
 /// A redirect; what is `None` stays as the request has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Redirect {
     /// `http` or `https`.
@@ -95,18 +95,18 @@ pub struct Redirect {
 }
 
 /// Changes of host and path towards the backend.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rewrite {
     /// The new host.
-    #[serde(serialize_with = "optional_value")]
+    #[serde(with = "optional_value", default)]
     pub hostname: Option<HeaderValue>,
     /// The new path.
     pub path: Option<PathModifier>,
 }
 
 /// What a path becomes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PathModifier {
     /// This path.
@@ -128,7 +128,7 @@ pub struct Mirror {
 }
 
 /// Cross-origin resource sharing (GEP-1767; the Fetch standard has the protocol).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cors {
     /// Whom to allow.
@@ -146,7 +146,7 @@ pub struct Cors {
 }
 
 /// Origins that are allowed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum CorsOrigin {
     /// `*`.
@@ -177,13 +177,13 @@ pub struct ExternalAuth {
 }
 
 /// What an authorization server speaks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum AuthProtocol {
     /// Envoy's ext_authz.
     Grpc {
         /// Headers that it gets; empty: all.
-        #[serde(serialize_with = "name_list")]
+        #[serde(with = "name_list")]
         request_headers: Vec<HeaderName>,
     },
     /// HTTP.
@@ -191,28 +191,74 @@ pub enum AuthProtocol {
         /// Put before the request's path.
         path_prefix: String,
         /// Headers that it gets beside Host, Content-Length and Authorization.
-        #[serde(serialize_with = "name_list")]
+        #[serde(with = "name_list")]
         request_headers: Vec<HeaderName>,
         /// Headers of its answer that the backend gets; empty: all but Host.
-        #[serde(serialize_with = "name_list")]
+        #[serde(with = "name_list")]
         response_headers: Vec<HeaderName>,
     },
 }
 
-fn optional_value<S: Serializer>(value: &Option<HeaderValue>, serializer: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => serializer.serialize_str(&String::from_utf8_lossy(value.as_bytes())),
-        None => serializer.serialize_none(),
+/// Values are visible ASCII: the compiler takes no others.
+mod optional_value {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<HeaderValue>, serializer: S) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.serialize_str(&String::from_utf8_lossy(value.as_bytes())),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<HeaderValue>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        text.map(|text| HeaderValue::from_str(&text).map_err(|_| unexpected(&text, "a header's value")))
+            .transpose()
     }
 }
 
-fn header_list<S: Serializer>(headers: &[(HeaderName, HeaderValue)], serializer: S) -> Result<S::Ok, S::Error> {
-    let lines = headers
-        .iter()
-        .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
-    serializer.collect_seq(lines)
+mod header_list {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(headers: &[(HeaderName, HeaderValue)], serializer: S) -> Result<S::Ok, S::Error> {
+        let lines = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
+        serializer.collect_seq(lines)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(HeaderName, HeaderValue)>, D::Error> {
+        let lines = Vec::<String>::deserialize(deserializer)?;
+        let header = |line: &String| {
+            let (name, value) = line.split_once(": ")?;
+            Some((
+                HeaderName::from_bytes(name.as_bytes()).ok()?,
+                HeaderValue::from_str(value).ok()?,
+            ))
+        };
+        let read = |line| header(line).ok_or_else(|| unexpected(line, "a header such as `name: value`"));
+        lines.iter().map(read).collect()
+    }
 }
 
-fn name_list<S: Serializer>(names: &[HeaderName], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(names.iter().map(HeaderName::as_str))
+mod name_list {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(names: &[HeaderName], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(names.iter().map(HeaderName::as_str))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HeaderName>, D::Error> {
+        let names = Vec::<String>::deserialize(deserializer)?;
+        names.iter().map(|name| read(name)).collect()
+    }
+
+    pub(super) fn read<E: serde::de::Error>(name: &str) -> Result<HeaderName, E> {
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| unexpected(name, "the name of a header"))
+    }
+}
+
+/// The name of a header.
+pub(super) fn read_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HeaderName, D::Error> {
+    name_list::read(&text(deserializer)?)
 }

@@ -3,7 +3,9 @@
 //! The listener first, by the most specific hostname on the port; then the rules of that listener's routes: those of the most specific
 //! route hostname that covers the host, by the specification's precedence, then those of the next hostname.
 
-use super::{HttpAction, HttpPlan, HttpRejectReason, HttpRoutes, RequestHead};
+use std::sync::Arc;
+
+use super::{HttpAction, HttpPlan, HttpRejectReason, HttpRoutes, HttpRule, RequestHead};
 use crate::explain::{Step, Trace};
 use crate::snapshot::{ListenerFate, ListenerId, TlsPlan};
 
@@ -23,6 +25,20 @@ pub(super) fn plain<'a>(plan: &'a HttpPlan, head: &RequestHead<'_>, trace: &mut 
         return reject(Some(id), HttpRejectReason::ListenerRefuses);
     }
     rule((id, &listener.name), &listener.requests, head, trace)
+}
+
+/// See [`crate::snapshot::PortPlan::before`].
+pub(super) fn before_plain<'a>(plan: &'a HttpPlan, host: Option<&str>) -> &'a [Arc<HttpRule>] {
+    let listener = plan.names.find(host).and_then(|position| plan.listeners.get(*position));
+    listener.map_or(&[], |listener| &listener.requests.before)
+}
+
+/// See [`crate::snapshot::PortPlan::before`].
+pub(super) fn before_encrypted<'a>(plan: &'a TlsPlan, through: Option<ListenerId>, host: Option<&str>) -> &'a [Arc<HttpRule>] {
+    let found = plan.names.find(host).copied();
+    let found = found.filter(|position| through.is_none_or(|through| through.0 == *position));
+    let requests = found.and_then(|position| plan.listeners.get(position)?.requests.as_ref());
+    requests.map_or(&[], |requests| &requests.before)
 }
 
 pub(super) fn encrypted<'a>(

@@ -5,12 +5,13 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderName};
 use regex::Regex;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::RequestHead;
+use crate::snapshot::{text, unexpected};
 
 /// A condition on the path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PathMatcher {
     /// Equal, case included.
@@ -37,7 +38,7 @@ impl PathMatcher {
 }
 
 /// A condition on the value of a header or query parameter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ValueMatcher {
     /// Equal, case included.
@@ -58,11 +59,11 @@ impl ValueMatcher {
 }
 
 /// A condition on a header.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HeaderMatcher {
     /// Its name.
-    #[serde(serialize_with = "name")]
+    #[serde(serialize_with = "name", deserialize_with = "super::filters::read_name")]
     pub name: HeaderName,
     /// Several values count as one, joined by commas (RFC 9110 section 5.3).
     pub value: ValueMatcher,
@@ -90,7 +91,7 @@ impl HeaderMatcher {
 }
 
 /// A condition on a query parameter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct QueryMatcher {
     /// Its name, case included; percent-encoding is undone before names and values are compared.
@@ -156,7 +157,7 @@ impl Pattern {
         };
         // By itself first: `a)|(?:b` must not get out of the group.
         build(expression)?;
-        build(&format!("^(?:{expression})$")).map(Self)
+        build(&format!("{BEGIN}{expression}{END}")).map(Self)
     }
 
     /// As it was compiled: anchored.
@@ -170,6 +171,9 @@ impl Pattern {
     }
 }
 
+/// What makes an expression hold for a whole text.
+const BEGIN: &str = "^(?:";
+const END: &str = ")$";
 /// Bytes that a compiled expression may take: a manifest must not be able to take all memory.
 const LARGEST_PROGRAM: usize = 1 << 20;
 /// Bytes that its matcher may take beside, for each thread.
@@ -192,6 +196,16 @@ impl fmt::Debug for Pattern {
 impl Serialize for Pattern {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.0.as_str())
+    }
+}
+
+/// Anchored, as it was written.
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = text(deserializer)?;
+        let expression = text.strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END));
+        let pattern = expression.and_then(|expression| Self::new(expression).ok());
+        pattern.ok_or_else(|| unexpected(&text, "a regular expression such as `^(?:/v[0-9]+)$`"))
     }
 }
 

@@ -374,6 +374,54 @@ fn lists_name_what_was_revoked_and_are_renewed() {
 }
 
 #[test]
+fn what_was_revoked_and_still_stands_in_its_secret_is_told() {
+    let mut lab = Lab::new(ROOT);
+    lab.add(&leaf("web", ""));
+    lab.settle();
+    let (id, authority) = lab.issued.authorities.first_key_value().unwrap();
+    let (id, mut authority) = (id.clone(), (**authority).clone());
+    authority.issuances[0].revoked = Some(Revocation {
+        at: lab.now,
+        reason: "keyCompromise".to_owned(),
+    });
+    lab.issued.authorities.insert(id, authority.into());
+    let plan = lab.settle();
+    assert!(said(&plan, "shop/web", "Ready").starts_with("False Revoked: the certificate in Secret shop/web was revoked"));
+    assert_eq!(super::super::lab::labels(&plan), ["revoked-in-use"]);
+    assert_eq!(
+        lab.issued.secrets[&key("shop/web")].revision,
+        1,
+        "nobody has asked for another"
+    );
+}
+
+#[test]
+fn a_ca_whose_certificates_are_all_revoked_is_remembered_until_they_have_ended() {
+    let mut lab = Lab::new(&ROOT.replace("87600h", "720h"));
+    lab.add(&leaf("web", ""));
+    lab.settle();
+    let (old, authority) = lab.issued.authorities.first_key_value().unwrap();
+    let (old, mut authority) = (old.clone(), (**authority).clone());
+    let end = authority.issuances[0].not_after;
+    authority.issuances[0].revoked = Some(Revocation {
+        at: lab.now,
+        reason: "keyCompromise".to_owned(),
+    });
+    let serial = authority.issuances[0].serial.clone();
+    lab.issued.authorities.insert(old.clone(), authority.into());
+    // The root is renewed, and everything with it; nothing of the old one is in use.
+    lab.pass(Duration::from_hours(25 * 24));
+    assert_eq!(lab.issued.authorities.len(), 2);
+    lab.now = end;
+    lab.settle();
+    let list = lab.issued.authorities[&old].revocation_list.clone().expect("a list");
+    assert!(lists::is_on(&list, &serial));
+    lab.now = later(end, Duration::from_secs(1));
+    lab.settle();
+    assert!(!lab.issued.authorities.contains_key(&old));
+}
+
+#[test]
 fn a_ca_that_may_not_sign_lists_is_told_when_it_matters() {
     let mut lab = Lab::new(&ROOT.replace("  usages: [cert sign, crl sign]\n", ""));
     // As cert-manager issues it; we would let it sign lists.
@@ -389,5 +437,5 @@ fn a_ca_that_may_not_sign_lists_is_told_when_it_matters() {
         reason: String::new(),
     });
     lab.issued.authorities.insert(id, authority.into());
-    assert_eq!(super::super::lab::labels(&lab.settle()), ["list-forbidden"]);
+    assert_eq!(super::super::lab::labels(&lab.settle()), ["revoked-in-use", "list-forbidden"]);
 }

@@ -87,7 +87,7 @@ spec: {}
             "leaf",
             "False ErrInvalidKeyPair: Error getting keypair for CA issuer: certificate is not a CA",
         ),
-        ("nothing", ""),
+        ("nothing", "False InvalidSpec: it names no way to sign"),
     ];
     for (name, expected) in table {
         assert_eq!(ready(&lab, name), expected, "{name}");

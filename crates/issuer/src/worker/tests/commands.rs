@@ -3,6 +3,7 @@
 use sealway_api::{Certificate, Issuer, Resource, Secret};
 
 use super::*;
+use crate::settings::Behaviour;
 
 fn manifests() -> Resources {
     let mut resources = Resources::default();
@@ -48,6 +49,11 @@ fn renewals_that_cannot_be_say_why() {
     assert!(
         worker.issued.attempts[&key("waits")].renewal_asked.is_some(),
         "it is not forgotten"
+    );
+    assert_eq!(
+        worker.issued.attempts[&key("waits")].renewal_of,
+        Some(0),
+        "the first one is the answer, too"
     );
 
     let refusal = worker.renew(at(1), &manifests(), &key("waits")).expect_err("carried");
@@ -105,4 +111,67 @@ fn revocations_are_kept_and_those_that_cannot_be_say_why() {
     let again = super::worker(Keeping::Directory(scratch.path()), small_world).step(at(3), &no_resources());
     let mut issuances = again.issued.authorities.values().flat_map(|authority| &authority.issuances);
     assert!(issuances.any(|issuance| issuance.serial == leaf && issuance.revoked.is_some()));
+}
+
+/// [`small_world`], and a list for whoever has revoked something that is on none.
+fn listing_world(now: Timestamp, issued: &Issued) -> Plan {
+    let mut plan = small_world(now, issued);
+    let unlisted = issued.authorities.iter().filter(|(_, authority)| {
+        let list = authority.revocation_list.as_deref().unwrap_or_default();
+        let mut revoked = authority.issuances.iter().filter(|issuance| issuance.revoked.is_some());
+        revoked.any(|issuance| !crate::plan::lists::is_on(list, &issuance.serial))
+    });
+    plan.actions.extend(unlisted.map(|(id, _)| Action::List {
+        authority: id.clone(),
+        signer: None,
+        lifetime: Duration::from_secs(3600),
+    }));
+    plan
+}
+
+#[test]
+fn a_list_is_promised_only_when_it_is_there_or_can_come() {
+    let revoke = |worker: &mut Worker, resources: &Resources| {
+        let leaf = serial_of(&worker.step(at(0), &no_resources()), "leaf");
+        worker.revoke(at(1), resources, &leaf, "superseded")
+    };
+    let mut listing = worker(Keeping::Memory, listing_world);
+    assert!(revoke(&mut listing, &no_resources()).expect("revoked").is_listed);
+    let mut behind = worker(Keeping::Memory, small_world);
+    assert!(!revoke(&mut behind, &no_resources()).expect("noted").is_listed);
+    let is_noted = |issued: &Issued| {
+        let mut issuances = issued.authorities.values().flat_map(|authority| &authority.issuances);
+        issuances.any(|issuance| issuance.revoked.is_some())
+    };
+    assert!(is_noted(&behind.issued));
+
+    let mut off = worker(Keeping::Memory, listing_world);
+    off.settings.behaviour = Behaviour::CertManager;
+    let refusal = revoke(&mut off, &no_resources()).expect_err("no lists");
+    assert!(matches!(refusal, RevokeRefusal::ListsOff), "{refusal:?}");
+
+    // A CA of the manifests, whose key is in its Secret only.
+    let mut given = worker(Keeping::Memory, small_world);
+    let outlook = given.step(at(0), &no_resources());
+    let own = Arc::clone(&outlook.issued.secrets[&key("ca")].secret);
+    let issued = Arc::make_mut(&mut given.issued);
+    for authority in issued.authorities.values_mut() {
+        Arc::make_mut(authority).key = None;
+    }
+    let successor = worker(Keeping::Memory, small_world).step(at(0), &no_resources());
+    let successor = Arc::clone(&successor.issued.secrets[&key("ca")].secret);
+    let carrying = |secret: &Arc<Secret>| {
+        let mut resources = no_resources();
+        resources.insert(Resource::Secret(Arc::clone(secret)));
+        resources
+    };
+    for without in [no_resources(), carrying(&successor)] {
+        let refusal = revoke(&mut given, &without).expect_err("nobody can sign a list");
+        assert!(
+            matches!(&refusal, RevokeRefusal::NoKey { secret } if *secret == key("ca")),
+            "{refusal:?}"
+        );
+        assert!(!is_noted(&given.issued), "what is refused is not half done");
+    }
+    revoke(&mut given, &carrying(&own)).expect("the key is at hand");
 }

@@ -18,10 +18,10 @@ use crate::document::Document;
 use crate::gateway::control_runtime;
 use crate::manifests;
 use crate::printer::Printer;
-use crate::state::state_directory;
+use crate::state::existing_state_directory;
 
 pub(super) fn run(args: &CertsRenewArgs, printer: &Printer) -> anyhow::Result<Exit> {
-    let directory = state_directory(args.state_dir.as_deref())?;
+    let directory = existing_state_directory(args.state_dir.as_deref())?;
     let wanted: BTreeSet<ObjectKey> = if args.all {
         known(&read_state(&directory)?)
     } else {
@@ -73,7 +73,11 @@ fn running(directory: &Path, wanted: &BTreeSet<ObjectKey>) -> anyhow::Result<Opt
 /// Issues by the manifests, in the place of the gateway that does not run.
 fn issued_here(args: &CertsRenewArgs, directory: &Path, wanted: &BTreeSet<ObjectKey>) -> anyhow::Result<Vec<Renewal>> {
     let (_, loaded) = manifests::open(&args.paths)?;
-    let mut worker = Worker::open(Settings::default(), Keeping::Directory(directory), None, None)
+    let settings = Settings {
+        behaviour: args.issuer_behaviour.into(),
+        ..Settings::default()
+    };
+    let mut worker = Worker::open(settings, Keeping::Directory(directory), None, None)
         .map_err(|fault| anyhow::anyhow!("{fault}: {}", fault.hint()))?;
     let renewed = wanted.iter().map(|key| {
         let done = worker.renew(Timestamp::now(), &loaded.resources, key);
@@ -97,6 +101,13 @@ fn noted(directory: &Path, wanted: &BTreeSet<ObjectKey>, printer: &Printer) -> a
         }
         let attempt = Attempt {
             renewal_asked: Some(Timestamp::now()),
+            renewal_of: issued
+                .secrets
+                .values()
+                .filter(|secret| secret.certificate == *key)
+                .map(|secret| secret.revision)
+                .max()
+                .or(Some(0)),
             ..issued
                 .attempts
                 .get(key)

@@ -17,10 +17,10 @@ use crate::control::{self, Asked, Outcome};
 use crate::document::Document;
 use crate::gateway::control_runtime;
 use crate::printer::Printer;
-use crate::state::state_directory;
+use crate::state::existing_state_directory;
 
 pub(super) fn run(args: &CertsRevokeArgs, printer: &Printer) -> anyhow::Result<Exit> {
-    let directory = state_directory(args.state_dir.as_deref())?;
+    let directory = existing_state_directory(args.state_dir.as_deref())?;
     let issued = read_state(&directory)?;
     let Some(found) = Found::of(&issued, &args.serial) else {
         printer.complain(format!("error: {}", missing(&issued, &args.serial)))?;
@@ -49,8 +49,9 @@ pub(super) fn run(args: &CertsRevokeArgs, printer: &Printer) -> anyhow::Result<E
         .context("runtime")?
         .block_on(control::ask(&directory, asked));
     let answer = answer.with_context(|| format!("the gateway on {} cannot be asked", directory.display()))?;
+    let is_running = answer.is_some();
     let listed = match answer.map(|answer| answer.outcome) {
-        Some(Outcome::Revoked { .. }) => true,
+        Some(Outcome::Revoked { listed, .. }) => listed,
         Some(Outcome::Refused(refused)) => {
             printer.complain(format!("error: {}: {}", refused.message, refused.hint))?;
             return Ok(Exit::No);
@@ -58,7 +59,11 @@ pub(super) fn run(args: &CertsRevokeArgs, printer: &Printer) -> anyhow::Result<E
         Some(Outcome::Renewed { .. }) => bail!("the gateway answers something else: does another version run?"),
         None => revoke_here(&directory, &args.serial, reason)?,
     };
-    if !listed {
+    if !listed && is_running {
+        printer.talk(
+            "it is noted, but the revocation list does not say so yet: the gateway's log and `certs list` say what is in the way",
+        )?;
+    } else if !listed {
         printer.talk("the key of its CA is not in the state directory: the next `sealway run` signs the revocation list")?;
     }
     if is_current {
@@ -162,6 +167,8 @@ fn agreed(args: &CertsRevokeArgs, text: &str, printer: &Printer) -> anyhow::Resu
 fn revoke_here(directory: &Path, serial: &str, reason: &str) -> anyhow::Result<bool> {
     let (store, mut issued, _) = Store::open(directory).map_err(|fault| anyhow::anyhow!("{fault}: {}", fault.hint()))?;
     let now = Timestamp::now();
+    // As lists have it.
+    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let Some((id, authority, _)) = find(&issued, serial) else {
         bail!("{}", missing(&issued, serial));
     };

@@ -16,10 +16,11 @@ use super::ask::{self, Asked};
 use crate::args::{CertsSourceArgs, Typed};
 use crate::certificates::Scene;
 use crate::document::VERSION;
+use crate::foresight::foresee;
 use crate::gateway::control_runtime;
 use crate::manifests;
 use crate::printer::Printer;
-use crate::state::state_directory;
+use crate::state::existing_state_directory;
 
 /// The answer to one question.
 pub(super) enum Found<T> {
@@ -85,19 +86,30 @@ fn look<T>(args: &CertsSourceArgs, offline: impl FnOnce(&Scene<'_>) -> Found<T>)
     // Manifests alone are looked at as they stand, whatever this machine has issued for others.
     let issued = match (&args.state_dir, args.paths.is_empty()) {
         (None, false) => Issued::default(),
-        (told, _) => read_state(&state_directory(told.as_deref())?)?,
+        (told, _) => read_state(&existing_state_directory(told.as_deref())?)?,
     };
     let now = Timestamp::now();
+    let settings = Settings {
+        behaviour: args.issuer_behaviour.into(),
+        ..Settings::default()
+    };
     let plan = if args.paths.is_empty() {
         Plan::default()
     } else {
-        plan(now, &resources, &issued, &Settings::default())
+        plan(now, &resources, &issued, &settings)
+    };
+    // What cannot be issued whatever happens; what only waits for another Certificate is not in the way.
+    let findings = match args.paths.is_empty() {
+        true => Vec::new(),
+        false => foresee(now, &resources, settings.behaviour)?.outlook.findings.clone(),
     };
     Ok(offline(&Scene {
         now,
         resources: &resources,
         issued: &issued,
         statuses: &plan.statuses,
+        findings: &findings,
+        seen: &BTreeMap::new(),
         overlay: &plan.overlay,
         snapshots: &BTreeMap::new(),
     }))

@@ -6,12 +6,11 @@
 use std::fmt::{self, Write as _};
 
 use aws_lc_rs::digest;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use sealway_api::Timestamp;
 use sealway_core::is_authority;
+use sealway_issuer::write_pem;
 use thiserror::Error;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -162,14 +161,7 @@ impl Certificate {
 
     /// The certificate and nothing else, in lines of 64 characters (RFC 7468).
     pub(super) fn pem(&self) -> String {
-        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
-        for (position, letter) in STANDARD.encode(&self.der).chars().enumerate() {
-            if position > 0 && position % 64 == 0 {
-                pem.push('\n');
-            }
-            pem.push(letter);
-        }
-        pem + "\n-----END CERTIFICATE-----\n"
+        write_pem("CERTIFICATE", &self.der)
     }
 }
 

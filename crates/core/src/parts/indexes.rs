@@ -1,0 +1,252 @@
+//! What is found by name: the routes of each listener, the listeners of each port. Gathered anew only where something has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::assemble::Held;
+use super::build::Built;
+use super::wire::{Head, Port, Speaks};
+use super::{PartKey, Unfit};
+use crate::hostname::NameIndex;
+use crate::snapshot::{
+    Forward, HttpHost, HttpListener, HttpPlan, HttpRoutes, PortKey, PortPlan, ServedCertificate, Snapshot, TcpPlan, TlsListener,
+    TlsPlan,
+};
+
+/// Listeners with their routes, and the snapshot that they are in.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Indexes {
+    tls: BTreeMap<PartKey, Arc<TlsListener>>,
+    http: BTreeMap<PartKey, Arc<HttpListener>>,
+    /// A port has one listener, or none of these.
+    tcp: BTreeMap<PartKey, TcpPlan>,
+    pub(super) snapshot: Option<Arc<Snapshot>>,
+}
+
+/// What hangs on one listener.
+#[derive(Default)]
+struct Routes {
+    forwards: NameIndex<Arc<Forward>>,
+    hosts: NameIndex<Arc<HttpHost>>,
+    /// One of each, to be named.
+    forward: Option<PartKey>,
+    host: Option<PartKey>,
+}
+
+impl Indexes {
+    /// After a change of some parts and of what hangs on some listeners.
+    pub(super) fn follow(
+        &self,
+        held: &BTreeMap<PartKey, Arc<Held>>,
+        changed: &BTreeSet<PartKey>,
+        listeners: &BTreeSet<PartKey>,
+    ) -> Result<Self, Unfit> {
+        let mut next = self.clone();
+        let mut routes = gather(held, listeners)?;
+        for key in listeners {
+            let routes = routes.remove(key).unwrap_or_default();
+            next.listener(key, held.get(key), routes)?;
+        }
+        if changed.is_empty() && listeners.is_empty() && self.snapshot.is_some() {
+            return Ok(next);
+        }
+        next.snapshot = Some(next.assembled(held)?);
+        Ok(next)
+    }
+
+    fn listener(&mut self, key: &PartKey, held: Option<&Arc<Held>>, routes: Routes) -> Result<(), Unfit> {
+        let tls = self.tls.remove(key);
+        let http = self.http.remove(key);
+        self.tcp.remove(key);
+        let misfit = |part: Option<PartKey>| match part {
+            Some(part) => Err(Unfit::Misfit {
+                part,
+                needs: key.clone(),
+            }),
+            None => Ok(()),
+        };
+        let Routes {
+            forwards,
+            hosts,
+            forward,
+            host,
+        } = routes;
+        match held.map(|held| &held.built) {
+            Some(Built::TlsListener(listener)) => {
+                let last = tls.as_ref().and_then(|last| last.requests.as_ref());
+                let requests = match &listener.requests {
+                    Some(requests) => {
+                        let before = requests.before.clone();
+                        Some(share(HttpRoutes { before, hosts }, last))
+                    }
+                    None => {
+                        misfit(host)?;
+                        None
+                    }
+                };
+                let listener = TlsListener {
+                    routes: forwards,
+                    requests,
+                    ..TlsListener::clone(listener)
+                };
+                self.tls.insert(key.clone(), share(listener, tls.as_ref()));
+            }
+            Some(Built::HttpListener(listener)) => {
+                misfit(forward)?;
+                let before = listener.requests.before.clone();
+                let requests = share(HttpRoutes { before, hosts }, http.as_ref().map(|last| &last.requests));
+                let listener = HttpListener {
+                    requests,
+                    ..HttpListener::clone(listener)
+                };
+                self.http.insert(key.clone(), share(listener, http.as_ref()));
+            }
+            Some(Built::TcpListener(name)) => {
+                misfit(host)?;
+                let plan = TcpPlan {
+                    listener: name.as_ref().to_owned(),
+                    forward: forwards.find(None).cloned(),
+                };
+                self.tcp.insert(key.clone(), plan);
+            }
+            Some(_) => misfit(forward.or(host))?,
+            None => {
+                if let Some(part) = forward.or(host) {
+                    return Err(Unfit::Missing {
+                        part,
+                        needs: key.clone(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn assembled(&self, held: &BTreeMap<PartKey, Arc<Held>>) -> Result<Arc<Snapshot>, Unfit> {
+        let last = self.snapshot.as_ref();
+        let mut heads = Vec::new();
+        let mut ports: BTreeMap<PortKey, Arc<PortPlan>> = BTreeMap::new();
+        for (key, held) in held {
+            match &held.built {
+                Built::Head(head) => heads.push(head),
+                Built::Port(port) => {
+                    let plan = self.plan(key, port)?;
+                    let last = last.and_then(|last| last.ports.get(&port.port));
+                    if ports.insert(port.port, share(plan, last)).is_some() {
+                        return Err(Unfit::Twice { part: key.clone() });
+                    }
+                }
+                _ => {}
+            }
+        }
+        let [head] = heads.as_slice() else {
+            return Err(Unfit::Head);
+        };
+        let Head {
+            gateway,
+            addresses,
+            port_offset,
+            trusted_proxies,
+            client_certificate,
+            client_certificate_headers,
+        } = Head::clone(head);
+        let certificate = client_certificate.map(ServedCertificate::from);
+        let last_certificate = last.and_then(|last| last.client_certificate.as_ref());
+        let snapshot = Snapshot {
+            gateway,
+            addresses,
+            port_offset,
+            trusted_proxies,
+            client_certificate: certificate.map(|certificate| share(certificate, last_certificate)),
+            client_certificate_headers,
+            ports,
+        };
+        Ok(share(snapshot, last))
+    }
+
+    fn plan(&self, key: &PartKey, port: &Port) -> Result<PortPlan, Unfit> {
+        let needs = |listener: &PartKey| {
+            let (part, needs) = (key.clone(), listener.clone());
+            let is_known = self.tls.contains_key(listener) || self.http.contains_key(listener);
+            if is_known || self.tcp.contains_key(listener) {
+                Unfit::Misfit { part, needs }
+            } else {
+                Unfit::Missing { part, needs }
+            }
+        };
+        let listed: BTreeSet<_> = port.listeners.iter().collect();
+        if listed.len() < port.listeners.len() {
+            return Err(Unfit::Twice { part: key.clone() });
+        }
+        // Of two claims on one name the first answers, as where the snapshot was made.
+        match port.speaks {
+            Speaks::Tls => {
+                let mut plan = TlsPlan::default();
+                for (position, key) in port.listeners.iter().enumerate() {
+                    let listener = self.tls.get(key).ok_or_else(|| needs(key))?;
+                    let _ = plan.names.claim(&listener.hostname, position);
+                    plan.listeners.push(Arc::clone(listener));
+                }
+                Ok(PortPlan::Tls(plan))
+            }
+            Speaks::Http => {
+                let mut plan = HttpPlan::default();
+                for (position, key) in port.listeners.iter().enumerate() {
+                    let listener = self.http.get(key).ok_or_else(|| needs(key))?;
+                    let _ = plan.names.claim(&listener.hostname, position);
+                    plan.listeners.push(Arc::clone(listener));
+                }
+                Ok(PortPlan::Http(plan))
+            }
+            Speaks::Tcp => match port.listeners.as_slice() {
+                [only] => Ok(PortPlan::Tcp(self.tcp.get(only).ok_or_else(|| needs(only))?.clone())),
+                _ => Err(Unfit::Value {
+                    part: key.clone(),
+                    expected: "one listener",
+                }),
+            },
+        }
+    }
+}
+
+/// What hangs on each of these listeners.
+fn gather<'a>(
+    held: &BTreeMap<PartKey, Arc<Held>>,
+    listeners: &'a BTreeSet<PartKey>,
+) -> Result<BTreeMap<&'a PartKey, Routes>, Unfit> {
+    let mut routes: BTreeMap<&PartKey, Routes> = BTreeMap::new();
+    if listeners.is_empty() {
+        return Ok(routes);
+    }
+    for (part, held) in held {
+        for place in &held.places {
+            let Some(listener) = listeners.get(&place.listener) else {
+                continue;
+            };
+            let routes = routes.entry(listener).or_default();
+            let claimed = match &held.built {
+                Built::Forward(forward) => {
+                    routes.forward.get_or_insert_with(|| part.clone());
+                    routes.forwards.claim(&place.hostname, Arc::clone(forward)).is_ok()
+                }
+                Built::Host(host) => {
+                    routes.host.get_or_insert_with(|| part.clone());
+                    routes.hosts.claim(&place.hostname, Arc::clone(host)).is_ok()
+                }
+                _ => continue,
+            };
+            if !claimed {
+                return Err(Unfit::Twice { part: part.clone() });
+            }
+        }
+    }
+    Ok(routes)
+}
+
+/// The old one when nothing changed.
+fn share<T: Eq>(new: T, old: Option<&Arc<T>>) -> Arc<T> {
+    match old {
+        Some(old) if **old == new => Arc::clone(old),
+        _ => Arc::new(new),
+    }
+}

@@ -1,0 +1,357 @@
+//! From a snapshot to its parts.
+//!
+//! A part is named by what it is of, so that its name outlives its content. Where two parts of one snapshot want a name, the second is
+//! called `…~2`. What is shared in the snapshot is one part.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use super::wire::{self, Place, Placed, Speaks, Wire};
+use super::{Part, PartDigest, PartKey, Parts};
+use crate::hostname::HostnamePattern;
+use crate::snapshot::{
+    Backend, BackendAuthorities, Forward, HttpHost, HttpListener, HttpRoutes, HttpRule, PortKey, PortPlan, Snapshot, Target,
+    TcpPlan, TlsListener, TrustBundle, UpstreamTls,
+};
+
+mod encode;
+
+pub(super) fn split(snapshot: &Snapshot, before: &Parts) -> Parts {
+    let Snapshot {
+        gateway,
+        addresses,
+        port_offset,
+        trusted_proxies,
+        client_certificate,
+        client_certificate_headers,
+        ports,
+    } = snapshot;
+    let mut splitter = Splitter {
+        before,
+        parts: BTreeMap::new(),
+        names: HashMap::new(),
+        forwards: BTreeMap::new(),
+        hosts: Vec::new(),
+        host_positions: HashMap::new(),
+    };
+    let head = wire::Head {
+        gateway: gateway.clone(),
+        addresses: addresses.clone(),
+        port_offset: *port_offset,
+        trusted_proxies: trusted_proxies.clone(),
+        client_certificate: client_certificate.as_deref().map(Into::into),
+        client_certificate_headers: *client_certificate_headers,
+    };
+    splitter.enter("head".to_owned(), Source::default(), |_| Wire::Head(Box::new(head)));
+    for (key, plan) in ports {
+        splitter.port(*key, plan);
+    }
+    splitter.routes();
+    Parts(splitter.parts)
+}
+
+/// What a part was made of: while that is the same, so is the part.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Source {
+    of: Of,
+    links: Vec<PartKey>,
+    places: Vec<Place>,
+}
+
+#[derive(Debug, Default, PartialEq)]
+enum Of {
+    /// Nothing that is shared.
+    #[default]
+    Values,
+    TlsListener(Arc<TlsListener>),
+    HttpListener(Arc<HttpListener>),
+    Forward(Arc<Forward>),
+    Host(Arc<HttpHost>),
+    Rule(Arc<HttpRule>),
+    Backend(Arc<Backend>),
+    Bundle(Arc<TrustBundle>),
+}
+
+impl Of {
+    fn is_shared(&self) -> bool {
+        !matches!(self, Self::Values | Self::TlsListener(_) | Self::HttpListener(_))
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::TlsListener(one), Self::TlsListener(two)) => Arc::ptr_eq(one, two),
+            (Self::HttpListener(one), Self::HttpListener(two)) => Arc::ptr_eq(one, two),
+            (Self::Forward(one), Self::Forward(two)) => Arc::ptr_eq(one, two),
+            (Self::Host(one), Self::Host(two)) => Arc::ptr_eq(one, two),
+            (Self::Rule(one), Self::Rule(two)) => Arc::ptr_eq(one, two),
+            (Self::Backend(one), Self::Backend(two)) => Arc::ptr_eq(one, two),
+            (Self::Bundle(one), Self::Bundle(two)) => Arc::ptr_eq(one, two),
+            _ => false,
+        }
+    }
+}
+
+struct Splitter<'a> {
+    before: &'a Parts,
+    parts: BTreeMap<PartKey, Arc<Part>>,
+    /// Of what is shared, by its address: all of it lives as long as the snapshot.
+    names: HashMap<usize, PartKey>,
+    /// By the name that each wants.
+    forwards: BTreeMap<String, Vec<Hung<Forward>>>,
+    /// In the order in which they were met.
+    hosts: Vec<Hung<HttpHost>>,
+    host_positions: HashMap<usize, usize>,
+}
+
+/// Something and the places where it hangs.
+struct Hung<T> {
+    value: Arc<T>,
+    places: Vec<Place>,
+}
+
+fn address<T>(value: &Arc<T>) -> usize {
+    Arc::as_ptr(value).addr()
+}
+
+impl Splitter<'_> {
+    fn port(&mut self, port: PortKey, plan: &PortPlan) {
+        let (speaks, listeners) = match plan {
+            PortPlan::Tls(plan) => {
+                let listeners = plan.listeners.iter().map(|listener| self.tls_listener(port, listener));
+                (Speaks::Tls, listeners.collect())
+            }
+            PortPlan::Http(plan) => {
+                let listeners = plan.listeners.iter().map(|listener| self.http_listener(port, listener));
+                (Speaks::Http, listeners.collect())
+            }
+            PortPlan::Tcp(plan) => (Speaks::Tcp, vec![self.tcp_listener(port, plan)]),
+        };
+        let part = wire::Port { port, speaks, listeners };
+        self.enter(port.to_string(), Source::default(), |_| Wire::Port(part));
+    }
+
+    fn tls_listener(&mut self, port: PortKey, listener: &Arc<TlsListener>) -> PartKey {
+        let validation = listener.termination.as_ref();
+        let validation = validation.and_then(|termination| termination.client_validation.as_ref());
+        let mut links: Vec<PartKey> = Vec::new();
+        links.extend(validation.map(|validation| self.bundle(&validation.authorities)));
+        let before = listener.requests.iter().flat_map(|requests| &requests.before);
+        links.extend(before.map(|rule| self.rule(rule)));
+        let source = Source {
+            of: Of::TlsListener(Arc::clone(listener)),
+            links,
+            places: Vec::new(),
+        };
+        let key = self.enter(format!("{port}/{}", listener.name), source, |names| {
+            Wire::TlsListener(encode::tls_listener(listener, names))
+        });
+        for (hostname, forward) in listener.routes.iter() {
+            self.hang_forward(&key, hostname, forward);
+        }
+        if let Some(requests) = &listener.requests {
+            self.hang_hosts(&key, requests);
+        }
+        key
+    }
+
+    fn http_listener(&mut self, port: PortKey, listener: &Arc<HttpListener>) -> PartKey {
+        let source = Source {
+            of: Of::HttpListener(Arc::clone(listener)),
+            links: listener.requests.before.iter().map(|rule| self.rule(rule)).collect(),
+            places: Vec::new(),
+        };
+        let key = self.enter(format!("{port}/{}", listener.name), source, |names| {
+            Wire::HttpListener(encode::http_listener(listener, names))
+        });
+        self.hang_hosts(&key, &listener.requests);
+        key
+    }
+
+    fn tcp_listener(&mut self, port: PortKey, plan: &TcpPlan) -> PartKey {
+        let TcpPlan { listener, forward } = plan;
+        let part = wire::TcpListener { name: listener.clone() };
+        let key = self.enter(format!("{port}/{listener}"), Source::default(), |_| Wire::TcpListener(part));
+        if let Some(forward) = forward {
+            self.hang_forward(&key, HostnamePattern::Any, forward);
+        }
+        key
+    }
+
+    fn hang_forward(&mut self, listener: &PartKey, hostname: HostnamePattern, forward: &Arc<Forward>) {
+        let place = Place {
+            listener: listener.clone(),
+            hostname,
+        };
+        let rivals = self.forwards.entry(format!("forward/{}", forward.route)).or_default();
+        match rivals.iter_mut().find(|hung| hung.value == *forward) {
+            Some(hung) => hung.places.push(place),
+            None => rivals.push(Hung {
+                value: Arc::clone(forward),
+                places: vec![place],
+            }),
+        }
+    }
+
+    fn hang_hosts(&mut self, listener: &PartKey, requests: &HttpRoutes) {
+        // What goes before has been entered with the listener.
+        let HttpRoutes { before: _, hosts } = requests;
+        for (hostname, host) in hosts.iter() {
+            let place = Place {
+                listener: listener.clone(),
+                hostname,
+            };
+            let position = *self.host_positions.entry(address(host)).or_insert(self.hosts.len());
+            match self.hosts.get_mut(position) {
+                Some(hung) => hung.places.push(place),
+                None => self.hosts.push(Hung {
+                    value: Arc::clone(host),
+                    places: vec![place],
+                }),
+            }
+        }
+    }
+
+    /// Everything that hangs on listeners, and what that leads to.
+    fn routes(&mut self) {
+        for (wanted, rivals) in std::mem::take(&mut self.forwards) {
+            for Hung { value, places } in rivals {
+                let links = encode::targets(value.backends.iter());
+                let source = Source {
+                    links: links.map(|backend| self.backend(backend)).collect(),
+                    of: Of::Forward(Arc::clone(&value)),
+                    places: places.clone(),
+                };
+                self.enter(wanted.clone(), source, |names| {
+                    let value = encode::forward(&value, names);
+                    Wire::Forward(Placed { places, value })
+                });
+            }
+        }
+        for Hung { value, places } in std::mem::take(&mut self.hosts) {
+            let Some(first) = places.first() else { continue };
+            let wanted = format!("host/{}/{}", first.listener, first.hostname);
+            let source = Source {
+                links: value.matches().iter().map(|matched| self.rule(&matched.rule)).collect(),
+                of: Of::Host(Arc::clone(&value)),
+                places: places.clone(),
+            };
+            self.enter(wanted, source, |names| {
+                let value = encode::host(&value, names);
+                Wire::Host(Placed { places, value })
+            });
+        }
+    }
+
+    fn rule(&mut self, rule: &Arc<HttpRule>) -> PartKey {
+        if let Some(key) = self.names.get(&address(rule)) {
+            return key.clone();
+        }
+        let source = Source {
+            links: encode::targets(encode::backends(rule).into_iter())
+                .map(|backend| self.backend(backend))
+                .collect(),
+            of: Of::Rule(Arc::clone(rule)),
+            places: Vec::new(),
+        };
+        let key = self.enter(format!("rule/{}/{}", rule.route, rule.position), source, |names| {
+            Wire::Rule(Box::new(encode::rule(rule, names)))
+        });
+        self.names.insert(address(rule), key.clone());
+        key
+    }
+
+    fn backend(&mut self, backend: &Arc<Backend>) -> PartKey {
+        if let Some(key) = self.names.get(&address(backend)) {
+            return key.clone();
+        }
+        let authorities = match &backend.tls {
+            UpstreamTls::Verified(tls) => match &tls.authorities {
+                BackendAuthorities::Bundle(bundle) => Some(bundle),
+                BackendAuthorities::System => None,
+            },
+            UpstreamTls::Plain | UpstreamTls::Refused { .. } => None,
+        };
+        let source = Source {
+            links: authorities.map(|bundle| self.bundle(bundle)).into_iter().collect(),
+            of: Of::Backend(Arc::clone(backend)),
+            places: Vec::new(),
+        };
+        let wanted = format!("backend/{}:{}", backend.service, backend.port);
+        let key = self.enter(wanted, source, |names| Wire::Backend(encode::backend(backend, names)));
+        self.names.insert(address(backend), key.clone());
+        key
+    }
+
+    fn bundle(&mut self, bundle: &Arc<TrustBundle>) -> PartKey {
+        if let Some(key) = self.names.get(&address(bundle)) {
+            return key.clone();
+        }
+        let source = Source {
+            of: Of::Bundle(Arc::clone(bundle)),
+            ..Source::default()
+        };
+        let key = self.enter(format!("bundle/{}", bundle.content), source, |_| {
+            Wire::Bundle(encode::bundle(bundle))
+        });
+        self.names.insert(address(bundle), key.clone());
+        key
+    }
+
+    /// Enters a part, made anew only when its source has changed, and returns its name.
+    fn enter(&mut self, wanted: String, source: Source, wire: impl FnOnce(&Names<'_>) -> Wire) -> PartKey {
+        let mut key = PartKey(wanted.as_str().into());
+        for copy in 2_u32.. {
+            match self.parts.get(&key) {
+                // Equal things that are not shared are one part all the same; listeners have positions.
+                Some(known) if source.of.is_shared() && known.source == source => return key,
+                Some(_) => key = PartKey(format!("{wanted}~{copy}").into()),
+                None => break,
+            }
+        }
+        let before = self.before.0.get(&key);
+        let part = match before {
+            Some(part) if part.source.is(&source) => Arc::clone(part),
+            _ => {
+                let bytes = encode::bytes(&wire(&Names(&self.names)));
+                Arc::new(match before.filter(|part| *part.bytes == *bytes) {
+                    Some(part) => Part {
+                        bytes: Arc::clone(&part.bytes),
+                        digest: part.digest,
+                        source,
+                    },
+                    None => Part {
+                        digest: PartDigest::of(&bytes),
+                        bytes: bytes.into(),
+                        source,
+                    },
+                })
+            }
+        };
+        self.parts.insert(key.clone(), part);
+        key
+    }
+}
+
+impl Source {
+    fn is(&self, other: &Self) -> bool {
+        self.of.is(&other.of) && self.links == other.links && self.places == other.places
+    }
+}
+
+/// The names of what is shared.
+struct Names<'a>(&'a HashMap<usize, PartKey>);
+
+impl Names<'_> {
+    /// Every value has been entered before what holds it.
+    fn of<T>(&self, value: &Arc<T>) -> PartKey {
+        let known = self.0.get(&address(value));
+        known.cloned().unwrap_or_else(|| PartKey("?".into()))
+    }
+
+    fn target(&self, target: &Target) -> wire::Target {
+        match target {
+            Target::Backend(backend) => wire::Target::Backend(self.of(backend)),
+            Target::Refuse(fault) => wire::Target::Refuse(*fault),
+        }
+    }
+}

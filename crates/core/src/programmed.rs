@@ -1,0 +1,107 @@
+//! When `Programmed` may speak of a generation: not before its proxies have it.
+//!
+//! Job: hold a Gateway's `Programmed=True` back until every proxy that is connected, and at least one, has acknowledged what was compiled.
+//! Input: statuses as compiled, those that were shown last, and for each Gateway whether it is served. Output: statuses to show.
+//! Invariant: what is held back keeps its earlier value and generation; what is not true is said at once.
+
+use sealway_api::{Condition, ConditionStatus, ConditionType, GatewayStatus, ListenerStatus, ObjectKey, Reason, Statuses};
+
+/// Replaces what may not be said yet.
+pub fn hold_back(statuses: &mut Statuses, shown: &Statuses, is_served: impl Fn(&ObjectKey) -> bool) {
+    for (key, status) in &mut statuses.gateways {
+        if !is_served(key) {
+            hold_gateway(status, shown.gateways.get(key));
+        }
+    }
+}
+
+fn hold_gateway(status: &mut GatewayStatus, shown: Option<&GatewayStatus>) {
+    hold(&mut status.conditions, shown.map(|shown| &*shown.conditions));
+    for listener in &mut status.listeners {
+        let same = |other: &&ListenerStatus| other.name == listener.name;
+        let shown = shown.and_then(|shown| shown.listeners.iter().find(same));
+        hold(&mut listener.conditions, shown.map(|shown| &*shown.conditions));
+    }
+}
+
+fn hold(conditions: &mut [Condition], shown: Option<&[Condition]>) {
+    let is_programmed = |condition: &&Condition| condition.kind == ConditionType::Programmed;
+    let earlier = shown.and_then(|shown| shown.iter().find(is_programmed));
+    for condition in conditions.iter_mut().filter(|condition| is_programmed(&&**condition)) {
+        if condition.status != ConditionStatus::True {
+            continue;
+        }
+        match earlier {
+            Some(earlier) => condition.clone_from(earlier),
+            None => {
+                condition.status = ConditionStatus::Unknown;
+                condition.reason = Reason::Pending;
+                "No proxy has it yet".clone_into(&mut condition.message);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn programmed(status: ConditionStatus, generation: i64) -> Condition {
+        Condition {
+            kind: ConditionType::Programmed,
+            status,
+            reason: Reason::Programmed,
+            message: String::new(),
+            observed_generation: generation,
+        }
+    }
+
+    fn statuses(status: ConditionStatus, generation: i64) -> Statuses {
+        let condition = programmed(status, generation);
+        let listener = ListenerStatus {
+            name: "tls".to_owned(),
+            conditions: vec![condition.clone()],
+            ..ListenerStatus::default()
+        };
+        let gateway = GatewayStatus {
+            conditions: vec![condition],
+            listeners: vec![listener],
+            ..GatewayStatus::default()
+        };
+        Statuses {
+            gateways: [(ObjectKey::new("infra", "edge"), gateway)].into(),
+            ..Statuses::default()
+        }
+    }
+
+    #[test]
+    fn a_generation_that_no_proxy_has_is_not_spoken_of() {
+        let shown = statuses(ConditionStatus::True, 1);
+        let mut now = statuses(ConditionStatus::True, 2);
+        hold_back(&mut now, &shown, |_| false);
+        assert_eq!(now, shown);
+        let mut now = statuses(ConditionStatus::True, 2);
+        hold_back(&mut now, &shown, |_| true);
+        assert_eq!(now, statuses(ConditionStatus::True, 2));
+    }
+
+    #[test]
+    fn what_is_not_so_is_said_at_once() {
+        let mut now = statuses(ConditionStatus::False, 2);
+        hold_back(&mut now, &statuses(ConditionStatus::True, 1), |_| false);
+        assert_eq!(now, statuses(ConditionStatus::False, 2));
+    }
+
+    #[test]
+    fn what_was_never_shown_is_pending() {
+        let mut now = statuses(ConditionStatus::True, 1);
+        hold_back(&mut now, &Statuses::default(), |_| false);
+        let gateway = now.gateways.values().next().expect("gateway");
+        for condition in [&gateway.conditions[0], &gateway.listeners[0].conditions[0]] {
+            assert_eq!(
+                (&condition.status, &condition.reason),
+                (&ConditionStatus::Unknown, &Reason::Pending)
+            );
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What a proxy has, in one digest, so that both ends see at once whether there is anything to tell.
+
+use std::fmt;
+
+use aws_lc_rs::digest;
+use sealway_core::{ContentHash, PartDigest, PartKey};
+use serde::{Deserialize, Serialize};
+
+/// SHA-256 over the names and digests of all parts, and over the names of all keys. The same snapshot has the same one at every controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Content(ContentHash);
+
+impl Content {
+    /// Of parts and keys, each in the order of its names.
+    pub(crate) fn of<'a>(
+        parts: impl Iterator<Item = (&'a PartKey, PartDigest)>,
+        keys: impl Iterator<Item = &'a ContentHash>,
+    ) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for (key, PartDigest(digest)) in parts {
+            context.update(&u64::try_from(key.as_str().len()).unwrap_or(u64::MAX).to_be_bytes());
+            context.update(key.as_str().as_bytes());
+            context.update(&digest);
+        }
+        // No name is that long, so that no part reads as a key.
+        context.update(&u64::MAX.to_be_bytes());
+        for ContentHash(hash) in keys {
+            context.update(hash);
+        }
+        let mut whole = [0; 32];
+        whole
+            .iter_mut()
+            .zip(context.finish().as_ref())
+            .for_each(|(to, from)| *to = *from);
+        Self(ContentHash(whole))
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}

@@ -1,0 +1,90 @@
+//! What one Gateway's proxies shall have, taken apart once for all of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use sealway_core::{ContentHash, Delta, Keys, PartDigest, PartKey, Parts, Snapshot};
+
+use super::Published;
+use crate::content::Content;
+
+pub(super) struct Wanted {
+    snapshot: Arc<Snapshot>,
+    pub(super) parts: Arc<Parts>,
+    /// Those that the snapshot names.
+    pub(super) keys: Keys,
+    pub(super) revision: u64,
+    pub(super) content: Content,
+}
+
+/// What a proxy says that it has.
+#[derive(Default)]
+pub(super) struct Inventory {
+    pub(super) parts: BTreeMap<PartKey, PartDigest>,
+    pub(super) keys: BTreeSet<ContentHash>,
+}
+
+/// What a proxy lacks, and what it has too much.
+pub(super) struct Difference {
+    pub(super) parts: Delta,
+    pub(super) keys: Keys,
+    pub(super) removed_keys: Vec<ContentHash>,
+}
+
+impl Wanted {
+    pub(super) fn new(published: &Published, last: Option<&Self>) -> Self {
+        let Published {
+            snapshot,
+            keys,
+            revision,
+        } = published;
+        let parts = match last {
+            Some(last) if Arc::ptr_eq(&last.snapshot, snapshot) => Arc::clone(&last.parts),
+            Some(last) => Arc::new(Parts::of(snapshot, &last.parts)),
+            None => Arc::new(Parts::of(snapshot, &Parts::default())),
+        };
+        let named: BTreeSet<ContentHash> = snapshot.certificates().map(|certificate| certificate.content).collect();
+        let keys = named
+            .into_iter()
+            .filter_map(|content| Some((content, Arc::clone(keys.get(&content)?))));
+        let keys = Keys(keys.collect());
+        let is_same = |last: &&Self| Arc::ptr_eq(&last.parts, &parts) && last.keys.0.keys().eq(keys.0.keys());
+        let content = last.filter(is_same).map(|last| last.content);
+        Self {
+            content: content.unwrap_or_else(|| Content::of(parts.digests(), keys.0.keys())),
+            snapshot: Arc::clone(snapshot),
+            parts,
+            keys,
+            revision: *revision,
+        }
+    }
+
+    /// Whether both say the same.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.revision == other.revision && self.content == other.content
+    }
+
+    pub(super) fn since(&self, held: &Inventory) -> Difference {
+        let parts = self.parts.since(held.parts.iter().map(|(key, digest)| (key, *digest)));
+        self.difference(parts, |content| held.keys.contains(content), held.keys.iter())
+    }
+
+    pub(super) fn since_wanted(&self, held: &Self) -> Difference {
+        let parts = self.parts.since(held.parts.digests());
+        self.difference(parts, |content| held.keys.get(content).is_some(), held.keys.0.keys())
+    }
+
+    fn difference<'a>(
+        &self,
+        parts: Delta,
+        is_held: impl Fn(&ContentHash) -> bool,
+        held: impl Iterator<Item = &'a ContentHash>,
+    ) -> Difference {
+        let lacking = self.keys.0.iter().filter(|(content, _)| !is_held(content));
+        Difference {
+            parts,
+            keys: Keys(lacking.map(|(content, key)| (*content, Arc::clone(key))).collect()),
+            removed_keys: held.filter(|content| self.keys.get(content).is_none()).copied().collect(),
+        }
+    }
+}
