@@ -83,6 +83,32 @@ macro_rules! resources {
                 }
             }
 
+            /// Takes an object away; whether it was there.
+            pub fn remove(&mut self, reference: &ObjectRef) -> bool {
+                match reference.kind {
+                    $(Kind::$kind => self.$field.remove(&reference.key).is_some(),)+
+                    _ => false,
+                }
+            }
+
+            /// The keys of every object of a kind.
+            #[must_use]
+            pub fn of_kind(&self, kind: &Kind) -> Vec<ObjectKey> {
+                match kind {
+                    $(Kind::$kind => self.$field.keys().cloned().collect(),)+
+                    _ => Vec::new(),
+                }
+            }
+
+            /// The object of that kind and name.
+            #[must_use]
+            pub fn get(&self, reference: &ObjectRef) -> Option<Resource> {
+                match reference.kind {
+                    $(Kind::$kind => self.$field.get(&reference.key).cloned().map(Resource::$kind),)+
+                    _ => None,
+                }
+            }
+
             /// Whether there is an object of that kind and name.
             #[must_use]
             pub fn contains(&self, reference: &ObjectRef) -> bool {

@@ -23,7 +23,7 @@ pub use flaw::{AuthorityFlaw, CertificateFlaw, ListFault, OcspFault};
 pub use told::Told;
 
 /// One thing that is wrong, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// The object to blame; `None` when the document could not be read that far.
     pub object: Option<ObjectRef>,

@@ -20,7 +20,7 @@ pub use self::watch::{Watch, WatchSettings};
 
 mod document;
 mod read;
-mod refused;
+pub(crate) mod refused;
 mod source;
 mod store;
 #[cfg(test)]

@@ -73,6 +73,11 @@ pub enum Cause {
     },
     /// The object's document is broken; what it said before stays in force.
     LastGoodKept,
+    /// Other controllers fill a status list to the brim; ours has no place.
+    StatusFull {
+        list: &'static str,
+        capacity: usize,
+    },
 
     // Classes and Gateways.
     ForeignController {

@@ -25,6 +25,7 @@ impl Cause {
             Self::UnknownField { nearest: None, .. } => "remove it".to_owned(),
             Self::DuplicateObject { .. } => "remove one of the two, or give it another name".to_owned(),
             Self::LastGoodKept => "mend the document, or remove the object".to_owned(),
+            Self::StatusFull { .. } => "remove entries of controllers that are no longer installed".to_owned(),
             Self::ForeignController { .. } => {
                 format!(
                     "write `controllerName: {}`, or `run` with --controller-name to serve only one",

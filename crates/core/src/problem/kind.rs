@@ -17,6 +17,7 @@ impl Cause {
             Self::SupersededVersion { .. }
             | Self::UnknownField { .. }
             | Self::LastGoodKept
+            | Self::StatusFull { .. }
             | Self::ForeignController { .. }
             | Self::ClassParametersIgnored { .. }
             | Self::BundleVersion { .. }
@@ -101,6 +102,7 @@ impl Cause {
             Self::DuplicateObject { .. } => "duplicate-object",
             Self::RepeatedObject { .. } => "repeated-object",
             Self::LastGoodKept => "last-good-kept",
+            Self::StatusFull { .. } => "status-full",
             Self::ForeignController { .. } => "foreign-controller",
             Self::BundleVersion { .. } => "bundle-version",
             Self::ParametersInvalid { .. } => "parameters-invalid",

@@ -28,6 +28,9 @@ impl Cause {
             Self::DuplicateObject { other } => format!("the same object stands at {other} with other content; neither is used"),
             Self::RepeatedObject { other } => format!("the same object stands at {other} with the same content"),
             Self::LastGoodKept => "the document is broken; what it said before stays in force".to_owned(),
+            Self::StatusFull { list, capacity } => format!(
+                "`status.{list}` holds {capacity} entries of other controllers, as many as it can; what Sealway makes of the object cannot stand there"
+            ),
             Self::ForeignController { controller } => {
                 format!("names another controller, `{controller}`; served all the same")
             }

@@ -7,7 +7,7 @@ use sealway_api::{BackendTlsPolicy, Kind, ObjectKey, ObjectRef, PolicyTarget};
 use serde_json::Value;
 
 /// `None` for other kinds, and when no target can be made out.
-pub(super) fn policy(reference: &ObjectRef, value: &Value) -> Option<BackendTlsPolicy> {
+pub(crate) fn policy(reference: &ObjectRef, value: &Value) -> Option<BackendTlsPolicy> {
     if reference.kind != Kind::BackendTlsPolicy {
         return None;
     }

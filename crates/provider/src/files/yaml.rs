@@ -52,7 +52,12 @@ pub(crate) fn parse(text: &str) -> Vec<Result<Document, YamlError>> {
     if u32::try_from(text.len()).is_err() {
         return vec![Err(YamlError::new("larger than 4 GiB", 0))];
     }
-    let options = granit_parser::options! { flow_nesting_limit: DEPTH_LIMIT, block_nesting_limit: DEPTH_LIMIT };
+    // Comments are events when another crate of the build asks for them (kube does, through serde-saphyr): never here.
+    let options = granit_parser::options! {
+        flow_nesting_limit: DEPTH_LIMIT,
+        block_nesting_limit: DEPTH_LIMIT,
+        emit_comments: false,
+    };
     let mut reader = Reader {
         parser: Parser::new_from_str_with_options(text, options),
         anchors: HashMap::new(),

@@ -1,0 +1,109 @@
+//! What the compiler's statuses want of each object.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sealway_api::{Kind, ObjectKey, ObjectRef, Statuses};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::merge::{Shared, Wanted};
+
+/// `None` for objects whose status is not ours to write. Routes and policies always are, as far as their entries are ours.
+pub(super) fn wanted(statuses: &Statuses, reference: &ObjectRef, features: &[String]) -> Option<Wanted> {
+    let key = &reference.key;
+    match reference.kind {
+        Kind::GatewayClass => {
+            let mut status = tree(statuses.gateway_classes.get(&key.name)?);
+            if !features.is_empty() {
+                status["supportedFeatures"] = features.iter().map(|name| json!({"name": name})).collect();
+            }
+            Some(Wanted::Whole(status))
+        }
+        Kind::Gateway => Some(Wanted::Whole(tree(statuses.gateways.get(key)?))),
+        Kind::HttpRoute | Kind::GrpcRoute | Kind::TlsRoute | Kind::TcpRoute | Kind::UdpRoute => {
+            let parents = statuses.routes.get(reference).into_iter().flat_map(|status| &status.parents);
+            Some(Wanted::Entries(Shared::Parents, parents.map(tree).collect()))
+        }
+        Kind::BackendTlsPolicy => {
+            let ancestors = statuses
+                .backend_tls_policies
+                .get(key)
+                .into_iter()
+                .flat_map(|status| &status.ancestors);
+            Some(Wanted::Entries(Shared::Ancestors, ancestors.map(tree).collect()))
+        }
+        _ => None,
+    }
+}
+
+fn tree(status: &impl Serialize) -> Value {
+    serde_json::to_value(status).unwrap_or_default()
+}
+
+/// Objects whose status is wanted otherwise than before.
+pub(super) fn differences(before: &Statuses, now: &Statuses) -> BTreeSet<ObjectRef> {
+    let mut found = BTreeSet::new();
+    compare(&before.gateway_classes, &now.gateway_classes, |name| {
+        found.insert(ObjectRef::new(Kind::GatewayClass, "", name.clone()));
+    });
+    compare(&before.gateways, &now.gateways, |key: &ObjectKey| {
+        found.insert(ObjectRef::of(Kind::Gateway, key));
+    });
+    compare(&before.routes, &now.routes, |reference: &ObjectRef| {
+        found.insert(reference.clone());
+    });
+    compare(&before.backend_tls_policies, &now.backend_tls_policies, |key| {
+        found.insert(ObjectRef::of(Kind::BackendTlsPolicy, key));
+    });
+    found
+}
+
+fn compare<K: Ord, V: PartialEq>(before: &BTreeMap<K, V>, now: &BTreeMap<K, V>, mut differs: impl FnMut(&K)) {
+    for (key, value) in now {
+        if before.get(key) != Some(value) {
+            differs(key);
+        }
+    }
+    before.keys().filter(|key| !now.contains_key(key)).for_each(differs);
+}
+
+#[cfg(test)]
+mod tests {
+    use sealway_api::{GatewayClassStatus, GatewayStatus, RouteStatus};
+
+    use super::*;
+
+    #[test]
+    fn what_came_what_went_and_what_changed_differs() {
+        let route = |name: &str| ObjectRef::new(Kind::TlsRoute, "a", name);
+        let mut before = Statuses::default();
+        before.routes.insert(route("went"), RouteStatus::default());
+        before.routes.insert(route("stays"), RouteStatus::default());
+        let mut now = Statuses::default();
+        now.routes.insert(route("stays"), RouteStatus::default());
+        now.gateways.insert(ObjectKey::new("a", "came"), GatewayStatus::default());
+        let expected = [ObjectRef::new(Kind::Gateway, "a", "came"), route("went")];
+        assert_eq!(differences(&before, &now), BTreeSet::from(expected));
+    }
+
+    #[test]
+    fn a_route_without_a_status_of_ours_loses_our_entries_and_a_foreign_gateway_nothing() {
+        let statuses = Statuses::default();
+        let route = wanted(&statuses, &ObjectRef::new(Kind::UdpRoute, "a", "b"), &[]);
+        assert_eq!(route, Some(Wanted::Entries(Shared::Parents, vec![])));
+        assert_eq!(wanted(&statuses, &ObjectRef::new(Kind::Gateway, "a", "b"), &[]), None);
+    }
+
+    #[test]
+    fn a_class_of_ours_names_the_features() {
+        let mut statuses = Statuses::default();
+        statuses.gateway_classes.insert("c".to_owned(), GatewayClassStatus::default());
+        let class = wanted(
+            &statuses,
+            &ObjectRef::new(Kind::GatewayClass, "", "c"),
+            &["Gateway".to_owned()],
+        );
+        let expected = json!({"conditions": [], "supportedFeatures": [{"name": "Gateway"}]});
+        assert_eq!(class, Some(Wanted::Whole(expected)));
+    }
+}

@@ -1,0 +1,126 @@
+//! Statuses as the API server has them now, for the writer to compare with.
+//!
+//! Filled by the source, emptied of its news by the writer. Invariant: an older version never replaces a newer one, so what the writer
+//! got back from its own write is not undone by an event that was under way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sealway_api::ObjectRef;
+use tokio::sync::Notify;
+
+/// One status as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    /// Version of the API, as in `v1`.
+    pub(super) version: String,
+    pub(super) resource_version: String,
+    /// JSON text, a third of the size of a tree; empty without a status.
+    pub(super) status: Box<str>,
+}
+
+/// The statuses of all objects that have one.
+#[derive(Debug, Default)]
+pub struct StoredStatuses {
+    inner: Mutex<Inner>,
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    statuses: BTreeMap<ObjectRef, Stored>,
+    changed: BTreeSet<ObjectRef>,
+}
+
+impl StoredStatuses {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn put(&self, reference: &ObjectRef, stored: Stored) {
+        let mut inner = self.lock();
+        if let Some(before) = inner.statuses.get_mut(reference) {
+            if is_older(&stored.resource_version, &before.resource_version) {
+                return;
+            }
+            let is_same = before.status == stored.status;
+            *before = stored;
+            if is_same {
+                return;
+            }
+        } else {
+            inner.statuses.insert(reference.clone(), stored);
+        }
+        inner.changed.insert(reference.clone());
+        drop(inner);
+        self.news.notify_one();
+    }
+
+    pub(super) fn remove(&self, reference: &ObjectRef) {
+        let mut inner = self.lock();
+        inner.statuses.remove(reference);
+        inner.changed.remove(reference);
+    }
+
+    pub(super) fn get(&self, reference: &ObjectRef) -> Option<Stored> {
+        self.lock().statuses.get(reference).cloned()
+    }
+
+    pub(super) fn references(&self) -> BTreeSet<ObjectRef> {
+        self.lock().statuses.keys().cloned().collect()
+    }
+
+    /// What changed since this was asked last.
+    pub(super) fn take_changed(&self) -> BTreeSet<ObjectRef> {
+        std::mem::take(&mut self.lock().changed)
+    }
+
+    /// Waits until something changes, or has changed since the last wait.
+    pub(super) async fn changed(&self) {
+        self.news.notified().await;
+    }
+}
+
+/// Resource versions are counted per resource; what does not look like a number cannot be compared.
+fn is_older(one: &str, two: &str) -> bool {
+    matches!((one.parse::<u64>(), two.parse::<u64>()), (Ok(one), Ok(two)) if one < two)
+}
+
+#[cfg(test)]
+mod tests {
+    use sealway_api::Kind;
+
+    use super::*;
+
+    fn stored(resource_version: &str, status: &str) -> Stored {
+        Stored {
+            version: "v1".to_owned(),
+            resource_version: resource_version.to_owned(),
+            status: status.into(),
+        }
+    }
+
+    #[test]
+    fn an_event_that_was_under_way_does_not_undo_a_write() {
+        let statuses = StoredStatuses::default();
+        let route = ObjectRef::new(Kind::TlsRoute, "a", "b");
+        statuses.put(&route, stored("9", "{}"));
+        statuses.put(&route, stored("10", "{\"written\":1}"));
+        statuses.put(&route, stored("9", "{}"));
+        assert_eq!(statuses.get(&route), Some(stored("10", "{\"written\":1}")));
+    }
+
+    #[test]
+    fn a_change_of_the_spec_alone_is_no_news() {
+        let statuses = StoredStatuses::default();
+        let route = ObjectRef::new(Kind::TlsRoute, "a", "b");
+        statuses.put(&route, stored("1", "{}"));
+        assert_eq!(statuses.take_changed().len(), 1);
+        statuses.put(&route, stored("2", "{}"));
+        assert!(statuses.take_changed().is_empty());
+        assert_eq!(
+            statuses.get(&route).map(|stored| stored.resource_version),
+            Some("2".to_owned())
+        );
+    }
+}
