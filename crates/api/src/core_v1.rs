@@ -25,6 +25,34 @@ pub struct Service {
     pub metadata: ObjectMeta,
     /// What is wanted.
     pub spec: ServiceSpec,
+    /// What became of it.
+    pub status: ServiceStatus,
+}
+
+/// See [`Service`].
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ServiceStatus {
+    /// What a load balancer gave it.
+    pub load_balancer: LoadBalancerStatus,
+}
+
+/// See [`ServiceStatus`].
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LoadBalancerStatus {
+    /// Where clients get in.
+    pub ingress: Vec<LoadBalancerIngress>,
+}
+
+/// One way in: by an address, or by a name.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LoadBalancerIngress {
+    /// An address; empty when it has a name.
+    pub ip: String,
+    /// A DNS name; empty when it has an address.
+    pub hostname: String,
 }
 
 /// See [`Service`].
@@ -36,6 +64,9 @@ pub struct ServiceSpec {
     pub kind: Option<String>,
     /// For type ExternalName: the DNS name.
     pub external_name: Option<String>,
+    /// Addresses inside the cluster; `None` as text for a headless Service.
+    #[serde(rename = "clusterIPs")]
+    pub cluster_ips: Vec<String>,
     /// The ports.
     pub ports: Vec<ServicePort>,
     /// Whether endpoints that are not ready count as ready.

@@ -6,6 +6,7 @@
 //! Invariants: a proxy gets the parts and keys of the Gateway that its token belongs to, whatever it says; a delta is obeyed whole or not
 //! at all; who is slow or silent costs the others nothing; everything has a cap and a deadline.
 
+mod authority;
 mod backoff;
 mod client;
 mod content;
@@ -21,6 +22,7 @@ mod server;
 mod tests;
 mod tls;
 
+pub use authority::{Authority, AuthorityFault, Leaf};
 pub use client::{Client, ClientSettings, Link, LinkFault, Received};
 pub use content::Content;
 pub use keep::KeptFault;

@@ -6,9 +6,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+pub use self::apply::{Applied, AppliedByGateway, Needed, Provisioner};
 pub use self::discovery::Served;
 pub use self::events::{EventSettings, Events};
+pub use self::features::follow_features;
 pub use self::lease::{Election, ElectionSettings, FEED_ADDRESS_ANNOTATION, Holder, Leadership, LeaseTiming};
+pub use self::own::{
+    OwnSecret, TokenOwner, Unanswered, pod_image, read_secret, review_token, service_addresses, write_secret,
+};
 use self::pause::Backoff;
 pub use self::referenced::referenced;
 pub use self::source::{Scope, Source};
@@ -18,12 +23,15 @@ pub use ::kube::Client;
 use ::kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use ::kube::{Config, Error};
 
+mod apply;
 mod call;
 mod discovery;
 mod events;
+mod features;
 mod follow;
 mod kinds;
 mod lease;
+mod own;
 mod pause;
 mod raw;
 mod referenced;

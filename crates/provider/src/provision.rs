@@ -52,6 +52,18 @@ pub struct Installation {
     pub rejections: String,
 }
 
+/// Name of the ServiceAccount of a Gateway's proxies.
+#[must_use]
+pub fn service_account(gateway: &Gateway) -> String {
+    metadata::name(gateway)
+}
+
+/// Value of [`GATEWAY_NAME_LABEL`] for a Gateway of this name.
+#[must_use]
+pub fn gateway_label(name: &str) -> String {
+    metadata::fitted(name)
+}
+
 /// The objects of one Gateway, in the order in which they are best applied. `ports`: of all its listeners, those of ListenerSets too.
 #[must_use]
 pub fn provision(

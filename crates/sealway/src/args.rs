@@ -12,7 +12,9 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, 
 
 mod certs;
 mod check;
+mod controller;
 mod demo;
+mod proxy;
 mod run;
 mod values;
 
@@ -21,7 +23,9 @@ pub(crate) use certs::{
     TrustInstallArgs, TrustUninstallArgs, Typed,
 };
 pub(crate) use check::CheckArgs;
+pub(crate) use controller::ControllerArgs;
 pub(crate) use demo::DemoArgs;
+pub(crate) use proxy::ProxyArgs;
 pub(crate) use run::{IssuerBehaviour, RejectionStyle, RunArgs};
 pub(crate) use values::AddressFlags;
 
@@ -46,6 +50,10 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Serve Gateway API manifests on this machine
     Run(Box<RunArgs>),
+    /// Look after the Gateways of a Kubernetes cluster
+    Controller(Box<ControllerArgs>),
+    /// Carry the connections of one Gateway, as a controller says
+    Proxy(Box<ProxyArgs>),
     /// Compile manifests and say what is wrong with them
     Check(CheckArgs),
     /// Show the whole gateway at work, with sample backends and certificates
@@ -184,6 +192,8 @@ pub(crate) fn parse(line: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
         Command::Certs(CertsCommand::Renew(renew)) => Some(&mut renew.paths),
         Command::Certs(CertsCommand::Revoke(_) | CertsCommand::Trust(_))
         | Command::Demo(_)
+        | Command::Controller(_)
+        | Command::Proxy(_)
         | Command::Completions(_)
         | Command::Man(_) => None,
     };

@@ -8,8 +8,10 @@ use crate::printer::Printer;
 mod certs;
 mod check;
 mod completions;
+mod controller;
 mod demo;
 mod man;
+mod proxy;
 mod run;
 
 /// What a command has to say to the shell.
@@ -38,6 +40,8 @@ pub(crate) fn run(cli: Cli) -> Exit {
     let printer = Printer::new(cli.talk);
     let done = match cli.command {
         Command::Run(args) => run::run(&args, cli.talk),
+        Command::Controller(args) => controller::run(&args, cli.talk),
+        Command::Proxy(args) => proxy::run(&args, cli.talk),
         Command::Check(args) => check::run(&args, &printer),
         Command::Demo(args) => demo::run(&args, cli.talk, &printer),
         Command::Certs(command) => certs::run(&command, &printer),

@@ -11,6 +11,7 @@ mod certificates;
 mod closed_loop;
 mod commands;
 mod control;
+mod controller;
 mod document;
 mod expiry;
 mod foresight;

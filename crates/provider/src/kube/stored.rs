@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sealway_api::ObjectRef;
+use sealway_api::{GatewayStatus, Kind, ObjectKey, ObjectRef};
 use tokio::sync::Notify;
 
 /// One status as it is stored.
@@ -64,6 +64,16 @@ impl StoredStatuses {
 
     pub(super) fn get(&self, reference: &ObjectRef) -> Option<Stored> {
         self.lock().statuses.get(reference).cloned()
+    }
+
+    /// What is stored of Gateways, as far as it can be read: what another controller has said goes on to hold.
+    #[must_use]
+    pub fn gateways(&self) -> BTreeMap<ObjectKey, GatewayStatus> {
+        let inner = self.lock();
+        let gateways = inner.statuses.iter().filter(|(reference, _)| reference.kind == Kind::Gateway);
+        gateways
+            .filter_map(|(reference, stored)| Some((reference.key.clone(), serde_json::from_str(&stored.status).ok()?)))
+            .collect()
     }
 
     pub(super) fn references(&self) -> BTreeSet<ObjectRef> {

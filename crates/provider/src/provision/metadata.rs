@@ -103,7 +103,7 @@ pub(super) fn suffixed(stem: &str, whole: &str) -> String {
     format!("{}-{}", cut.trim_end_matches(['-', '.', '_']), hash(whole))
 }
 
-fn fitted(value: &str) -> String {
+pub(super) fn fitted(value: &str) -> String {
     if value.len() > LONGEST {
         suffixed(value, value)
     } else {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use sealway_core::CrlFailure;
 use sealway_issuer::Behaviour;
+use sealway_proxy::Rejections;
 
 use super::values::duration;
 use super::{AddressFlags, ManifestArgs};
@@ -89,6 +90,15 @@ pub(crate) enum RejectionStyle {
     Alert,
     /// By closing without a word
     Close,
+}
+
+impl From<RejectionStyle> for Rejections {
+    fn from(style: RejectionStyle) -> Self {
+        match style {
+            RejectionStyle::Alert => Self::Alert,
+            RejectionStyle::Close => Self::Close,
+        }
+    }
 }
 
 impl From<IssuerBehaviour> for Behaviour {

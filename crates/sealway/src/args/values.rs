@@ -62,7 +62,7 @@ pub(crate) enum Bind {
 fn bind(text: &str) -> Result<Bind, String> {
     match text.split_once('=') {
         None => Ok(Bind::Every(ip(text)?)),
-        Some((gateway, address)) => Ok(Bind::Gateway(object_key(gateway, "GATEWAY")?, ip(address)?)),
+        Some((gateway, address)) => Ok(Bind::Gateway(key_of(gateway, "GATEWAY")?, ip(address)?)),
     }
 }
 
@@ -71,7 +71,7 @@ fn ip(text: &str) -> Result<IpAddr, String> {
     bare.parse().map_err(|_| format!("`{text}` is not an IP address"))
 }
 
-fn object_key(text: &str, what: &str) -> Result<ObjectKey, String> {
+fn key_of(text: &str, what: &str) -> Result<ObjectKey, String> {
     match text.split_once('/') {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
             Ok(ObjectKey::new(namespace, name))
@@ -88,7 +88,7 @@ fn endpoint(text: &str) -> Result<EndpointOverride, String> {
         return Err(form());
     }
     Ok(EndpointOverride {
-        service: object_key(service, "SERVICE")?,
+        service: key_of(service, "SERVICE")?,
         port: match port.parse() {
             Ok(0) => return Err("port 0 is no port".to_owned()),
             Ok(number) => PortSelector::Number(number),
@@ -121,6 +121,11 @@ fn backend_address(text: &str) -> Result<BackendAddress, String> {
         return Err(form());
     }
     Ok(BackendAddress::Name(host.to_ascii_lowercase(), port))
+}
+
+/// A NAMESPACE/NAME.
+pub(super) fn object_key(text: &str) -> Result<ObjectKey, String> {
+    key_of(text, "NAME")
 }
 
 /// A duration as `30s`, `500ms` or `1m30s`.

@@ -6,12 +6,12 @@ use anyhow::Context as _;
 use sealway_core::{Classes, Settings};
 
 use sealway_provider::files::{Watch, WatchSettings};
-use sealway_proxy::{Config, Rejections};
+use sealway_proxy::Config;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Exit;
-use crate::args::{RejectionStyle, RunArgs, TalkArgs};
+use crate::args::{RunArgs, TalkArgs};
 use crate::gateway::{Gateway, OwnSockets, Parts, bind_own, control_runtime, data_plane_runtime};
 use crate::issuance::{self, Place, Setup};
 use crate::state::state_directory;
@@ -110,10 +110,7 @@ fn data_plane_config(args: &RunArgs) -> Config {
     Config {
         workers: args.workers.map_or(defaults.workers, NonZeroUsize::get),
         hello_timeout: args.hello_timeout,
-        rejections: match args.rejections {
-            RejectionStyle::Alert => Rejections::Alert,
-            RejectionStyle::Close => Rejections::Close,
-        },
+        rejections: args.rejections.into(),
         drain_timeout: args.drain_timeout,
         max_connections: args.max_connections.get(),
         max_connections_per_source: args.max_connections_per_source.map(NonZeroUsize::get),

@@ -1,0 +1,170 @@
+//! What stands before and behind each Gateway in a cluster: parameters, Services and proxies, as far as they decide statuses.
+//!
+//! Input: resources, what became of the objects that were made, what proxies say of themselves, the time. Output: [`Fleets`]. Pure.
+
+use std::collections::BTreeMap;
+
+use sealway_api::{Gateway, GatewayClass, Kind, ObjectKey, ObjectRef, ParametersReference, Resources, Timestamp};
+use sealway_core::{BackendPeer, BackendTlsFault, Fleet, PortKey, PortState};
+use sealway_feed::{Acknowledged, Proxies};
+use sealway_provider::kube::AppliedByGateway;
+use sealway_provider::provision::{Parameters, ParametersFault, SeenService, WantedService, reached, wanted_services};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Fleets {
+    pub(crate) fleets: BTreeMap<ObjectKey, Fleet>,
+    /// Of Gateways whose parameters can be honoured.
+    pub(crate) parameters: BTreeMap<ObjectKey, Parameters>,
+    /// Of GatewayClasses and Gateways.
+    pub(crate) faults: BTreeMap<ObjectRef, String>,
+    /// When an address that is awaited will be too late.
+    pub(crate) wake_at: Option<Timestamp>,
+}
+
+/// What is known of the world beside the resources.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen<'a> {
+    pub(crate) applied: &'a AppliedByGateway,
+    pub(crate) proxies: &'a Proxies,
+    pub(crate) now: Timestamp,
+}
+
+/// Gateways of this controller's classes, each with its class.
+pub(crate) fn ours<'a>(
+    resources: &'a Resources,
+    controller: &'a str,
+) -> impl Iterator<Item = (&'a ObjectKey, &'a Gateway, &'a GatewayClass)> {
+    resources.gateways.iter().filter_map(move |(key, gateway)| {
+        let class = resources
+            .gateway_classes
+            .get(&ObjectKey::new("", &gateway.spec.gateway_class_name))?;
+        (class.spec.controller_name == controller).then_some((key, &**gateway, &**class))
+    })
+}
+
+/// See the module.
+pub(crate) fn observe(resources: &Resources, controller: &str, seen: Seen<'_>) -> Fleets {
+    let mut found = Fleets::default();
+    for (key, gateway, class) in ours(resources, controller) {
+        let class_reference = ObjectRef::new(Kind::GatewayClass, "", &class.metadata.name);
+        let of_class = class.spec.parameters_ref.as_ref().map_or_else(
+            || Ok(BTreeMap::new()),
+            |reference| data(resources, reference, reference.namespace.as_deref().unwrap_or_default()),
+        );
+        let of_class = of_class.and_then(|data| Parameters::read(&data, &BTreeMap::new()).map(|_| data));
+        let of_class = match of_class {
+            Ok(data) => data,
+            Err(fault) => {
+                found.faults.insert(class_reference, fault.to_string());
+                continue;
+            }
+        };
+        let reference = gateway.spec.infrastructure.as_ref().and_then(|own| own.parameters_ref.as_ref());
+        let own = reference.map_or_else(|| Ok(BTreeMap::new()), |reference| data(resources, reference, &key.namespace));
+        match own.and_then(|own| Parameters::read(&of_class, &own)) {
+            Ok(parameters) => {
+                let fleet = fleet(resources, gateway, &parameters, seen, &mut found.wake_at);
+                found.fleets.insert(key.clone(), fleet);
+                found.parameters.insert(key.clone(), parameters);
+            }
+            Err(fault) => {
+                found.faults.insert(ObjectRef::of(Kind::Gateway, key), fault.to_string());
+            }
+        }
+    }
+    found
+}
+
+fn data(
+    resources: &Resources,
+    reference: &ParametersReference,
+    namespace: &str,
+) -> Result<BTreeMap<String, String>, ParametersFault> {
+    Parameters::readable(reference)?;
+    let found = resources.config_maps.get(&ObjectKey::new(namespace, &reference.name));
+    let found = found.ok_or_else(|| ParametersFault::Missing {
+        namespace: namespace.to_owned(),
+        name: reference.name.clone(),
+    })?;
+    Ok(found.data.clone())
+}
+
+fn fleet(
+    resources: &Resources,
+    gateway: &Gateway,
+    parameters: &Parameters,
+    seen: Seen<'_>,
+    wake_at: &mut Option<Timestamp>,
+) -> Fleet {
+    let key = gateway.metadata.key();
+    let wanted = wanted_services(gateway, parameters);
+    let services = wanted
+        .iter()
+        .filter_map(|service| Some((service.name.clone(), state(resources, &key, service, seen.applied)?)));
+    let reached = reached(&wanted, &services.collect(), seen.now);
+    if let Some(wake) = reached.wake_at {
+        *wake_at = Some(wake_at.map_or(wake, |earlier| earlier.min(wake)));
+    }
+    let mut failed = BTreeMap::new();
+    for proxy in seen.proxies.get(&key).into_iter().flat_map(BTreeMap::values) {
+        if proxy.silent_since.is_some() || proxy.report.draining {
+            continue;
+        }
+        for (socket, state) in &proxy.report.ports {
+            if let PortState::Failed(failure) = state {
+                let port = PortKey {
+                    transport: socket.transport,
+                    port: socket.address.port(),
+                };
+                failed.insert(port, failure.clone());
+            }
+        }
+    }
+    Fleet {
+        addresses: reached.addresses,
+        unusable: reached.unusable,
+        failed,
+    }
+}
+
+fn state(resources: &Resources, gateway: &ObjectKey, wanted: &WantedService, applied: &AppliedByGateway) -> Option<SeenService> {
+    let refused = applied.get(gateway).map(|applied| &applied.refused_services);
+    if refused.is_some_and(|refused| refused.contains(&wanted.name)) {
+        return Some(SeenService::Refused);
+    }
+    let service = resources
+        .services
+        .get(&ObjectKey::new(&gateway.namespace, &wanted.name))?;
+    let ingress = service.status.load_balancer.ingress.iter();
+    let ingress = ingress.flat_map(|entry| [&entry.ip, &entry.hostname]).filter(|value| !value.is_empty());
+    let cluster_ips = service.spec.cluster_ips.iter().filter(|address| *address != "None");
+    Some(SeenService::Present {
+        created: service.metadata.creation_timestamp?,
+        ingress: ingress.cloned().collect(),
+        cluster_ips: cluster_ips.cloned().collect(),
+    })
+}
+
+/// Faults of backends, as any proxy met them last.
+pub(crate) fn backend_tls(proxies: &Proxies) -> BTreeMap<BackendPeer, BackendTlsFault> {
+    let of_all = proxies.values().flat_map(BTreeMap::values);
+    let connected = of_all.filter(|proxy| proxy.silent_since.is_none());
+    connected.flat_map(|proxy| proxy.report.backend_tls.iter().cloned()).collect()
+}
+
+/// Whether every proxy of a Gateway that is connected and not about to go obeys what is published, and there is one.
+pub(crate) fn is_served(gateway: &ObjectKey, proxies: &Proxies, published: &BTreeMap<ObjectKey, Acknowledged>) -> bool {
+    let Some(published) = published.get(gateway) else {
+        return false;
+    };
+    let of_gateway = proxies.get(gateway).into_iter().flat_map(BTreeMap::values);
+    let mut staying = of_gateway
+        .filter(|proxy| proxy.silent_since.is_none() && !proxy.report.draining)
+        .peekable();
+    let obeys = |content| content == published.content;
+    staying.peek().is_some() && staying.all(|proxy| proxy.acknowledged.is_some_and(|it| obeys(it.content)))
+}
+
+#[cfg(test)]
+mod tests;
