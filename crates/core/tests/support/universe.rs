@@ -53,7 +53,7 @@ pub(crate) fn input() -> impl Strategy<Value = Input> {
 /// Any resources, valid or not.
 pub(crate) fn resources() -> impl Strategy<Value = Resources> {
     let parts = (
-        (vec(gateway(), 1..4), vec(listener_set(), 0..5)),
+        (vec(gateway(), 1..4), vec(listener_set(), 0..9)),
         vec(route("TLSRoute"), 0..7),
         (vec(route("HTTPRoute"), 0..5), vec(route("GRPCRoute"), 0..3)),
         vec(service(), 0..5),
