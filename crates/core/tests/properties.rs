@@ -178,7 +178,7 @@ proptest! {
         young.metadata.name = "young".to_owned();
         young.metadata.creation_timestamp = Some("2030-01-01T00:00:00Z".parse().expect("time"));
         let (key, gateway) = (young.metadata.key(), young.gateway());
-        after.resources.listener_sets.insert(key.clone(), Arc::new(young));
+        after.resources.listener_sets.insert(key, Arc::new(young));
         let after = compile(&after);
         others_are_equal(&before, &after, |other| Some(other) == gateway.as_ref())?;
         for (other, status) in &before.statuses.listener_sets {
