@@ -31,7 +31,7 @@ use sealway_core::{
     Action, Backend, Cause, CertificateSlot, Compiled, Compiler, HelloFacts, HttpAction, ListenerFate, NoTrace, Placement,
     PortPlan, RejectReason, ServerName, Settings, Snapshot, Target, Transport,
 };
-use universe::{Input, KEY_MARKER, PORTS, crowded, input, requests, resources};
+use universe::{Input, KEY_MARKER, PORTS, crowded, input, merged, requests, resources};
 
 /// Generated inputs for each property; enough to find every fault that was ever put in by hand, in a few seconds.
 const CASES: u32 = 128;
@@ -107,12 +107,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_property_holds_for_generated_resources(input in input()) {
+    fn every_property_holds_for_generated_resources(input in prop_oneof![input(), merged()]) {
         check(&input)?;
     }
 
     #[test]
-    fn requests_fall_to_the_rules_that_the_specification_says(input in prop_oneof![input(), crowded(), crowded()]) {
+    fn requests_fall_to_the_rules_that_the_specification_says(input in prop_oneof![input(), merged(), crowded(), crowded()]) {
         let compiled = compile(&input);
         requests_agree_with_the_reference(&input, &compiled)?;
         requests_are_counted(&input, &compiled)?;
@@ -171,7 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn a_younger_set_takes_nothing_from_what_was_there(input in input(), set in universe::listener_set()) {
+    fn a_younger_set_takes_nothing_from_what_was_there(input in prop_oneof![input(), merged()], set in universe::listener_set()) {
         let before = compile(&input);
         let mut after = input;
         let mut young: sealway_api::ListenerSet = serde_json::from_value(set).expect("a ListenerSet");
@@ -238,7 +238,10 @@ fn the_universe_reaches_the_ports_that_it_asks_about() {
     let mut misdirected = 0;
     let (mut of_sets, mut beaten) = (0, 0);
     for _ in 0..1024 {
-        let input = input().new_tree(&mut runner).expect("a value").current();
+        let input = prop_oneof![3 => input(), 1 => merged()]
+            .new_tree(&mut runner)
+            .expect("a value")
+            .current();
         let compiled = compile(&input);
         for gateway in compiled.snapshots.keys() {
             let held = held::listeners(&input.resources, &gateway.key);

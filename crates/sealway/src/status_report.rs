@@ -199,7 +199,7 @@ const BAD: Style = AnsiColor::Red.on_default();
 
 #[cfg(test)]
 mod tests {
-    use sealway_api::{CertificateStatus, GatewayStatus};
+    use sealway_api::{CertificateStatus, GatewayStatus, ListenerSetStatus};
 
     use super::*;
 
@@ -230,11 +230,18 @@ mod tests {
             listeners: vec![listener],
             ..GatewayStatus::default()
         };
+        let set = ListenerSetStatus {
+            listeners: gateway.listeners.clone(),
+            gateway: ObjectKey::new("infra", "edge"),
+            ..ListenerSetStatus::default()
+        };
+        statuses.listener_sets.insert(ObjectKey::new("apps", "more"), set);
         statuses.gateways.insert(ObjectKey::new("infra", "edge"), gateway);
         let shown = anstream::adapter::strip_str(&render(&statuses, &Outlook::default())).to_string();
+        let listener = "  listener tls         1 route                Accepted=False(PortUnavailable)  ResolvedRefs";
         assert_eq!(
             shown,
-            "Gateway infra/edge\n  listener tls      1 route  Accepted=False(PortUnavailable)  ResolvedRefs\n"
+            format!("Gateway infra/edge\n{listener}\nListenerSet apps/more  of Gateway infra/edge\n{listener}\n")
         );
     }
 

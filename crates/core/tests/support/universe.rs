@@ -1,6 +1,7 @@
 //! Resources made of few names, so that they meet: the same ports, hostnames, namespaces and backends again and again.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::option::{self, of};
@@ -47,6 +48,23 @@ pub(crate) fn input() -> impl Strategy<Value = Input> {
         resources,
         settings,
         observed,
+    })
+}
+
+/// The same with all ListenerSets on one Gateway, which takes them, so that they really compete.
+pub(crate) fn merged() -> impl Strategy<Value = Input> {
+    input().prop_map(|mut input| {
+        let Some((key, gateway)) = input.resources.gateways.iter_mut().next() else {
+            return input;
+        };
+        Arc::make_mut(gateway).spec.allowed_listeners =
+            serde_json::from_value(json!({"namespaces": {"from": "All"}})).expect("a rule");
+        for set in input.resources.listener_sets.values_mut().map(Arc::make_mut) {
+            set.spec.parent_ref.kind = None;
+            set.spec.parent_ref.name.clone_from(&key.name);
+            set.spec.parent_ref.namespace = Some(key.namespace.clone());
+        }
+        input
     })
 }
 
