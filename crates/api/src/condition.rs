@@ -121,6 +121,8 @@ open_enum! {
         OverlappingHostnames = "OverlappingHostnames",
         /// The parent is not accepted itself.
         ParentNotAccepted = "ParentNotAccepted",
+        /// The parent is not programmed itself.
+        ParentNotProgrammed = "ParentNotProgrammed",
         /// Not done yet.
         Pending = "Pending",
         /// The port is somebody else's.

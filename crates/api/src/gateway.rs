@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::open_enum::open_enum;
-use crate::{GatewayStatus, HttpRouteFilter, LabelSelector, ObjectMeta};
+use crate::{GatewayStatus, HttpRouteFilter, LabelSelector, ListenerSetStatus, ObjectKey, ObjectMeta};
 
 /// A class of Gateways and the controller that serves it (GEP-709, apis/v1/gatewayclass_types.go).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -332,6 +332,20 @@ pub struct ListenerSet {
     pub metadata: ObjectMeta,
     /// What is wanted.
     pub spec: ListenerSetSpec,
+    /// What the API server remembers; the compiler does not read it.
+    pub status: Option<ListenerSetStatus>,
+}
+
+impl ListenerSet {
+    /// The Gateway that it adds to; `None` when its reference is to something else.
+    #[must_use]
+    pub fn gateway(&self) -> Option<ObjectKey> {
+        let parent = &self.spec.parent_ref;
+        let is = |part: &Option<String>, wanted: &str| part.as_deref().is_none_or(|part| part == wanted);
+        let namespace = parent.namespace.as_ref().or(self.metadata.namespace.as_ref());
+        (is(&parent.group, crate::GATEWAY_GROUP) && is(&parent.kind, "Gateway"))
+            .then(|| ObjectKey::new(namespace.cloned().unwrap_or_default(), &parent.name))
+    }
 }
 
 /// See [`ListenerSet`].

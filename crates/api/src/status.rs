@@ -15,6 +15,9 @@ pub struct Statuses {
     /// Keys print as `namespace/name`.
     #[serde(serialize_with = "keys_as_text")]
     pub gateways: BTreeMap<ObjectKey, GatewayStatus>,
+    /// Keys print as `namespace/name`.
+    #[serde(serialize_with = "keys_as_text", skip_serializing_if = "BTreeMap::is_empty")]
+    pub listener_sets: BTreeMap<ObjectKey, ListenerSetStatus>,
     /// Every kind of route; keys print as `TLSRoute namespace/name`.
     pub routes: BTreeMap<ObjectRef, RouteStatus>,
     /// Keys print as `namespace/name`.
@@ -55,6 +58,22 @@ pub struct GatewayStatus {
     pub conditions: Vec<Condition>,
     /// In the order of the spec.
     pub listeners: Vec<ListenerStatus>,
+    /// How many ListenerSets are attached; `None` where there is no saying that any could be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attached_listener_sets: Option<i32>,
+}
+
+/// Status of a ListenerSet (apis/v1/listenerset_types.go).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ListenerSetStatus {
+    /// Accepted, Programmed.
+    pub conditions: Vec<Condition>,
+    /// In the order of the spec; none while the Gateway does not take the set.
+    pub listeners: Vec<ListenerStatus>,
+    /// The Gateway that it adds to. No part of what is written.
+    #[serde(skip)]
+    pub gateway: ObjectKey,
 }
 
 /// Status of one listener.

@@ -20,6 +20,7 @@ mod policies;
 mod ports;
 mod references;
 mod routes;
+mod sets;
 mod snapshots;
 mod statuses;
 mod trust;
@@ -82,10 +83,12 @@ impl Compiler {
         let mut world = World::new(&self.settings, resources, observed, &self.backends, &self.memory);
         let classes = gateways::classes(&mut world);
         let mut gateways = gateways::collect(&mut world);
+        sets::collect(&mut world, &mut gateways);
         for gateway in &mut gateways {
             listeners::examine(&mut world, gateway);
             frontend::apply(&mut world, gateway);
             conflicts::find(&mut world, gateway);
+            listeners::names(gateway);
         }
         ports::assign(&mut world, &mut gateways);
         policies::collect(&mut world);
@@ -100,8 +103,9 @@ impl Compiler {
             gateway_classes: classes,
             gateways: gateways
                 .iter()
-                .map(|gateway| (gateway.key.clone(), statuses::gateway(gateway)))
+                .map(|gateway| (gateway.key.clone(), statuses::gateway(&world, gateway)))
                 .collect(),
+            listener_sets: gateways.iter().flat_map(statuses::listener_sets).collect(),
             routes,
             backend_tls_policies: policies::statuses(&world),
         };

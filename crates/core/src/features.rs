@@ -88,7 +88,7 @@ impl Served {
 }
 
 /// Features by the kind without which they are nothing.
-const KINDS: [(Kind, &[&str]); 8] = [
+const KINDS: [(Kind, &[&str]); 9] = [
     (
         Kind::Gateway,
         &[
@@ -105,6 +105,7 @@ const KINDS: [(Kind, &[&str]); 8] = [
             "GatewayStaticAddresses",
         ],
     ),
+    (Kind::ListenerSet, &["ListenerSet"]),
     (Kind::ClusterTrustBundle, &["ClusterTrustBundle"]),
     (Kind::ReferenceGrant, &["ReferenceGrant"]),
     (

@@ -233,6 +233,16 @@ impl<T> NameIndex<T> {
         }
     }
 
+    /// Holders of every pattern that includes this one, itself among them, the most specific first.
+    pub(crate) fn including(&self, pattern: &HostnamePattern) -> Vec<&T> {
+        match pattern {
+            HostnamePattern::Any => self.any.iter().collect(),
+            HostnamePattern::Exact(name) => self.covering(Some(name)).collect(),
+            // As in `most_specific`.
+            HostnamePattern::Wildcard(suffix) => self.covering(Some(&format!("*.{suffix}"))).collect(),
+        }
+    }
+
     /// Holders of every pattern that covers `name`, the most specific first.
     pub fn covering<'a, 'name>(&'a self, name: Option<&'name str>) -> impl Iterator<Item = &'a T> + use<'a, 'name, T> {
         let exact = name.and_then(|name| self.exact.get(name));

@@ -1,25 +1,35 @@
 //! When `Programmed` may speak of a generation: not before its proxies have it.
 //!
-//! Job: hold a Gateway's `Programmed=True` back until every proxy that is connected, and at least one, has acknowledged what was compiled.
+//! Job: hold `Programmed=True` of a Gateway and of its ListenerSets back until every proxy that is connected, and at least one, has acknowledged what was compiled.
 //! Input: statuses as compiled, those that were shown last, and for each Gateway whether it is served. Output: statuses to show.
 //! Invariant: what is held back keeps its earlier value and generation; what is not true is said at once.
 
-use sealway_api::{Condition, ConditionStatus, ConditionType, GatewayStatus, ListenerStatus, ObjectKey, Reason, Statuses};
+use sealway_api::{Condition, ConditionStatus, ConditionType, ListenerStatus, ObjectKey, Reason, Statuses};
 
 /// Replaces what may not be said yet.
 pub fn hold_back(statuses: &mut Statuses, shown: &Statuses, is_served: impl Fn(&ObjectKey) -> bool) {
     for (key, status) in &mut statuses.gateways {
         if !is_served(key) {
-            hold_gateway(status, shown.gateways.get(key));
+            let shown = shown.gateways.get(key);
+            let shown = shown.map(|shown| (&*shown.conditions, &*shown.listeners));
+            hold_parent(&mut status.conditions, &mut status.listeners, shown);
+        }
+    }
+    // Those of a ListenerSet are served by its Gateway's proxies.
+    for (key, status) in &mut statuses.listener_sets {
+        if !is_served(&status.gateway) {
+            let shown = shown.listener_sets.get(key);
+            let shown = shown.map(|shown| (&*shown.conditions, &*shown.listeners));
+            hold_parent(&mut status.conditions, &mut status.listeners, shown);
         }
     }
 }
 
-fn hold_gateway(status: &mut GatewayStatus, shown: Option<&GatewayStatus>) {
-    hold(&mut status.conditions, shown.map(|shown| &*shown.conditions));
-    for listener in &mut status.listeners {
+fn hold_parent(conditions: &mut [Condition], listeners: &mut [ListenerStatus], shown: Option<(&[Condition], &[ListenerStatus])>) {
+    hold(conditions, shown.map(|(conditions, _)| conditions));
+    for listener in listeners {
         let same = |other: &&ListenerStatus| other.name == listener.name;
-        let shown = shown.and_then(|shown| shown.listeners.iter().find(same));
+        let shown = shown.and_then(|(_, listeners)| listeners.iter().find(same));
         hold(&mut listener.conditions, shown.map(|shown| &*shown.conditions));
     }
 }
@@ -44,6 +54,8 @@ fn hold(conditions: &mut [Condition], shown: Option<&[Condition]>) {
 
 #[cfg(test)]
 mod tests {
+    use sealway_api::{GatewayStatus, ListenerSetStatus};
+
     use super::*;
 
     fn programmed(status: ConditionStatus, generation: i64) -> Condition {
@@ -68,8 +80,14 @@ mod tests {
             listeners: vec![listener],
             ..GatewayStatus::default()
         };
+        let set = ListenerSetStatus {
+            conditions: gateway.conditions.clone(),
+            listeners: gateway.listeners.clone(),
+            gateway: ObjectKey::new("infra", "edge"),
+        };
         Statuses {
             gateways: [(ObjectKey::new("infra", "edge"), gateway)].into(),
+            listener_sets: [(ObjectKey::new("apps", "more"), set)].into(),
             ..Statuses::default()
         }
     }
@@ -81,7 +99,7 @@ mod tests {
         hold_back(&mut now, &shown, |_| false);
         assert_eq!(now, shown);
         let mut now = statuses(ConditionStatus::True, 2);
-        hold_back(&mut now, &shown, |_| true);
+        hold_back(&mut now, &shown, |gateway| gateway.name == "edge");
         assert_eq!(now, statuses(ConditionStatus::True, 2));
     }
 
@@ -97,7 +115,12 @@ mod tests {
         let mut now = statuses(ConditionStatus::True, 1);
         hold_back(&mut now, &Statuses::default(), |_| false);
         let gateway = now.gateways.values().next().expect("gateway");
-        for condition in [&gateway.conditions[0], &gateway.listeners[0].conditions[0]] {
+        let set = now.listener_sets.values().next().expect("ListenerSet");
+        let of_gateway = [&gateway.conditions[0], &gateway.listeners[0].conditions[0]];
+        for condition in of_gateway
+            .into_iter()
+            .chain([&set.conditions[0], &set.listeners[0].conditions[0]])
+        {
             assert_eq!(
                 (&condition.status, &condition.reason),
                 (&ConditionStatus::Unknown, &Reason::Pending)

@@ -410,11 +410,20 @@ fn around() -> Vec<Break> {
                 set.metadata.namespace = Some(VICTIM.to_owned());
                 set.spec.parent_ref.name = "edge".to_owned();
                 set.spec.parent_ref.namespace = Some("infra".to_owned());
-                let edge = &resources.gateways[&ObjectKey::new("infra", "edge")];
+                let edge = resources
+                    .gateways
+                    .get_mut(&ObjectKey::new("infra", "edge"))
+                    .map(Arc::make_mut)
+                    .expect("edge");
+                let all = sealway_api::NamespaceRule {
+                    from: Some(sealway_api::FromNamespaces::All),
+                    selector: None,
+                };
+                edge.spec.allowed_listeners = Some(sealway_api::AllowedListeners { namespaces: Some(all) });
                 set.spec.listeners.clone_from(&edge.spec.listeners);
                 resources.listener_sets.insert(set.metadata.key(), Arc::new(set));
             },
-            says: &[],
+            says: &["hostname-conflict"],
             is_felt: false,
         },
     ]

@@ -5,6 +5,8 @@ mod access;
 #[allow(dead_code, reason = "the golden runner uses the rest")]
 #[path = "support/case.rs"]
 mod case;
+#[path = "support/held.rs"]
+mod held;
 #[path = "support/outputs.rs"]
 mod outputs;
 #[path = "support/reference.rs"]
@@ -20,17 +22,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use access::*;
+use held::Held;
 use outputs::*;
 use proptest::prelude::*;
 use requests_access::*;
-use sealway_api::{
-    Condition, ConditionStatus, ConditionType, GatewayStatus, Kind, ListenerStatus, ObjectKey, ObjectRef, Resources,
-};
+use sealway_api::{Condition, ConditionStatus, ConditionType, Kind, ListenerStatus, ObjectKey, ObjectRef, Resources};
 use sealway_core::{
     Action, Backend, Cause, CertificateSlot, Compiled, Compiler, HelloFacts, HttpAction, ListenerFate, NoTrace, Placement,
     PortPlan, RejectReason, ServerName, Settings, Snapshot, Target, Transport,
 };
-use universe::{Input, KEY_MARKER, PORTS, crowded, input, requests, resources};
+use universe::{Input, KEY_MARKER, PORTS, crowded, input, merged, requests, resources};
 
 /// Generated inputs for each property; enough to find every fault that was ever put in by hand, in a few seconds.
 const CASES: u32 = 128;
@@ -72,7 +73,7 @@ fn check(input: &Input) -> Result<(), TestCaseError> {
     keys_are_those_of_the_snapshot(&compiled)?;
     conflicts_are_those_of_the_specification(input, &compiled)?;
     lookup_agrees_with_the_reference(input, &compiled)?;
-    every_refusal_by_a_listener_shows_in_its_conditions(&compiled)?;
+    every_refusal_by_a_listener_shows_in_its_conditions(input, &compiled)?;
     no_grant_less_gives_more_access(input, &compiled)
 }
 
@@ -106,12 +107,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_property_holds_for_generated_resources(input in input()) {
+    fn every_property_holds_for_generated_resources(input in prop_oneof![input(), merged()]) {
         check(&input)?;
     }
 
     #[test]
-    fn requests_fall_to_the_rules_that_the_specification_says(input in prop_oneof![input(), crowded(), crowded()]) {
+    fn requests_fall_to_the_rules_that_the_specification_says(input in prop_oneof![input(), merged(), crowded(), crowded()]) {
         let compiled = compile(&input);
         requests_agree_with_the_reference(&input, &compiled)?;
         requests_are_counted(&input, &compiled)?;
@@ -163,8 +164,29 @@ proptest! {
                 }
             }
             others_are_equal(&before, &compile(&after), |gateway| {
-                route.spec.parent_refs.iter().any(|parent| reference::names(parent, &key.namespace, gateway))
+                let leads_there = |parent| reference::gateway_of(&input.resources, parent, &key.namespace).as_ref() == Some(gateway);
+                route.spec.parent_refs.iter().any(leads_there)
             })?;
+        }
+    }
+
+    #[test]
+    fn a_younger_set_takes_nothing_from_what_was_there(input in prop_oneof![input(), merged()], set in universe::listener_set()) {
+        let before = compile(&input);
+        let mut after = input;
+        let mut young: sealway_api::ListenerSet = serde_json::from_value(set).expect("a ListenerSet");
+        young.metadata.name = "young".to_owned();
+        young.metadata.creation_timestamp = Some("2030-01-01T00:00:00Z".parse().expect("time"));
+        let (key, gateway) = (young.metadata.key(), young.gateway());
+        after.resources.listener_sets.insert(key, Arc::new(young));
+        let after = compile(&after);
+        others_are_equal(&before, &after, |other| Some(other) == gateway.as_ref())?;
+        for (other, status) in &before.statuses.listener_sets {
+            let now = after.statuses.listener_sets.get(other).expect("it is still there");
+            for (before, now) in status.listeners.iter().zip(&now.listeners) {
+                let accepted = |status: &ListenerStatus| condition(&status.conditions, &ConditionType::Accepted).cloned();
+                prop_assert_eq!(accepted(before), accepted(now), "{} {}", other, before.name);
+            }
         }
     }
 
@@ -214,9 +236,21 @@ fn the_universe_reaches_the_ports_that_it_asks_about() {
     let mut ended = 0;
     let mut served = 0;
     let mut misdirected = 0;
+    let (mut of_sets, mut beaten) = (0, 0);
     for _ in 0..1024 {
-        let input = input().new_tree(&mut runner).expect("a value").current();
+        let input = prop_oneof![3 => input(), 1 => merged()]
+            .new_tree(&mut runner)
+            .expect("a value")
+            .current();
         let compiled = compile(&input);
+        for gateway in compiled.snapshots.keys() {
+            let held = held::listeners(&input.resources, &gateway.key);
+            of_sets += held
+                .iter()
+                .filter(|listener| listener.owner.kind == Kind::ListenerSet)
+                .count();
+            beaten += held.iter().filter(|listener| held::is_beaten(&held, listener)).count();
+        }
         for plan in compiled
             .snapshots
             .values()
@@ -250,6 +284,10 @@ fn the_universe_reaches_the_ports_that_it_asks_about() {
             }
         }
     }
+    assert!(
+        of_sets > 300 && beaten > 100,
+        "{of_sets} listeners were added by ListenerSets, {beaten} lost"
+    );
     assert!(
         open > 50 && passed > 50 && ended > 10 && served > 150 && misdirected > 20,
         "{open} ports were open, {passed} connections were passed on, of {ended} TLS was ended; {served} requests were served, {misdirected} \

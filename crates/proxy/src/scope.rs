@@ -196,9 +196,13 @@ impl PortScope {
         let mut drained = Vec::new();
         self.life
             .follow_used(matches!(plan, Some(PortPlan::Http(_))), until, &mut drained);
+        let by_name: HashMap<&str, &Arc<TlsListener>> = match plan {
+            Some(PortPlan::Tls(plan)) => plan.listeners.iter().map(|listener| (&*listener.name, listener)).collect(),
+            _ => HashMap::new(),
+        };
         lock(&self.listeners).retain(|name, scope| {
             let listener = match plan {
-                Some(PortPlan::Tls(plan)) => plan.listeners.iter().find(|listener| listener.name == *name),
+                Some(PortPlan::Tls(_)) => by_name.get(&**name).copied(),
                 Some(PortPlan::Tcp(plan)) if plan.listener == *name => {
                     scope.follow(
                         &plan.forward.iter().map(|forward| &forward.route).collect(),

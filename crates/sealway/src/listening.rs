@@ -170,16 +170,20 @@ fn serving(plan: &PortPlan) -> String {
 
 /// One line for each listener that is not served.
 fn refused(statuses: &Statuses) -> Vec<Line> {
-    let listeners = statuses
-        .gateways
-        .iter()
-        .flat_map(|(gateway, status)| status.listeners.iter().map(move |listener| (gateway, listener)));
-    listeners
-        .filter_map(|(gateway, listener)| {
+    let own = statuses.gateways.iter().flat_map(|(gateway, status)| {
+        let listeners = status.listeners.iter();
+        listeners.map(move |listener| (gateway, listener.name.clone(), listener))
+    });
+    let of_sets = statuses.listener_sets.iter().flat_map(|(set, status)| {
+        let listeners = status.listeners.iter();
+        listeners.map(move |listener| (&status.gateway, format!("{set}/{}", listener.name), listener))
+    });
+    own.chain(of_sets)
+        .filter_map(|(gateway, name, listener)| {
             let (reason, message) = refusal(listener)?;
             Some(Line::NotServed {
                 gateway: gateway.clone(),
-                listener: listener.name.clone(),
+                listener: name,
                 reason,
                 message,
             })

@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 
 use annotate_snippets::normalize_untrusted_str;
 use anstyle::{AnsiColor, Style};
-use sealway_api::{Condition, ConditionStatus, ConditionType, ObjectKey, ParentRef, Reason, StatusCondition, Statuses};
+use sealway_api::{
+    Condition, ConditionStatus, ConditionType, ListenerStatus, ObjectKey, ParentRef, Reason, StatusCondition, Statuses,
+};
 use sealway_issuer::{Issued, IssuedSecret, IssuerStatuses, Outlook};
 
 /// The whole table; empty when there is nothing to say.
@@ -19,18 +21,12 @@ pub(crate) fn render(statuses: &Statuses, issuer: &Outlook) -> String {
     for (key, status) in &statuses.gateways {
         let addresses: Vec<&str> = status.addresses.iter().map(|address| address.value.as_str()).collect();
         rows.push(Row::new(0, format!("Gateway {key}"), addresses.join(" "), &status.conditions));
-        for listener in &status.listeners {
-            let routes = match listener.attached_routes {
-                1 => "1 route".to_owned(),
-                count => format!("{count} routes"),
-            };
-            rows.push(Row::new(
-                1,
-                format!("listener {}", listener.name),
-                routes,
-                &listener.conditions,
-            ));
-        }
+        rows.extend(status.listeners.iter().map(listener_row));
+    }
+    for (key, status) in &statuses.listener_sets {
+        let gateway = format!("of Gateway {}", status.gateway);
+        rows.push(Row::new(0, format!("ListenerSet {key}"), gateway, &status.conditions));
+        rows.extend(status.listeners.iter().map(listener_row));
     }
     for (route, status) in &statuses.routes {
         rows.push(Row::new(0, route.to_string(), "", &[]));
@@ -55,6 +51,14 @@ pub(crate) fn render(statuses: &Statuses, issuer: &Outlook) -> String {
         }
     }
     table(&rows)
+}
+
+fn listener_row(listener: &ListenerStatus) -> Row<'_> {
+    let routes = match listener.attached_routes {
+        1 => "1 route".to_owned(),
+        count => format!("{count} routes"),
+    };
+    Row::new(1, format!("listener {}", listener.name), routes, &listener.conditions)
 }
 
 /// Conditions of the embedded issuer's objects, in the Gateway API's form, with the name of each object.
@@ -195,7 +199,7 @@ const BAD: Style = AnsiColor::Red.on_default();
 
 #[cfg(test)]
 mod tests {
-    use sealway_api::{CertificateStatus, GatewayStatus, ListenerStatus};
+    use sealway_api::{CertificateStatus, GatewayStatus, ListenerSetStatus};
 
     use super::*;
 
@@ -226,11 +230,18 @@ mod tests {
             listeners: vec![listener],
             ..GatewayStatus::default()
         };
+        let set = ListenerSetStatus {
+            listeners: gateway.listeners.clone(),
+            gateway: ObjectKey::new("infra", "edge"),
+            ..ListenerSetStatus::default()
+        };
+        statuses.listener_sets.insert(ObjectKey::new("apps", "more"), set);
         statuses.gateways.insert(ObjectKey::new("infra", "edge"), gateway);
         let shown = anstream::adapter::strip_str(&render(&statuses, &Outlook::default())).to_string();
+        let listener = "  listener tls         1 route                Accepted=False(PortUnavailable)  ResolvedRefs";
         assert_eq!(
             shown,
-            "Gateway infra/edge\n  listener tls      1 route  Accepted=False(PortUnavailable)  ResolvedRefs\n"
+            format!("Gateway infra/edge\n{listener}\nListenerSet apps/more  of Gateway infra/edge\n{listener}\n")
         );
     }
 

@@ -35,7 +35,7 @@ pub(super) fn refusal(route: &Route<'_>, work: &ListenerWork<'_>) -> Option<Refu
 pub(super) fn cause(refusal: Refusal, route: &Route<'_>, gateway: &GatewayWork<'_>, work: &ListenerWork<'_>) -> Cause {
     let kind = &route.object.kind;
     let gateway = gateway.key.clone();
-    let listener = work.listener.name.clone();
+    let listener = work.name.clone();
     match refusal {
         Refusal::Protocol => Cause::ListenerCannotHaveRoute {
             gateway,

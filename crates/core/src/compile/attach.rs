@@ -5,6 +5,7 @@
 //! Invariant: routes are entered oldest first, then by namespace and name, so the first claim on a hostname is the one that holds.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use sealway_api::{GATEWAY_GROUP, Kind, ObjectKey, ObjectRef, ParentRef, RouteParentStatus, RouteStatus};
@@ -12,6 +13,7 @@ use sealway_api::{GATEWAY_GROUP, Kind, ObjectKey, ObjectRef, ParentRef, RoutePar
 use super::admission::{self, Refusal};
 use super::http::{self, RouteRequests};
 use super::routes::{self, Carried, Route, Rules};
+use super::sets::SetWork;
 use super::world::{GatewayWork, ListenerWork, World};
 use super::{listeners, policies, statuses};
 use crate::hostname::HostnamePattern;
@@ -26,16 +28,53 @@ pub(super) enum Outcome {
     Refused(Cause),
 }
 
-/// Our Gateways by namespace and name: their positions.
-type Index<'a> = BTreeMap<(&'a str, &'a str), usize>;
+/// Our Gateways, and the ListenerSets that name them, by namespace and name.
+#[derive(Default)]
+struct Index {
+    gateways: BTreeMap<ObjectKey, Place>,
+    sets: BTreeMap<ObjectKey, Place>,
+}
+
+/// Where the listeners are that a reference can mean: those of a Gateway, or of one of its sets, never both.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Position among the Gateways.
+    gateway: usize,
+    /// Position among its sets.
+    set: Option<usize>,
+}
+
+impl Index {
+    fn new(gateways: &[GatewayWork<'_>]) -> Self {
+        let mut index = Self::default();
+        for (gateway, work) in gateways.iter().enumerate() {
+            index.gateways.insert(work.key.clone(), Place { gateway, set: None });
+            for (position, set) in work.sets.iter().enumerate() {
+                let place = Place {
+                    gateway,
+                    set: Some(position),
+                };
+                index.sets.insert(set.object.key.clone(), place);
+            }
+        }
+        index
+    }
+
+    fn find(&self, route: &Route<'_>, reference: &ParentRef) -> Option<Place> {
+        let (namespace, name) = route.parent(reference);
+        let places = match Kind::from(reference.kind.as_str()) {
+            _ if reference.group != GATEWAY_GROUP => return None,
+            Kind::Gateway => &self.gateways,
+            Kind::ListenerSet => &self.sets,
+            _ => return None,
+        };
+        places.get(&ObjectKey::new(namespace, name)).copied()
+    }
+}
 
 /// Attaches routes of every kind.
 pub(super) fn attach<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>]) -> BTreeMap<ObjectRef, RouteStatus> {
-    let mut index = Index::new();
-    for (position, gateway) in gateways.iter().enumerate() {
-        let metadata = &gateway.gateway.metadata;
-        index.insert((metadata.namespace.as_deref().unwrap_or_default(), &metadata.name), position);
-    }
+    let index = Index::new(gateways);
     let mut statuses = BTreeMap::new();
     for route in routes::in_order(world) {
         let ours = parents(world, &route, &index);
@@ -46,12 +85,14 @@ pub(super) fn attach<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>]
         let mut taken = Taken::default();
         let mut parents = Vec::with_capacity(ours.len());
         for parent in &ours {
-            let Some(gateway) = gateways.get_mut(parent.gateway) else {
+            let Some(gateway) = gateways.get_mut(parent.place.gateway) else {
                 continue;
             };
             let outcome = attach_to(world, &route, parent, gateway, &traffic.carried, &mut taken);
+            let positions = parent.positions(gateway);
             let is_opened = taken.listeners.iter().any(|(position, listener)| {
-                let work = gateway.listeners.get(*listener).filter(|_| *position == parent.gateway);
+                let is_its_own = *position == parent.place.gateway && positions.contains(listener);
+                let work = gateway.listeners.get(*listener).filter(|_| is_its_own);
                 work.is_some_and(|work| work.is_meant_by(parent.reference) && opens(work))
             });
             let untrusted = traffic.untrusted.as_ref().filter(|_| is_opened);
@@ -96,13 +137,25 @@ struct Parent<'a> {
     reference: &'a ParentRef,
     /// Position among the route's references.
     position: usize,
-    /// Position among the Gateways.
-    gateway: usize,
+    place: Place,
 }
 
 impl Parent<'_> {
     fn field(&self) -> String {
         format!("spec.parentRefs[{}]", self.position)
+    }
+
+    /// The set that it means.
+    fn set<'b, 'c>(&self, gateway: &'b GatewayWork<'c>) -> Option<&'b SetWork<'c>> {
+        self.place.set.and_then(|position| gateway.sets.get(position))
+    }
+
+    /// Of the listeners that it can mean, among those of the Gateway.
+    fn positions(&self, gateway: &GatewayWork<'_>) -> Range<usize> {
+        match self.set(gateway) {
+            Some(set) => set.listeners.clone(),
+            None => 0..gateway.own().len(),
+        }
     }
 }
 
@@ -123,7 +176,7 @@ fn add(list: &mut Vec<(usize, usize)>, entry: (usize, usize)) {
 }
 
 /// The parent references that are ours, each once. Those that are nobody's are reported; those of another controller are not.
-fn parents<'a>(world: &mut World<'a>, route: &Route<'a>, index: &Index<'a>) -> Vec<Parent<'a>> {
+fn parents<'a>(world: &mut World<'a>, route: &Route<'a>, index: &Index) -> Vec<Parent<'a>> {
     if route.wants_default {
         world.report(&route.object, "spec.useDefaultGateways", Cause::DefaultGatewaysIgnored);
     } else if route.parents.is_empty() {
@@ -131,13 +184,12 @@ fn parents<'a>(world: &mut World<'a>, route: &Route<'a>, index: &Index<'a>) -> V
     }
     let mut ours: Vec<Parent<'a>> = Vec::new();
     for (position, reference) in route.parents.iter().enumerate() {
-        let is_gateway = reference.group == GATEWAY_GROUP && reference.kind == GATEWAY_KIND;
-        match index.get(&route.parent(reference)).filter(|_| is_gateway) {
+        match index.find(route, reference) {
             Some(_) if ours.iter().any(|other| other.reference == reference) => {}
-            Some(gateway) => ours.push(Parent {
+            Some(place) => ours.push(Parent {
                 reference,
                 position,
-                gateway: *gateway,
+                place,
             }),
             None => report_foreign(world, route, reference, position),
         }
@@ -145,7 +197,7 @@ fn parents<'a>(world: &mut World<'a>, route: &Route<'a>, index: &Index<'a>) -> V
     ours
 }
 
-/// A parent that is not a Gateway of ours: reported if it is nobody's.
+/// A parent that is neither a Gateway of ours nor a set of one: reported if it is nobody's.
 fn report_foreign(world: &mut World<'_>, route: &Route<'_>, reference: &ParentRef, position: usize) {
     let field = format!("spec.parentRefs[{position}]");
     let (namespace, name) = route.parent(reference);
@@ -157,10 +209,12 @@ fn report_foreign(world: &mut World<'_>, route: &Route<'_>, reference: &ParentRe
             let namesakes = world.resources.gateways.keys().filter(|other| other.name == key.name);
             not_found(world, ObjectRef { kind, key: key.clone() }, namesakes.cloned().collect())
         }
-        (GATEWAY_GROUP, Kind::ListenerSet) if world.resources.listener_sets.contains_key(&key) => Cause::NotServedYet {
-            what: "ListenerSets as parents".to_owned(),
-        },
-        (GATEWAY_GROUP, Kind::ListenerSet) => not_found(world, ObjectRef { kind, key }, Vec::new()),
+        // Whether its Gateway is there, is told at the set.
+        (GATEWAY_GROUP, Kind::ListenerSet) if world.resources.listener_sets.contains_key(&key) => return,
+        (GATEWAY_GROUP, Kind::ListenerSet) => {
+            let namesakes = world.resources.listener_sets.keys().filter(|other| other.name == key.name);
+            not_found(world, ObjectRef { kind, key: key.clone() }, namesakes.cloned().collect())
+        }
         // Services are parents for meshes.
         ("", Kind::Service) => return,
         _ => {
@@ -186,11 +240,23 @@ fn attach_to(
     carried: &Carried,
     taken: &mut Taken,
 ) -> Outcome {
+    if let Some(set) = parent.set(gateway).filter(|set| set.refused.is_some()) {
+        let cause = Cause::ListenerSetNotAttached {
+            set: set.object.key.clone(),
+            gateway: gateway.key.clone(),
+        };
+        world.report(&route.object, parent.field(), cause.clone());
+        return Outcome::Refused(cause);
+    }
     let meant = |(_, work): &(usize, &ListenerWork<'_>)| work.is_meant_by(parent.reference);
+    let positions = parent.positions(gateway);
+    let start = positions.start;
+    let among = gateway.listeners_at(&positions).iter().enumerate();
+    let among = among.map(|(offset, work)| (start + offset, work));
     let mut refused: Vec<(Refusal, &ListenerWork<'_>)> = Vec::new();
     let mut rivals: Vec<Cause> = Vec::new();
     let mut attached: Vec<usize> = Vec::new();
-    for (position, work) in gateway.listeners.iter().enumerate().filter(meant) {
+    for (position, work) in among.filter(meant) {
         match admission::refusal(route, work) {
             None => match rival(route, carried, gateway, work) {
                 None => attached.push(position),
@@ -235,7 +301,7 @@ fn attach_to(
             .enumerate()
             .filter(|(_, pattern)| work.hostname.intersects(pattern));
         taken.hostnames.extend(served.map(|(position, _)| position));
-        add(&mut taken.listeners, (parent.gateway, position));
+        add(&mut taken.listeners, (parent.place.gateway, position));
         match carried {
             Carried::Connections(forward) => claim(route, &key, work, forward, &mut shadows),
             Carried::Requests(requests) => claim_requests(route, work, requests),
@@ -265,7 +331,7 @@ fn unserved(gateway: &GatewayWork<'_>, attached: &[usize]) -> Outcome {
         };
         refused.get_or_insert_with(|| Cause::ParentNotServed {
             gateway: gateway.key.clone(),
-            listener: Some(work.listener.name.clone()),
+            listener: Some(work.name.clone()),
             reason: cause.reason(),
         });
     }
@@ -281,20 +347,19 @@ fn rival(route: &Route<'_>, carried: &Carried, gateway: &GatewayWork<'_>, work: 
         hostname,
         by: rival.route.clone(),
         gateway: gateway.key.clone(),
-        listener: work.listener.name.clone(),
+        listener: work.name.clone(),
     })
 }
 
-/// The reference means no listener of the Gateway.
+/// The reference means no listener of its object.
 fn no_section(parent: &Parent<'_>, gateway: &GatewayWork<'_>) -> (String, Cause) {
-    let there = gateway
-        .listeners
-        .iter()
+    let there = gateway.listeners_at(&parent.positions(gateway)).iter();
+    let there = there
         .map(|work| format!("{} ({})", work.listener.name, work.port()))
         .collect();
     let Parent { reference, .. } = parent;
     let cause = Cause::SectionNotFound {
-        gateway: gateway.key.clone(),
+        parent: parent.set(gateway).map_or(&gateway.object, |set| &set.object).clone(),
         section: reference.section_name.clone(),
         port: reference.port,
         there,
@@ -327,7 +392,7 @@ fn closest(
     let mut cause = admission::cause(closest, route, gateway, first);
     match &mut cause {
         Cause::NoMatchingHostname { listeners, .. } => {
-            listeners.extend(works.map(|work| (work.listener.name.clone(), work.hostname.clone())));
+            listeners.extend(works.map(|work| (work.name.clone(), work.hostname.clone())));
             ("spec.hostnames".to_owned(), cause)
         }
         _ => (parent.field(), cause),
@@ -351,7 +416,7 @@ fn claim(
                 hostname: pattern.to_string(),
                 by: holder.route.clone(),
                 gateway: gateway.clone(),
-                listener: work.listener.name.clone(),
+                listener: work.name.clone(),
             };
             let field = position.map_or_else(|| "spec".to_owned(), hostname_field);
             shadows.push((field, cause));
@@ -423,13 +488,11 @@ fn report_unreachable(world: &mut World<'_>, route: &Route<'_>, gateways: &[Gate
             let cause = Cause::HostnameUnreachable {
                 hostname: pattern.to_string(),
                 gateway: gateway.key.clone(),
-                listener: work.listener.name.clone(),
-                other: other.listener.name.clone(),
+                listener: work.name.clone(),
+                other: other.name.clone(),
                 claims: other.hostname.clone(),
             };
             world.report(&route.object, hostname_field(index), cause);
         }
     }
 }
-
-const GATEWAY_KIND: &str = "Gateway";

@@ -18,7 +18,7 @@ pub(super) fn check(world: &mut World<'_>, gateways: &[GatewayWork<'_>]) {
             let Some(covered) = Covered::by(work) else { continue };
             let missing = |hostname: &HostnamePattern| Cause::CertificateNameMissing {
                 gateway: gateway.key.clone(),
-                listener: work.listener.name.clone(),
+                listener: work.name.clone(),
                 hostname: hostname.to_string(),
                 names: covered.names.iter().map(ToString::to_string).collect(),
             };

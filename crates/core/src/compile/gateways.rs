@@ -108,14 +108,6 @@ fn is_ours(world: &World<'_>, class: &GatewayClass) -> bool {
     }
 }
 
-/// Whether a Gateway is there and its class is ours.
-pub(super) fn is_served(world: &World<'_>, key: &ObjectKey) -> bool {
-    let class_of = |gateway: &Gateway| ObjectKey::new("", &gateway.spec.gateway_class_name);
-    let gateway = world.resources.gateways.get(key);
-    let class = gateway.and_then(|gateway| world.resources.gateway_classes.get(&class_of(gateway)));
-    class.is_some_and(|class| is_ours(world, class))
-}
-
 /// Gateways of ours, oldest first, then by namespace and name: the order in which they get ports.
 pub(super) fn collect<'a>(world: &mut World<'a>) -> Vec<GatewayWork<'a>> {
     let mut gateways = Vec::new();
@@ -245,6 +237,7 @@ fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> G
         fleet,
         bound: Vec::new(),
         listeners: Vec::new(),
+        sets: Vec::new(),
         names: BTreeMap::new(),
     }
 }

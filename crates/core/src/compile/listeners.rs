@@ -1,10 +1,11 @@
-//! Pass 2: each listener by itself: protocol, kinds of routes, TLS settings, selector; and names that overlap on a port.
+//! Pass 2: each listener by itself: protocol, kinds of routes, TLS settings, selector; and, once conflicts are found, names that overlap on
+//! a port.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sealway_api::{
-    FromNamespaces, HttpFilterType, Kind, LabelOperator, LabelSelector, Listener, NAMESPACE_NAME_LABEL, Protocol, RouteGroupKind,
-    TlsMode,
+    FromNamespaces, HttpFilterType, Kind, LabelOperator, LabelSelector, Listener, NAMESPACE_NAME_LABEL, ObjectRef, ParentRef,
+    Protocol, RouteGroupKind, TlsMode,
 };
 
 use super::http::ListenerRequests;
@@ -14,47 +15,69 @@ use crate::hostname::{HostnamePattern, NameIndex};
 use crate::problem::Cause;
 use crate::snapshot::{TlsOptions, Transport};
 
-/// Examines the listeners of a Gateway and finds those whose names overlap.
+/// Examines the listeners of a Gateway, and then of the ListenerSets that it takes.
 pub(super) fn examine<'a>(world: &mut World<'a>, gateway: &mut GatewayWork<'a>) {
-    for (position, listener) in gateway.gateway.spec.listeners.iter().enumerate() {
-        let mut work = ListenerWork {
-            listener,
-            owner: gateway.object.clone(),
-            field: format!("spec.listeners[{position}]"),
-            rank: 0,
-            hostname: HostnamePattern::parse(listener.hostname.as_deref()),
-            transport: if listener.protocol == Protocol::Udp {
-                Transport::Udp
-            } else {
-                Transport::Tcp
-            },
-            kinds: Vec::new(),
-            refused: None,
-            certificates: Vec::new(),
-            client_validation: None,
-            options: TlsOptions::default(),
-            conflicted: false,
-            is_awaited: false,
-            unresolved: None,
-            overlaps: Vec::new(),
-            binding: Binding::Bound,
-            attached: 0,
-            routes: NameIndex::default(),
-            requests: ListenerRequests::default(),
-        };
-        protocol(world, &mut work);
-        filters(world, &mut work);
-        kinds(world, &mut work);
-        certificates::read(world, &mut work);
-        selector(world, &work);
-        gateway.listeners.push(work);
+    let own = gateway.gateway.spec.listeners.iter().enumerate();
+    for (position, listener) in own {
+        let work = open(gateway.object.clone(), 0, position, listener);
+        gateway.listeners.push(examined(world, work));
     }
-    for (position, work) in gateway
-        .listeners
-        .iter()
-        .enumerate()
-        .filter(|(_, work)| has_names(work.listener))
-    {
+    for (order, set) in gateway.sets.iter_mut().enumerate() {
+        let start = gateway.listeners.len();
+        let taken = set.set.spec.listeners.iter().filter(|_| set.refused.is_none());
+        for (position, listener) in taken.enumerate() {
+            let mut work = open(set.object.clone(), order + 1, position, listener);
+            // No name of a listener holds a slash.
+            work.name = format!("{}/{}", set.object.key, listener.name);
+            gateway.listeners.push(examined(world, work));
+        }
+        set.listeners = start..gateway.listeners.len();
+    }
+}
+
+fn open(owner: ObjectRef, rank: usize, position: usize, listener: &Listener) -> ListenerWork<'_> {
+    ListenerWork {
+        listener,
+        name: listener.name.clone(),
+        owner,
+        field: format!("spec.listeners[{position}]"),
+        rank,
+        hostname: HostnamePattern::parse(listener.hostname.as_deref()),
+        transport: if listener.protocol == Protocol::Udp {
+            Transport::Udp
+        } else {
+            Transport::Tcp
+        },
+        kinds: Vec::new(),
+        refused: None,
+        certificates: Vec::new(),
+        client_validation: None,
+        options: TlsOptions::default(),
+        conflicted: false,
+        beaten: false,
+        is_awaited: false,
+        unresolved: None,
+        overlaps: Vec::new(),
+        binding: Binding::Bound,
+        attached: 0,
+        routes: NameIndex::default(),
+        requests: ListenerRequests::default(),
+    }
+}
+
+fn examined<'a>(world: &mut World<'a>, mut work: ListenerWork<'a>) -> ListenerWork<'a> {
+    protocol(world, &mut work);
+    filters(world, &mut work);
+    kinds(world, &mut work);
+    certificates::read(world, &mut work);
+    selector(world, &work);
+    work
+}
+
+/// Enters the names that listeners claim, and finds those that overlap.
+pub(super) fn names(gateway: &mut GatewayWork<'_>) {
+    let claiming = gateway.listeners.iter().enumerate();
+    for (position, work) in claiming.filter(|(_, work)| has_names(work.listener) && !work.beaten) {
         // Of two claims on one name both listeners are refused, so it does not matter which one is found.
         let _ = gateway.names.entry(work.port()).or_default().claim(&work.hostname, position);
     }
@@ -198,23 +221,37 @@ fn selector(world: &mut World<'_>, work: &ListenerWork<'_>) {
     }
 }
 
+/// Routes by the parent that they name: kind and namespace of the route, and its reference.
+pub(super) type Knocking<'a> = BTreeMap<ObjectRef, Vec<(Kind, &'a ParentRef, String)>>;
+
 /// Namespaces of the routes that would attach to a listener.
-fn knocking(world: &World<'_>, work: &ListenerWork<'_>) -> Vec<String> {
-    let owner = &work.owner.key;
-    let routes = routes::in_order(world);
-    let knocks = |route: &&routes::Route<'_>| {
-        fits(&work.listener.protocol, &route.object.kind)
-            && route
-                .parents
-                .iter()
-                .any(|parent| route.parent(parent) == (owner.namespace.as_str(), owner.name.as_str()) && work.is_meant_by(parent))
-    };
-    let namespaces: BTreeSet<&String> = routes
-        .iter()
+fn knocking(world: &mut World<'_>, work: &ListenerWork<'_>) -> Vec<String> {
+    if world.knocking.is_none() {
+        world.knocking = Some(routes_by_parent(world));
+    }
+    let by_parent = world.knocking.as_ref().and_then(|by_parent| by_parent.get(&work.owner));
+    let knocks =
+        |(kind, parent, _): &&(Kind, &ParentRef, String)| fits(&work.listener.protocol, kind) && work.is_meant_by(parent);
+    let namespaces: BTreeSet<&String> = by_parent
+        .into_iter()
+        .flatten()
         .filter(knocks)
-        .map(|route| &route.object.key.namespace)
+        .map(|(.., namespace)| namespace)
         .collect();
     namespaces.into_iter().cloned().collect()
+}
+
+fn routes_by_parent<'a>(world: &World<'a>) -> Knocking<'a> {
+    let mut by_parent = Knocking::new();
+    for route in routes::in_order(world) {
+        for parent in route.parents {
+            let (namespace, name) = route.parent(parent);
+            let of = ObjectRef::new(Kind::from(parent.kind.as_str()), namespace, name);
+            let knock = (route.object.kind.clone(), parent, route.object.key.namespace.clone());
+            by_parent.entry(of).or_default().push(knock);
+        }
+    }
+    by_parent
 }
 
 /// A selector as kubectl writes it.
@@ -249,21 +286,31 @@ pub(super) fn labels_to_set(selector: &LabelSelector) -> Option<String> {
     (is_free && !labels.is_empty()).then(|| labels.join(" "))
 }
 
-/// OverlappingTLSConfig: every HTTPS or TLS listener of a port whose names another one covers too (apis/v1/gateway_types.go).
+/// OverlappingTLSConfig: every HTTPS or TLS listener of a port whose names another one covers too (apis/v1/gateway_types.go). Those that
+/// lost to an object that comes first cover nothing.
 fn overlaps(listeners: &mut [ListenerWork<'_>]) {
-    let overlapping: Vec<Vec<String>> = listeners
-        .iter()
-        .enumerate()
-        .map(|(position, one)| {
-            let others = listeners.iter().enumerate().filter(|(other, two)| {
-                *other != position
-                    && speaks_tls(one.listener)
-                    && speaks_tls(two.listener)
-                    && one.port() == two.port()
-                    && one.hostname.intersects(&two.hostname)
-            });
-            others.map(|(_, two)| two.listener.name.clone()).collect()
-        })
+    let speaking = |work: &&ListenerWork<'_>| speaks_tls(work.listener) && !work.beaten;
+    let mut by_name: BTreeMap<u16, NameIndex<Vec<usize>>> = BTreeMap::new();
+    for (position, work) in listeners.iter().enumerate().filter(|(_, work)| speaking(work)) {
+        let names = by_name.entry(work.port()).or_default();
+        names.entry(&work.hostname).push(position);
+    }
+    // Of two patterns that meet, one includes the other: so each has only to look upwards, and tells both.
+    let mut overlapping: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); listeners.len()];
+    for (position, work) in listeners.iter().enumerate().filter(|(_, work)| speaking(work)) {
+        let wider = by_name.get(&work.port()).map(|names| names.including(&work.hostname));
+        for other in wider.into_iter().flatten().flatten().filter(|other| **other != position) {
+            for (one, two) in [(position, *other), (*other, position)] {
+                if let Some(found) = overlapping.get_mut(one) {
+                    found.insert(two);
+                }
+            }
+        }
+    }
+    let name = |position: usize| listeners.get(position).map(|work| work.name.clone());
+    let overlapping: Vec<Vec<String>> = overlapping
+        .into_iter()
+        .map(|others| others.into_iter().filter_map(name).collect())
         .collect();
     for (work, names) in listeners.iter_mut().zip(overlapping) {
         work.overlaps = names;

@@ -11,7 +11,7 @@ use sealway_api::ObjectKey;
 use super::world::{Binding, GatewayWork, ListenerWork, World};
 use crate::problem::{Cause, Problem};
 use crate::settings::{BindFailure, Fleet, Placement, PortState, Ports, SocketKey};
-use crate::snapshot::{PortKey, Transport};
+use crate::snapshot::Transport;
 
 /// Hands out sockets in the order of the Gateways, then looks up what the data plane made of them.
 pub(super) fn assign(world: &mut World<'_>, gateways: &mut [GatewayWork<'_>]) {
@@ -120,7 +120,7 @@ fn observe(world: &mut World<'_>, gateway: &mut GatewayWork<'_>, offset: u16) {
                 Some(PortState::Failed(failure)) => {
                     let cause = failed(socket, failure);
                     if work.binding != Binding::Failed(cause.clone()) {
-                        found.push((*address, format!("{}.port", work.field), cause.clone()));
+                        found.push((*address, work.owner.clone(), format!("{}.port", work.field), cause.clone()));
                     }
                     work.binding = Binding::Failed(cause);
                 }
@@ -130,34 +130,29 @@ fn observe(world: &mut World<'_>, gateway: &mut GatewayWork<'_>, offset: u16) {
         }
     }
     gateway.bound = bound.into_iter().collect();
-    for (address, listener_port, cause) in found {
+    for (address, owner, listener_port, cause) in found {
         let wanted = &gateway.gateway.spec.addresses;
         let position = wanted.iter().position(|wanted| wanted.value.parse() == Ok(address));
-        let field = match (&cause, position) {
-            (Cause::AddressNotUsable { .. }, Some(position)) => format!("spec.addresses[{position}].value"),
-            _ => listener_port,
+        let (object, field) = match (&cause, position) {
+            (Cause::AddressNotUsable { .. }, Some(position)) => {
+                (gateway.object.clone(), format!("spec.addresses[{position}].value"))
+            }
+            _ => (owner, listener_port),
         };
         if matches!(cause, Cause::AddressNotUsable { .. }) {
             gateway.unusable_address.get_or_insert_with(|| cause.clone());
         }
-        world.problems.push(Problem::new(gateway.object.clone(), field, cause));
+        world.problems.push(Problem::new(object, field, cause));
     }
 }
 
 /// In a cluster: a port that a proxy could not open. What is bound inside a pod is nobody's address.
 fn observe_fleet(world: &mut World<'_>, gateway: &mut GatewayWork<'_>, fleet: &Fleet) {
     for work in gateway.listeners.iter_mut().filter(|work| work.serves()) {
-        let key = PortKey {
-            transport: work.transport,
-            port: work.port(),
-        };
+        let key = work.port_key();
         if let Some(failure) = fleet.failed.get(&key) {
             let cause = failed(SocketAddr::new(IpAddr::from([0_u8; 4]), key.port), failure);
-            world.problems.push(Problem::new(
-                gateway.object.clone(),
-                format!("{}.port", work.field),
-                cause.clone(),
-            ));
+            world.report(&work.owner, format!("{}.port", work.field), cause.clone());
             work.binding = Binding::Failed(cause);
         }
     }

@@ -6,29 +6,14 @@
 use sealway_api::{Kind, ObjectKey, ObjectRef, Resources};
 
 use super::certificates::issued_by;
-use super::gateways;
 use super::world::World;
 use crate::problem::Cause;
 
 /// Runs every check.
 pub(super) fn check(world: &mut World<'_>) {
-    listener_sets(world);
     issuers(world);
     certificates(world);
     deployments(world);
-}
-
-/// ListenerSets whose Gateway is ours: they are read, and add nothing yet.
-fn listener_sets(world: &mut World<'_>) {
-    for (key, set) in &world.resources.listener_sets {
-        let parent = &set.spec.parent_ref;
-        let namespace = parent.namespace.as_deref().unwrap_or(&key.namespace);
-        let gateway = ObjectKey::new(namespace, &parent.name);
-        if gateways::is_served(world, &gateway) {
-            let what = "ListenerSets".to_owned();
-            world.report(&ObjectRef::of(Kind::ListenerSet, key), "spec", Cause::NotServedYet { what });
-        }
-    }
 }
 
 fn issuers(world: &mut World<'_>) {

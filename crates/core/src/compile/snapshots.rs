@@ -30,16 +30,11 @@ pub(super) fn build(
 }
 
 fn snapshot(gateway: &mut GatewayWork<'_>, settings: &Settings, last: Option<&Arc<Snapshot>>) -> Snapshot {
-    // A port is opened for the sake of a listener that serves; listeners that were refused go on claiming their names on it.
+    // A port is opened for the sake of a listener that serves; listeners that were refused go on claiming their names on it, save those
+    // whose names are another's that comes first.
     let mut by_port: BTreeMap<PortKey, Vec<&mut ListenerWork<'_>>> = BTreeMap::new();
-    for work in &mut gateway.listeners {
-        by_port
-            .entry(PortKey {
-                transport: work.transport,
-                port: work.port(),
-            })
-            .or_default()
-            .push(work);
+    for work in gateway.listeners.iter_mut().filter(|work| !work.beaten) {
+        by_port.entry(work.port_key()).or_default().push(work);
     }
     by_port.retain(|_, works| works.iter().any(|work| work.serves()));
     let ports = by_port.into_iter().map(|(key, works)| {
@@ -67,12 +62,17 @@ fn snapshot(gateway: &mut GatewayWork<'_>, settings: &Settings, last: Option<&Ar
 
 fn tls_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> TlsPlan {
     let before = last.and_then(|plan| match &**plan {
-        PortPlan::Tls(plan) => Some(plan),
+        PortPlan::Tls(plan) => Some(&plan.listeners),
         PortPlan::Http(_) | PortPlan::Tcp(_) => None,
     });
+    let before: BTreeMap<&str, _> = before
+        .into_iter()
+        .flatten()
+        .map(|listener| (&*listener.name, listener))
+        .collect();
     let mut plan = TlsPlan::default();
     for work in works.into_iter().filter(|work| listeners::speaks_tls(work.listener)) {
-        let before = before.and_then(|plan| plan.listeners.iter().find(|listener| listener.name == work.listener.name));
+        let before = before.get(&*work.name).copied();
         let position = plan.listeners.len();
         plan.listeners.push(share(tls_listener(work, before), before));
         // Of two claims on one name both listeners were refused, so it does not matter which one answers.
@@ -83,15 +83,20 @@ fn tls_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> 
 
 fn http_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> HttpPlan {
     let before = last.and_then(|plan| match &**plan {
-        PortPlan::Http(plan) => Some(plan),
+        PortPlan::Http(plan) => Some(&plan.listeners),
         PortPlan::Tls(_) | PortPlan::Tcp(_) => None,
     });
+    let before: BTreeMap<&str, _> = before
+        .into_iter()
+        .flatten()
+        .map(|listener| (&*listener.name, listener))
+        .collect();
     let mut plan = HttpPlan::default();
     for work in works.into_iter().filter(|work| work.listener.protocol == Protocol::Http) {
-        let before = before.and_then(|plan| plan.listeners.iter().find(|listener| listener.name == work.listener.name));
+        let before = before.get(&*work.name).copied();
         let position = plan.listeners.len();
         let listener = HttpListener {
-            name: work.listener.name.clone(),
+            name: work.name.clone(),
             hostname: work.hostname.clone(),
             fate: work.fate(),
             requests: requests(work, before.map(|listener| &listener.requests)),
@@ -110,7 +115,7 @@ fn tcp_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> 
         PortPlan::Tls(_) | PortPlan::Http(_) => None,
     });
     let work = works.into_iter().find(|work| work.serves());
-    let name = work.as_ref().map(|work| work.listener.name.clone());
+    let name = work.as_ref().map(|work| work.name.clone());
     let forward = work.and_then(|work| work.routes.find(None).cloned());
     TcpPlan {
         listener: name.unwrap_or_default(),
@@ -150,7 +155,7 @@ fn tls_listener(work: &mut ListenerWork<'_>, last: Option<&Arc<TlsListener>>) ->
         None => {}
     }
     TlsListener {
-        name: work.listener.name.clone(),
+        name: work.name.clone(),
         hostname: work.hostname.clone(),
         mode: listeners::mode(work.listener),
         fate,

@@ -6,14 +6,18 @@ use sealway_api::{
 
 use super::attach::Outcome;
 use super::routes::Dropped;
-use super::world::{Binding, GatewayWork, ListenerWork};
+use super::world::{Binding, GatewayWork, ListenerWork, World};
 use crate::problem::{Cause, text};
 
-/// Status of a Gateway and its listeners.
-pub(super) fn gateway(work: &GatewayWork<'_>) -> GatewayStatus {
+mod listener_sets;
+
+pub(super) use listener_sets::listener_sets;
+
+/// Status of a Gateway and its own listeners.
+pub(super) fn gateway(world: &World<'_>, work: &GatewayWork<'_>) -> GatewayStatus {
     let generation = work.gateway.metadata.generation;
     let listeners: Vec<ListenerStatus> = work
-        .listeners
+        .own()
         .iter()
         .map(|listener| listener_status(work, listener, generation))
         .collect();
@@ -29,6 +33,7 @@ pub(super) fn gateway(work: &GatewayWork<'_>) -> GatewayStatus {
         .flatten()
         .collect(),
         listeners,
+        attached_listener_sets: listener_sets::attached(world, work),
     }
 }
 
@@ -64,26 +69,19 @@ fn accepted(work: &GatewayWork<'_>, generation: i64) -> Condition {
     if let Some(cause) = &work.refused {
         return at(ConditionStatus::False, cause.reason(), cause.sentence());
     }
-    let refused: Vec<&str> = work
-        .listeners
-        .iter()
-        .filter(|listener| refused(listener))
-        .map(|listener| &*listener.listener.name)
-        .collect();
-    let status = if refused.len() == work.listeners.len() {
-        ConditionStatus::False
-    } else {
-        ConditionStatus::True
+    let names = |is_refused: bool| -> Vec<&str> {
+        let own = work.own().iter().filter(|listener| refused(listener) == is_refused);
+        own.map(|listener| &*listener.listener.name).collect()
     };
-    if refused.is_empty() {
+    let (refused_names, taken) = (names(true), names(false));
+    // A Gateway is what it and its ListenerSets are together.
+    let status = match work.listeners.iter().all(refused) {
+        true => ConditionStatus::False,
+        false => ConditionStatus::True,
+    };
+    if refused_names.is_empty() && status == ConditionStatus::True {
         return at(ConditionStatus::True, Reason::Accepted, "The Gateway is accepted".to_owned());
     }
-    let taken: Vec<&str> = work
-        .listeners
-        .iter()
-        .map(|listener| &*listener.listener.name)
-        .filter(|name| !refused.contains(name))
-        .collect();
     let taken = if taken.is_empty() {
         "none".to_owned()
     } else {
@@ -92,7 +90,10 @@ fn accepted(work: &GatewayWork<'_>, generation: i64) -> Condition {
     at(
         status,
         Reason::ListenersNotValid,
-        format!("Listeners that are not accepted: {}; accepted: {taken}", refused.join(", ")),
+        format!(
+            "Listeners that are not accepted: {}; accepted: {taken}",
+            refused_names.join(", ")
+        ),
     )
 }
 
@@ -143,7 +144,7 @@ fn programmed(work: &GatewayWork<'_>, generation: i64) -> Condition {
 
 fn resolved(work: &GatewayWork<'_>, generation: i64) -> Condition {
     let names: Vec<&str> = work
-        .listeners
+        .own()
         .iter()
         .filter(|listener| listener.unresolved.is_some())
         .map(|listener| &*listener.listener.name)

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -13,15 +14,16 @@ use sealway_api::{
 use super::backends::{Known, LastBackends};
 use super::grants::Grants;
 use super::http::ListenerRequests;
-use super::listeners;
+use super::listeners::{self, Knocking};
 use super::memory::Memory;
 use super::policies::Policies;
+use super::sets::SetWork;
 use crate::hostname::{HostnamePattern, NameIndex};
 use crate::keys::KeyMaterial;
 use crate::problem::{Cause, Problem};
 use crate::settings::{Fleet, Observed, Settings};
 use crate::snapshot::{
-    CertificateSlot, ClientCertificateHeaders, ClientValidation, ContentHash, Forward, ListenerFate, ServedCertificate,
+    CertificateSlot, ClientCertificateHeaders, ClientValidation, ContentHash, Forward, ListenerFate, PortKey, ServedCertificate,
     Termination, TlsOptions, Transport,
 };
 
@@ -33,8 +35,12 @@ pub(super) struct World<'a> {
     pub(super) grants: Grants<'a>,
     /// EndpointSlices by the Service that they belong to.
     pub(super) slices: BTreeMap<ObjectKey, Vec<&'a EndpointSlice>>,
-    /// Labels of every namespace that has a manifest, or that holds a Gateway or a route: it exists even without one.
+    /// Labels of every namespace that has a manifest, or that holds a Gateway, a ListenerSet or a route: it exists even without one.
     namespaces: BTreeMap<&'a str, Labels>,
+    /// Whether selectors select any of them, by their text.
+    selectors: BTreeMap<String, bool>,
+    /// Routes by the parents that they name; gathered when a listener asks who wanted in.
+    pub(super) knocking: Option<Knocking<'a>>,
     pub(super) backends: Known<'a>,
     pub(super) last_backends: &'a LastBackends,
     /// What the compilation before kept, and what this one keeps for the next.
@@ -71,6 +77,8 @@ impl<'a> World<'a> {
             grants: Grants::new(resources),
             slices,
             namespaces: namespaces(resources),
+            selectors: BTreeMap::new(),
+            knocking: None,
             backends: Known::new(),
             last_backends,
             last,
@@ -106,14 +114,18 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Labels of a namespace that has a manifest, or holds a Gateway or a route.
+    /// Labels of a namespace that has a manifest, or holds a Gateway, a ListenerSet or a route.
     pub(super) fn labels(&self, namespace: &str) -> Labels {
         self.namespaces.get(namespace).cloned().unwrap_or_default()
     }
 
-    /// Whether a selector selects any namespace.
-    pub(super) fn selects_any(&self, selector: &LabelSelector) -> bool {
-        self.namespaces.values().any(|labels| selector.matches(labels))
+    /// Whether a selector selects any namespace. Asked once for selectors that read alike: thousands of listeners may have one.
+    pub(super) fn selects_any(&mut self, selector: &LabelSelector) -> bool {
+        let Self {
+            namespaces, selectors, ..
+        } = self;
+        let any = || namespaces.values().any(|labels| selector.matches(labels));
+        *selectors.entry(listeners::selector_text(selector)).or_insert_with(any)
     }
 }
 
@@ -123,6 +135,7 @@ pub(super) type Labels = Arc<BTreeMap<String, String>>;
 fn namespaces(resources: &Resources) -> BTreeMap<&str, Labels> {
     let written = resources.namespaces.keys().map(|key| &*key.name);
     let implied = (resources.gateways.keys())
+        .chain(resources.listener_sets.keys())
         .chain(resources.tls_routes.keys())
         .chain(resources.http_routes.keys())
         .chain(resources.grpc_routes.keys())
@@ -165,14 +178,31 @@ pub(super) struct GatewayWork<'a> {
     pub(super) fleet: Option<&'a Fleet>,
     /// Addresses that are bound.
     pub(super) bound: Vec<IpAddr>,
+    /// Its own, then those of `sets`, by precedence.
     pub(super) listeners: Vec<ListenerWork<'a>>,
+    /// ListenerSets that name it, by precedence.
+    pub(super) sets: Vec<SetWork<'a>>,
     /// Positions in `listeners` by the hostname that each claims, for every port where names decide.
     pub(super) names: BTreeMap<u16, NameIndex<usize>>,
 }
 
-/// A listener on its way through the passes; ListenerSets will add theirs behind the Gateway's own, by precedence.
+impl<'a> GatewayWork<'a> {
+    /// Its own listeners.
+    pub(super) fn own(&self) -> &[ListenerWork<'a>] {
+        self.listeners_at(&(0..self.gateway.spec.listeners.len()))
+    }
+
+    /// Listeners by position.
+    pub(super) fn listeners_at(&self, positions: &Range<usize>) -> &[ListenerWork<'a>] {
+        self.listeners.get(positions.clone()).unwrap_or_default()
+    }
+}
+
+/// A listener on its way through the passes.
 pub(super) struct ListenerWork<'a> {
     pub(super) listener: &'a Listener,
+    /// Unique in its Gateway: the listener's own name, or `NAMESPACE/SET/NAME` where a ListenerSet holds it.
+    pub(super) name: String,
     /// The object that holds it.
     pub(super) owner: ObjectRef,
     /// Its path in that object.
@@ -191,6 +221,8 @@ pub(super) struct ListenerWork<'a> {
     pub(super) options: TlsOptions,
     /// Set as well when it is refused for a conflict.
     pub(super) conflicted: bool,
+    /// Set as well when what it lost to comes first and keeps what it has.
+    pub(super) beaten: bool,
     /// Set as well when it is refused only until something else in the manifests has written the authorities that it asks for. A
     /// condition says so; it is nobody's mistake.
     pub(super) is_awaited: bool,
@@ -211,7 +243,14 @@ impl ListenerWork<'_> {
         self.listener.port
     }
 
-    /// Whether a reference to the Gateway means this listener.
+    pub(super) fn port_key(&self) -> PortKey {
+        PortKey {
+            transport: self.transport,
+            port: self.port(),
+        }
+    }
+
+    /// Whether a reference to its object means this listener.
     pub(super) fn is_meant_by(&self, reference: &ParentRef) -> bool {
         let section = reference.section_name.as_deref().filter(|section| !section.is_empty());
         section.is_none_or(|section| section == self.listener.name) && reference.port.is_none_or(|port| port == self.port())

@@ -141,15 +141,21 @@ pub enum Cause {
     ProtocolConflict {
         port: u16,
         others: Vec<String>,
+        /// They come first and keep the port.
+        is_beaten: bool,
     },
     HostnameConflict {
         hostname: String,
         port: u16,
         others: Vec<String>,
+        /// They come first and keep the name.
+        is_beaten: bool,
     },
     ListenerConflict {
         port: u16,
         others: Vec<String>,
+        /// They come first and keep the port.
+        is_beaten: bool,
     },
     PortTakenByGateway {
         socket: SocketAddr,
@@ -229,6 +235,20 @@ pub enum Cause {
         namespaces: Vec<String>,
     },
 
+    // ListenerSets.
+    ListenerSetNotAllowed {
+        gateway: ObjectKey,
+        namespace: String,
+        rule: String,
+        /// As `kubectl label` takes them.
+        labels: Option<String>,
+    },
+    /// What a route is told that names such a set.
+    ListenerSetNotAttached {
+        set: ObjectKey,
+        gateway: ObjectKey,
+    },
+
     // References.
     RefNotPermitted {
         from: ObjectRef,
@@ -253,7 +273,8 @@ pub enum Cause {
         kind: String,
     },
     SectionNotFound {
-        gateway: ObjectKey,
+        /// A Gateway or ListenerSet.
+        parent: ObjectRef,
         section: Option<String>,
         port: Option<u16>,
         there: Vec<String>,

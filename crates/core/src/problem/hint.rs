@@ -136,10 +136,17 @@ impl Cause {
                 namespace,
                 labels: Some(labels),
                 ..
+            }
+            | Self::ListenerSetNotAllowed {
+                namespace,
+                labels: Some(labels),
+                ..
             } => {
                 format!("label it: `kubectl label namespace {namespace} {labels}`, or in its Namespace manifest")
             }
             Self::NamespaceNotAllowed { .. } => "widen the listener's `allowedRoutes.namespaces`, or move the route".to_owned(),
+            Self::ListenerSetNotAllowed { .. } => "widen the Gateway's `allowedListeners.namespaces`, or move the ListenerSet".to_owned(),
+            Self::ListenerSetNotAttached { .. } => "look at the ListenerSet's own problem".to_owned(),
             Self::KindNotAllowed { kind, .. } => format!("add `{{kind: {kind}}}` to the listener's allowedRoutes.kinds"),
             Self::ListenerUnsupported { .. } => "look at the listener's own problem".to_owned(),
             Self::ListenerCannotHaveRoute { .. } => "attach the route to a listener of a fitting protocol".to_owned(),

@@ -74,6 +74,7 @@ impl Cause {
             | Self::PolicyTargetMissing { .. } => 3,
             // Follows from a selector that matches nothing, from a missing grant, or from an object that is refused.
             Self::NamespaceNotAllowed { .. }
+            | Self::ListenerSetNotAttached { .. }
             | Self::NoMatchingHostname { .. }
             | Self::ListenerUnsupported { .. }
             | Self::BackendPolicyRefused { .. }
@@ -149,6 +150,8 @@ impl Cause {
             Self::NoParents => "no-parents",
             Self::ParentNotFound { .. } => "parent-not-found",
             Self::ParentKindUnsupported { .. } => "parent-kind-unsupported",
+            Self::ListenerSetNotAllowed { .. } => "listener-set-not-allowed",
+            Self::ListenerSetNotAttached { .. } => "listener-set-not-attached",
             Self::SectionNotFound { .. } => "section-not-found",
             Self::NamespaceNotAllowed { .. } => "namespace-not-allowed",
             Self::KindNotAllowed { .. } => "kind-not-allowed",

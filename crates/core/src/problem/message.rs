@@ -74,23 +74,28 @@ impl Cause {
             }
             Self::TlsMissing => "the listener ends TLS but has no `tls`: there is no certificate to serve".to_owned(),
             Self::RouteKindUnsupported { kind, .. } => format!("a listener of this protocol cannot have routes of kind {kind}"),
-            Self::ProtocolConflict { port, others } => {
+            Self::ProtocolConflict { port, others, is_beaten } => {
+                let end = outcome(others, *is_beaten);
                 format!(
-                    "port {port} is also claimed by {} with a protocol that cannot share it; none of them is served",
+                    "port {port} is also claimed by {} with a protocol that cannot share it; {end}",
                     quoted(others)
                 )
             }
-            Self::HostnameConflict { hostname, port, others } => {
-                format!(
-                    "{hostname} on port {port} is also claimed by {}; none of them is served",
-                    quoted(others)
-                )
+            Self::HostnameConflict {
+                hostname,
+                port,
+                others,
+                is_beaten,
+            } => {
+                let end = outcome(others, *is_beaten);
+                format!("{hostname} on port {port} is also claimed by {}; {end}", quoted(others))
             }
-            Self::ListenerConflict { port, others } => {
-                format!(
-                    "port {port} is also claimed by {}; only one listener can have it",
-                    quoted(others)
-                )
+            Self::ListenerConflict { port, others, is_beaten } => {
+                let end = match is_beaten {
+                    true => outcome(others, true),
+                    false => "only one listener can have it",
+                };
+                format!("port {port} is also claimed by {}; {end}", quoted(others))
             }
             Self::PortTakenByGateway { socket, gateway } => format!("{socket} is already used by Gateway {gateway}"),
             Self::PortReserved { socket } => format!("{socket} is used by the gateway's own admin or health address"),
@@ -158,13 +163,22 @@ impl Cause {
             Self::NoParents => "the route names no parent: it attaches to nothing".to_owned(),
             Self::ParentNotFound { parent, .. } => format!("there is no {parent}"),
             Self::ParentKindUnsupported { kind } => format!("a parent of kind {kind} is not supported"),
+            Self::ListenerSetNotAllowed {
+                gateway,
+                namespace,
+                rule,
+                ..
+            } => format!("Gateway {gateway} takes no ListenerSets from namespace `{namespace}` ({rule})"),
+            Self::ListenerSetNotAttached { set, gateway } => {
+                format!("Gateway {gateway} does not take ListenerSet {set}: it serves none of its listeners")
+            }
             Self::SectionNotFound {
-                gateway, section, port, ..
+                parent, section, port, ..
             } => match (section, port) {
-                (Some(section), Some(port)) => format!("Gateway {gateway} has no listener `{section}` on port {port}"),
-                (Some(section), None) => format!("Gateway {gateway} has no listener `{section}`"),
-                (None, Some(port)) => format!("Gateway {gateway} has no listener on port {port}"),
-                (None, None) => format!("Gateway {gateway} has no listeners"),
+                (Some(section), Some(port)) => format!("{parent} has no listener `{section}` on port {port}"),
+                (Some(section), None) => format!("{parent} has no listener `{section}`"),
+                (None, Some(port)) => format!("{parent} has no listener on port {port}"),
+                (None, None) => format!("{parent} has no listeners"),
             },
             Self::NamespaceNotAllowed {
                 gateway,
@@ -393,5 +407,14 @@ fn of_group(group: &str) -> String {
         String::new()
     } else {
         format!(" of group {group}")
+    }
+}
+
+/// Who keeps what several listeners claim.
+fn outcome(others: &[String], is_beaten: bool) -> &'static str {
+    match (is_beaten, others) {
+        (false, _) => "none of them is served",
+        (true, [_]) => "it comes first and keeps it",
+        (true, _) => "they come first and keep it",
     }
 }

@@ -53,7 +53,8 @@ impl Cause {
             | Self::CertificateKeyMismatch { .. } => Reason::InvalidCertificateRef,
             Self::RefNotPermitted { .. } => Reason::RefNotPermitted,
             Self::ReferentRefused { missing, .. } => missing.reason(),
-            Self::SectionNotFound { .. } => Reason::NoMatchingParent,
+            Self::ListenerSetNotAllowed { .. } => Reason::NotAllowed,
+            Self::SectionNotFound { .. } | Self::ListenerSetNotAttached { .. } => Reason::NoMatchingParent,
             // The specification's text says UnsupportedValue for a listener of the wrong protocol, its test
             // TLSRouteInvalidNoMatchingListener asks for NotAllowedByListeners: the test wins.
             Self::NamespaceNotAllowed { .. }

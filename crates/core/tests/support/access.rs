@@ -2,38 +2,51 @@
 
 use super::*;
 
-pub(super) fn listener_statuses<'a>(compiled: &'a Compiled, gateway: &ObjectKey) -> &'a [ListenerStatus] {
-    compiled
-        .statuses
-        .gateways
-        .get(gateway)
-        .map_or(&[], |status: &GatewayStatus| &status.listeners)
+/// The status of a listener, wherever it is held.
+pub(super) fn status_of<'a>(compiled: &'a Compiled, listener: &Held<'_>) -> Option<&'a ListenerStatus> {
+    let Held { owner, position, .. } = listener;
+    let statuses = match owner.kind {
+        Kind::ListenerSet => &compiled.statuses.listener_sets.get(&owner.key)?.listeners,
+        _ => &compiled.statuses.gateways.get(&owner.key)?.listeners,
+    };
+    statuses.get(*position)
+}
+
+/// Of every listener that a Gateway of ours has, with those of its ListenerSets.
+pub(super) fn held_and_said<'a, 'b>(
+    input: &'a Input,
+    compiled: &'b Compiled,
+    gateway: &ObjectKey,
+) -> Result<Vec<(Held<'a>, &'b ListenerStatus)>, TestCaseError> {
+    let held = held::listeners(&input.resources, gateway).into_iter();
+    held.map(|listener| {
+        let status = status_of(compiled, &listener);
+        let status = status.ok_or_else(|| TestCaseError::fail(format!("no status for {listener:?}")))?;
+        prop_assert_eq!(&status.name, listener.section);
+        Ok((listener, status))
+    })
+    .collect()
 }
 
 pub(super) fn conflicts_are_those_of_the_specification(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
-    for (key, gateway) in &input.resources.gateways {
-        for (listener, status) in gateway.spec.listeners.iter().zip(listener_statuses(compiled, key)) {
+    for key in compiled.statuses.gateways.keys() {
+        let all = held::listeners(&input.resources, key);
+        for (listener, status) in held_and_said(input, compiled, key)? {
             let conflicted = is_true(&status.conditions, ConditionType::Conflicted);
-            prop_assert_eq!(
-                conflicted,
-                reference::conflicts(gateway, listener),
-                "{} {}",
-                key,
-                listener.name
-            );
+            prop_assert_eq!(conflicted, held::conflicts(&all, &listener), "{} {}", key, listener.name);
             if conflicted {
                 prop_assert!(!is_true(&status.conditions, ConditionType::Accepted));
             }
-            let overlaps = gateway.spec.listeners.iter().any(|other| {
+            let overlaps = all.iter().any(|other| {
                 let meet = |name: &String| {
-                    let matches =
-                        |listener: &sealway_api::Listener| reference::hostname_matches(listener.hostname.as_deref(), Some(name));
-                    matches(listener) && matches(other)
+                    let matches = |listener: &Held<'_>| reference::hostname_matches(listener.hostname.as_deref(), Some(name));
+                    matches(&listener) && matches(other)
                 };
                 other.name != listener.name
                     && other.port == listener.port
                     && reference::reads_hello(other)
-                    && reference::reads_hello(listener)
+                    && reference::reads_hello(&listener)
+                    && ![other, &listener].iter().any(|one| held::is_beaten(&all, one))
                     && reference::server_names(&input.resources).iter().any(meet)
             });
             prop_assert_eq!(
@@ -49,49 +62,34 @@ pub(super) fn lookup_agrees_with_the_reference(input: &Input, compiled: &Compile
     let names = reference::server_names(&input.resources);
     let questions: Vec<Option<&str>> = names.iter().map(|name| Some(name.as_str())).chain([None]).collect();
     for (object, snapshot) in &compiled.snapshots {
-        let gateway = &input.resources.gateways[&object.key];
-        for port in gateway
-            .spec
-            .listeners
-            .iter()
-            .map(|listener| listener.port)
-            .collect::<BTreeSet<_>>()
-        {
-            let statuses = listener_statuses(compiled, &object.key);
-            let accepted = |name: &str| {
-                let (position, status) = (0..)
-                    .zip(statuses)
-                    .find(|(_, status)| status.name == name)
-                    .expect("each has one");
+        let held = held::listeners(&input.resources, &object.key);
+        for port in held.iter().map(|listener| listener.port).collect::<BTreeSet<_>>() {
+            let accepted = |listener: &Held<'_>| {
+                let status = status_of(compiled, listener).expect("each has one");
                 // A port that cannot be bound is not the snapshot's affair: the data plane goes on trying.
-                is_true(&status.conditions, ConditionType::Accepted) || cannot_be_bound(compiled, object, position)
+                is_true(&status.conditions, ConditionType::Accepted) || cannot_be_bound(compiled, listener)
             };
-            let is_served = |listener: &sealway_api::Listener| {
-                reference::has_names(listener) || listener.protocol == sealway_api::Protocol::Tcp
-            };
-            let serves = |listener: &sealway_api::Listener| accepted(&listener.name) && is_served(listener);
+            let is_served =
+                |listener: &Held<'_>| reference::has_names(listener) || listener.protocol == sealway_api::Protocol::Tcp;
+            let serves = |listener: &Held<'_>| accepted(listener) && is_served(listener);
             let plan = snapshot.port(Transport::Tcp, port);
-            let open = gateway
-                .spec
-                .listeners
-                .iter()
-                .any(|listener| listener.port == port && serves(listener));
+            let open = held.iter().any(|listener| listener.port == port && serves(listener));
             // Without any good certificate the port is open, and tells so by an alert.
-            let has_references = |listener: &sealway_api::Listener| {
-                let status = statuses.iter().find(|status| status.name == listener.name);
+            let has_references = |listener: &Held<'_>| {
+                let status = status_of(compiled, listener);
                 reference::is_passthrough(listener)
                     || status.is_some_and(|status| is_true(&status.conditions, ConditionType::ResolvedRefs))
             };
             prop_assert_eq!(plan.is_some(), open, "{} {}", object, port);
             let Some(plan) = plan else { continue };
             for name in &questions {
-                let expected = match reference::listener(gateway, port, *name) {
+                let expected = match reference::listener(&held, port, *name) {
                     // No name is read there: the goldens under `tcp` say who has such a port.
                     _ if matches!(**plan, PortPlan::Tcp(_)) => continue,
                     None => None,
                     Some(listener) if !serves(listener) => Some(Err(())),
                     Some(listener) if !has_references(listener) => continue,
-                    Some(listener) => reference::route(&input.resources, gateway, listener, *name).map(|(route, _)| Ok(route)),
+                    Some(listener) => reference::route(&input.resources, listener, *name).map(|(route, _)| Ok(route)),
                 };
                 let found = match plan.connection(Some(&hello(*name)), &mut NoTrace) {
                     Action::Passthrough { forward, .. } | Action::Terminate { forward, .. } | Action::Relay { forward, .. } => {
@@ -111,10 +109,10 @@ pub(super) fn lookup_agrees_with_the_reference(input: &Input, compiled: &Compile
     Ok(())
 }
 
-pub(super) fn cannot_be_bound(compiled: &Compiled, gateway: &ObjectRef, listener: usize) -> bool {
+pub(super) fn cannot_be_bound(compiled: &Compiled, listener: &Held<'_>) -> bool {
     compiled.problems.iter().any(|problem| {
-        problem.object.as_ref() == Some(gateway)
-            && problem.field == format!("spec.listeners[{listener}].port")
+        problem.object.as_ref() == Some(&listener.owner)
+            && problem.field == format!("spec.listeners[{}].port", listener.position)
             && matches!(
                 problem.cause,
                 Cause::PortInUse { .. } | Cause::PortNotPermitted { .. } | Cause::PortFailed { .. }
@@ -130,14 +128,18 @@ pub(super) fn hello(name: Option<&str>) -> HelloFacts<'_> {
     }
 }
 
-pub(super) fn every_refusal_by_a_listener_shows_in_its_conditions(compiled: &Compiled) -> Result<(), TestCaseError> {
+pub(super) fn every_refusal_by_a_listener_shows_in_its_conditions(
+    input: &Input,
+    compiled: &Compiled,
+) -> Result<(), TestCaseError> {
     for (object, snapshot) in &compiled.snapshots {
-        let statuses = listener_statuses(compiled, &object.key);
+        let statuses = held_and_said(input, compiled, &object.key)?;
         for plan in snapshot.ports.values() {
             let PortPlan::Tls(plan) = &**plan else { continue };
             for listener in &plan.listeners {
-                let status = statuses.iter().find(|status| status.name == listener.name);
-                let programmed = status.is_some_and(|status| is_true(&status.conditions, ConditionType::Programmed));
+                let status = statuses.iter().find(|(held, _)| held.name == listener.name);
+                let programmed = status.is_some_and(|(_, status)| is_true(&status.conditions, ConditionType::Programmed));
+                prop_assert!(status.is_some(), "{object} {}", listener.name);
                 prop_assert!(
                     !programmed || listener.fate == ListenerFate::Serves,
                     "{object} {}",

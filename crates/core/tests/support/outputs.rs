@@ -42,6 +42,9 @@ pub(super) fn statuses_are_a_fixpoint(input: &Input, compiled: &Compiled) -> Res
     for (key, gateway) in &mut written.resources.gateways {
         Arc::make_mut(gateway).status = compiled.statuses.gateways.get(key).cloned();
     }
+    for (key, set) in &mut written.resources.listener_sets {
+        Arc::make_mut(set).status = compiled.statuses.listener_sets.get(key).cloned();
+    }
     macro_rules! write {
         ($($field:ident: $kind:ident),+) => {$(
             for (key, route) in &mut written.resources.$field {
@@ -88,11 +91,8 @@ pub(super) fn every_parent_reference_of_ours_has_one_status(input: &Input, compi
             prop_assert_eq!(&status.controller_name, input.settings.controller_name());
         }
         for parent in parents {
-            let ours = resources
-                .gateways
-                .keys()
-                .find(|gateway| reference::names(parent, &key.namespace, gateway));
-            let expected = usize::from(ours.is_some_and(|gateway| is_ours(input, gateway)));
+            let ours = reference::gateway_of(resources, parent, &key.namespace);
+            let expected = usize::from(ours.is_some_and(|gateway| is_ours(input, &gateway)));
             let found = written.iter().filter(|status| status.parent_ref == *parent).count();
             prop_assert_eq!(found, expected, "{} {:?}", key, parent);
         }
@@ -129,7 +129,10 @@ pub(super) fn conditions_are_well_formed(compiled: &Compiled) -> Result<(), Test
     let statuses = &compiled.statuses;
     let classes = statuses.gateway_classes.values().map(|status| &status.conditions);
     let gateways = statuses.gateways.values().map(|status| &status.conditions);
+    let sets = statuses.listener_sets.values();
     let listeners = statuses.gateways.values().flat_map(|status| &status.listeners);
+    let listeners = listeners.chain(sets.clone().flat_map(|status| &status.listeners));
+    let gateways = gateways.chain(sets.map(|status| &status.conditions));
     let routes = statuses.routes.values().flat_map(|status| &status.parents);
     let policies = statuses.backend_tls_policies.values().flat_map(|status| &status.ancestors);
     let all = classes.chain(gateways).chain(listeners.map(|listener| &listener.conditions));
@@ -156,23 +159,20 @@ pub(super) fn is_true(conditions: &[Condition], kind: ConditionType) -> bool {
 
 /// "The AttachedRoutes number represents the number of Routes with the Accepted condition set to True that have been attached".
 pub(super) fn attached_routes_are_the_accepted_ones(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
-    for (key, status) in &compiled.statuses.gateways {
-        let Some(gateway) = input.resources.gateways.get(key) else {
-            continue;
-        };
-        for (listener, status) in gateway.spec.listeners.iter().zip(&status.listeners) {
-            if !reference::is_passthrough(listener) {
+    for key in compiled.statuses.gateways.keys() {
+        for (listener, status) in held_and_said(input, compiled, key)? {
+            if !reference::is_passthrough(&listener) {
                 continue;
             }
             let routes = input.resources.tls_routes.iter().filter(|(name, route)| {
                 let accepted = compiled.statuses.routes.get(&ObjectRef::of(Kind::TlsRoute, name));
                 let accepted = accepted.is_some_and(|status| {
                     status.parents.iter().any(|parent| {
-                        reference::names(&parent.parent_ref, &name.namespace, key)
+                        reference::names(&parent.parent_ref, &name.namespace, &listener.owner)
                             && is_true(&parent.conditions, ConditionType::Accepted)
                     })
                 });
-                accepted && reference::attaches(&input.resources, route, gateway, listener)
+                accepted && reference::attaches(&input.resources, route, &listener)
             });
             prop_assert_eq!(status.attached_routes as usize, routes.count(), "{} {}", key, listener.name);
         }

@@ -3,14 +3,20 @@
 //! It answers from the resources: which listener takes a server name, and which route of that listener. Only which listeners are
 //! accepted it takes from the statuses, save conflicts, which it finds by itself.
 
-use sealway_api::{FromNamespaces, Gateway, Listener, ObjectKey, ObjectRef, ParentRef, Protocol, Resources, TlsMode, TlsRoute};
+use std::collections::BTreeMap;
+
+use sealway_api::{FromNamespaces, Kind, Listener, ObjectKey, ObjectRef, ParentRef, Protocol, Resources, TlsMode, TlsRoute};
+
+use super::held::{self, Held};
 
 /// "the most specific to least specific Hostname values": exact, then wildcards with more dots, then none.
-pub(crate) fn listener<'a>(gateway: &'a Gateway, port: u16, name: Option<&str>) -> Option<&'a Listener> {
-    let claims =
-        gateway.spec.listeners.iter().filter(|listener| {
-            listener.port == port && has_names(listener) && hostname_matches(listener.hostname.as_deref(), name)
-        });
+pub(crate) fn listener<'a, 'b>(held: &'b [Held<'a>], port: u16, name: Option<&str>) -> Option<&'b Held<'a>> {
+    let claims = held.iter().filter(|listener| {
+        listener.port == port
+            && has_names(listener)
+            && hostname_matches(listener.hostname.as_deref(), name)
+            && !held::is_beaten(held, listener)
+    });
     claims.max_by_key(|listener| match listener.hostname.as_deref() {
         None | Some("") => (0, 0),
         Some(wildcard) if wildcard.starts_with("*.") => (1, wildcard.matches('.').count()),
@@ -19,15 +25,10 @@ pub(crate) fn listener<'a>(gateway: &'a Gateway, port: u16, name: Option<&str>) 
 }
 
 /// The first by: characters in a matching non-wildcard hostname, characters in a matching hostname, age, namespace/name.
-pub(crate) fn route<'a>(
-    resources: &'a Resources,
-    gateway: &Gateway,
-    listener: &Listener,
-    name: Option<&str>,
-) -> Option<(ObjectRef, &'a TlsRoute)> {
+pub(crate) fn route<'a>(resources: &'a Resources, listener: &Held<'_>, name: Option<&str>) -> Option<(ObjectRef, &'a TlsRoute)> {
     let mut candidates = Vec::new();
     for (key, route) in &resources.tls_routes {
-        if !attaches(resources, route, gateway, listener) {
+        if !attaches(resources, route, listener) {
             continue;
         }
         let hostnames: Vec<Option<&str>> = match route.spec.hostnames.as_slice() {
@@ -54,14 +55,10 @@ pub(crate) fn route<'a>(
 }
 
 /// Whether a TLSRoute attaches to a listener, by any of its parent references.
-pub(crate) fn attaches(resources: &Resources, route: &TlsRoute, gateway: &Gateway, listener: &Listener) -> bool {
+pub(crate) fn attaches(resources: &Resources, route: &TlsRoute, listener: &Held<'_>) -> bool {
     let namespace = route.metadata.namespace.as_deref().unwrap_or_default();
-    route
-        .spec
-        .parent_refs
-        .iter()
-        .any(|parent| means(parent, namespace, gateway, listener))
-        && takes(resources, gateway, listener, "TLSRoute", namespace)
+    route.spec.parent_refs.iter().any(|parent| means(parent, namespace, listener))
+        && takes(resources, listener, "TLSRoute", namespace)
         && (route.spec.hostnames.is_empty()
             || route
                 .spec
@@ -70,33 +67,40 @@ pub(crate) fn attaches(resources: &Resources, route: &TlsRoute, gateway: &Gatewa
                 .any(|hostname| intersects(Some(hostname), listener.hostname.as_deref())))
 }
 
-/// Whether a parent reference of a route in `namespace` names a Gateway.
-pub(crate) fn names(parent: &ParentRef, namespace: &str, gateway: &ObjectKey) -> bool {
+/// Whether a parent reference of a route in `namespace` names a Gateway or ListenerSet.
+pub(crate) fn names(parent: &ParentRef, namespace: &str, object: &ObjectRef) -> bool {
     parent.group == "gateway.networking.k8s.io"
-        && parent.kind == "Gateway"
-        && parent.name == gateway.name
-        && parent.namespace.as_deref().unwrap_or(namespace) == gateway.namespace
+        && parent.kind == object.kind.as_str()
+        && parent.name == object.key.name
+        && parent.namespace.as_deref().unwrap_or(namespace) == object.key.namespace
 }
 
-pub(crate) fn means(parent: &ParentRef, namespace: &str, gateway: &Gateway, listener: &Listener) -> bool {
-    names(parent, namespace, &gateway.metadata.key())
-        && parent.section_name.as_ref().is_none_or(|section| *section == listener.name)
+/// The Gateway that a parent reference leads to, itself or through a ListenerSet.
+pub(crate) fn gateway_of(resources: &Resources, parent: &ParentRef, namespace: &str) -> Option<ObjectKey> {
+    let gateways = resources.gateways.keys();
+    let mut gateways = gateways.filter(|key| names(parent, namespace, &ObjectRef::of(Kind::Gateway, key)));
+    let sets = resources.listener_sets.iter();
+    let mut sets = sets.filter(|(key, _)| names(parent, namespace, &ObjectRef::of(Kind::ListenerSet, key)));
+    gateways.next().cloned().or_else(|| sets.next()?.1.gateway())
+}
+
+pub(crate) fn means(parent: &ParentRef, namespace: &str, listener: &Held<'_>) -> bool {
+    names(parent, namespace, &listener.owner)
+        && parent.section_name.as_ref().is_none_or(|section| section == listener.section)
         && parent.port.is_none_or(|port| port == listener.port)
 }
 
-pub(crate) fn takes(resources: &Resources, gateway: &Gateway, listener: &Listener, kind: &str, namespace: &str) -> bool {
+pub(crate) fn takes(resources: &Resources, listener: &Held<'_>, kind: &str, namespace: &str) -> bool {
     let allowed = listener.allowed_routes.clone().unwrap_or_default();
     let kind_fits = allowed.kinds.is_empty() || allowed.kinds.iter().any(|allowed| allowed.kind == kind);
     let rule = allowed.namespaces.unwrap_or_default();
     let namespace_fits = match rule.from.unwrap_or(FromNamespaces::Same) {
         FromNamespaces::All => true,
-        FromNamespaces::Same => gateway.metadata.namespace.as_deref() == Some(namespace),
-        FromNamespaces::Selector => rule.selector.is_some_and(|selector| {
-            let written = resources.namespaces.get(&ObjectKey::new("", namespace));
-            let mut labels = written.map(|namespace| namespace.metadata.labels.clone()).unwrap_or_default();
-            labels.insert("kubernetes.io/metadata.name".to_owned(), namespace.to_owned());
-            selector.matches(&labels)
-        }),
+        FromNamespaces::Same => listener.owner.key.namespace == namespace,
+        FromNamespaces::Selector => {
+            let selector = rule.selector.as_ref();
+            selector.is_some_and(|selector| selector.matches(&labels(resources, namespace)))
+        }
         FromNamespaces::None | FromNamespaces::Other(_) => false,
     };
     let protocol_fits = match kind {
@@ -106,21 +110,15 @@ pub(crate) fn takes(resources: &Resources, gateway: &Gateway, listener: &Listene
     protocol_fits && kind_fits && namespace_fits
 }
 
-/// "All the Listeners that share a port with the TCP Listener are not distinct"; HTTP beside TLS; equal hostnames in one family.
-pub(crate) fn conflicts(gateway: &Gateway, one: &Listener) -> bool {
-    gateway.spec.listeners.iter().any(|two| {
-        let (Some(first), Some(second)) = (family(one), family(two)) else {
-            return false;
-        };
-        let is_udp = |family: &str| family == "UDP";
-        one.name != two.name
-            && one.port == two.port
-            && is_udp(first) == is_udp(second)
-            && (first != second || matches!(first, "TCP" | "UDP") || one.hostname == two.hostname)
-    })
+/// Labels of a namespace, its name among them.
+pub(crate) fn labels(resources: &Resources, namespace: &str) -> BTreeMap<String, String> {
+    let written = resources.namespaces.get(&ObjectKey::new("", namespace));
+    let mut labels = written.map(|namespace| namespace.metadata.labels.clone()).unwrap_or_default();
+    labels.insert("kubernetes.io/metadata.name".to_owned(), namespace.to_owned());
+    labels
 }
 
-fn family(listener: &Listener) -> Option<&'static str> {
+pub(crate) fn family(listener: &Listener) -> Option<&'static str> {
     match listener.protocol.as_str() {
         "HTTP" => Some("HTTP"),
         "HTTPS" | "TLS" => Some("TLS"),
@@ -169,7 +167,8 @@ pub(crate) fn intersects(one: Option<&str>, two: Option<&str>) -> bool {
 /// Names that tell every two hostnames of the resources apart.
 pub(crate) fn server_names(resources: &Resources) -> Vec<String> {
     let listeners = resources.gateways.values().flat_map(|gateway| &gateway.spec.listeners);
-    let listeners = listeners.filter_map(|listener| listener.hostname.as_deref());
+    let of_sets = resources.listener_sets.values().flat_map(|set| &set.spec.listeners);
+    let listeners = listeners.chain(of_sets).filter_map(|listener| listener.hostname.as_deref());
     let routes = resources.tls_routes.values().flat_map(|route| &route.spec.hostnames);
     let http = resources.http_routes.values().flat_map(|route| &route.spec.hostnames);
     let grpc = resources.grpc_routes.values().flat_map(|route| &route.spec.hostnames);

@@ -9,7 +9,7 @@ pub(super) fn requests_agree_with_the_reference(input: &Input, compiled: &Compil
     let names = reference::server_names(&input.resources);
     let hosts: Vec<Option<&str>> = names.iter().map(|name| Some(name.as_str())).chain([None]).collect();
     for (object, snapshot) in &compiled.snapshots {
-        let gateway = &input.resources.gateways[&object.key];
+        let held = held::listeners(&input.resources, &object.key);
         for (key, plan) in &snapshot.ports {
             for host in &hosts {
                 let through = match &**plan {
@@ -19,13 +19,13 @@ pub(super) fn requests_agree_with_the_reference(input: &Input, compiled: &Compil
                         Action::Requests {
                             listener: Some((id, ..)),
                         } => {
-                            misdirected_as_the_reference(gateway, key.port, (plan, id, *host), &hosts)?;
+                            misdirected_as_the_reference(&held, key.port, (plan, id, *host), &hosts)?;
                             Some(id)
                         }
                         _ => continue,
                     },
                 };
-                requests_of_one_host(input, gateway, key.port, (plan, through, *host), compiled)?;
+                requests_of_one_host(input, &held, key.port, (plan, through, *host), compiled)?;
             }
         }
     }
@@ -37,16 +37,14 @@ type At<'a, L> = (&'a Arc<PortPlan>, L, Option<&'a str>);
 
 fn requests_of_one_host(
     input: &Input,
-    gateway: &sealway_api::Gateway,
+    held: &[Held<'_>],
     port: u16,
     (plan, through, host): At<'_, Option<ListenerId>>,
     compiled: &Compiled,
 ) -> Result<(), TestCaseError> {
-    let listener = reference::listener(gateway, port, host);
-    let statuses = listener_statuses(compiled, &gateway.metadata.key());
-    let attached: Vec<AnyRoute<'_>> = listener.map_or_else(Vec::new, |listener| {
-        requests_reference::attached(&input.resources, gateway, listener)
-    });
+    let listener = reference::listener(held, port, host);
+    let attached: Vec<AnyRoute<'_>> =
+        listener.map_or_else(Vec::new, |listener| requests_reference::attached(&input.resources, listener));
     for asked in requests::asked() {
         let head = asked.head(host);
         let mut trace = Recording::default();
@@ -64,7 +62,7 @@ fn requests_of_one_host(
                 listener: id,
             } => {
                 let name = listener.map(|listener| &listener.name);
-                let status = statuses.iter().find(|status| Some(&status.name) == name);
+                let status = listener.and_then(|listener| status_of(compiled, listener));
                 let programmed = status.is_some_and(|status| is_true(&status.conditions, ConditionType::Programmed));
                 prop_assert!(!programmed, "{:?} {:?}", name, id);
                 return Ok(());
@@ -85,15 +83,15 @@ fn requests_of_one_host(
 
 /// 421 exactly where the host's listener is another one than the server name's.
 fn misdirected_as_the_reference(
-    gateway: &sealway_api::Gateway,
+    held: &[Held<'_>],
     port: u16,
     (plan, through, name): At<'_, ListenerId>,
     hosts: &[Option<&str>],
 ) -> Result<(), TestCaseError> {
     let asked = requests::asked().swap_remove(0);
-    let here = reference::listener(gateway, port, name).map(|listener| &listener.name);
+    let here = reference::listener(held, port, name).map(|listener| &listener.name);
     for host in hosts {
-        let there = reference::listener(gateway, port, *host).map(|listener| &listener.name);
+        let there = reference::listener(held, port, *host).map(|listener| &listener.name);
         let reason = match plan.request(Some(through), &asked.head(*host), &mut NoTrace) {
             HttpAction::Reject { reason, .. } => Some(reason),
             HttpAction::Serve { .. } => None,
@@ -111,11 +109,10 @@ fn misdirected_as_the_reference(
 
 /// "The number of Routes with the Accepted condition set to True that have been attached".
 pub(super) fn requests_are_counted(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
-    for (key, status) in &compiled.statuses.gateways {
-        let gateway = &input.resources.gateways[key];
-        for (listener, status) in gateway.spec.listeners.iter().zip(&status.listeners) {
+    for key in compiled.statuses.gateways.keys() {
+        for (listener, status) in held_and_said(input, compiled, key)? {
             if matches!(listener.protocol.as_str(), "HTTP" | "HTTPS") {
-                let attached = requests_reference::attached(&input.resources, gateway, listener);
+                let attached = requests_reference::attached(&input.resources, &listener);
                 prop_assert_eq!(status.attached_routes as usize, attached.len(), "{} {}", key, listener.name);
             }
         }

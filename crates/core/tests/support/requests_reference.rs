@@ -3,11 +3,11 @@
 use std::cmp::Reverse;
 
 use sealway_api::{
-    Gateway, GrpcRouteMatch, HttpRouteMatch, HttpValueMatch, Kind, Listener, ObjectKey, ObjectMeta, ObjectRef, ParentRef,
-    PathMatchType, Resources,
+    GrpcRouteMatch, HttpRouteMatch, HttpValueMatch, Kind, ObjectKey, ObjectMeta, ObjectRef, ParentRef, PathMatchType, Resources,
 };
 use sealway_core::RequestHead;
 
+use super::held::Held;
 use super::reference::{hostname_matches, intersects, means, takes};
 use super::universe::requests::BROKEN;
 
@@ -85,14 +85,14 @@ fn all(resources: &Resources) -> Vec<AnyRoute<'_>> {
 
 /// Routes of a listener: those that it takes, save those that are invalid altogether and those that meet an earlier one of the other
 /// kind on a name.
-pub(crate) fn attached<'a>(resources: &'a Resources, gateway: &Gateway, listener: &Listener) -> Vec<AnyRoute<'a>> {
+pub(crate) fn attached<'a>(resources: &'a Resources, listener: &Held<'_>) -> Vec<AnyRoute<'a>> {
     let mut attached: Vec<AnyRoute<'a>> = Vec::new();
     for mut route in all(resources) {
         let ObjectKey { namespace, .. } = &route.object.key;
-        let is_meant = route.parents.iter().any(|parent| means(parent, namespace, gateway, listener));
+        let is_meant = route.parents.iter().any(|parent| means(parent, namespace, listener));
         let here = listener.hostname.as_deref();
         route.hostnames.retain(|hostname| intersects(*hostname, here));
-        let is_taken = takes(resources, gateway, listener, route.object.kind.as_str(), namespace);
+        let is_taken = takes(resources, listener, route.object.kind.as_str(), namespace);
         let is_good = route.rules.is_empty() || route.rules.iter().any(|matches| !matches.iter().any(is_broken));
         let meets = |other: &AnyRoute<'_>| {
             let mut pairs = route

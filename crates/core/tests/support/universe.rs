@@ -1,6 +1,7 @@
 //! Resources made of few names, so that they meet: the same ports, hostnames, namespaces and backends again and again.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::option::{self, of};
@@ -50,10 +51,27 @@ pub(crate) fn input() -> impl Strategy<Value = Input> {
     })
 }
 
+/// The same with all ListenerSets on one Gateway, which takes them, so that they really compete.
+pub(crate) fn merged() -> impl Strategy<Value = Input> {
+    input().prop_map(|mut input| {
+        let Some((key, gateway)) = input.resources.gateways.iter_mut().next() else {
+            return input;
+        };
+        Arc::make_mut(gateway).spec.allowed_listeners =
+            serde_json::from_value(json!({"namespaces": {"from": "All"}})).expect("a rule");
+        for set in input.resources.listener_sets.values_mut().map(Arc::make_mut) {
+            set.spec.parent_ref.kind = None;
+            set.spec.parent_ref.name.clone_from(&key.name);
+            set.spec.parent_ref.namespace = Some(key.namespace.clone());
+        }
+        input
+    })
+}
+
 /// Any resources, valid or not.
 pub(crate) fn resources() -> impl Strategy<Value = Resources> {
     let parts = (
-        vec(gateway(), 1..4),
+        (vec(gateway(), 1..4), vec(listener_set(), 0..9)),
         vec(route("TLSRoute"), 0..7),
         (vec(route("HTTPRoute"), 0..5), vec(route("GRPCRoute"), 0..3)),
         vec(service(), 0..5),
@@ -68,12 +86,13 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
         select(vec!["sealway.dev/gateway-controller", "example.com/other"]),
     );
     parts.prop_map(
-        |(gateways, routes, (http_routes, grpc_routes), services, slices, grants, namespaces, secured, controller)| {
+        |((gateways, sets), routes, (http_routes, grpc_routes), services, slices, grants, namespaces, secured, controller)| {
             let (secrets, config_maps, policies) = secured;
             let class = json!({"kind": "GatewayClass", "metadata": {"name": "sealway"}, "spec": {"controllerName": controller}});
             read(
                 [
                     gateways,
+                    sets,
                     routes,
                     http_routes,
                     grpc_routes,
@@ -170,26 +189,59 @@ fn gateway() -> impl Strategy<Value = Value> {
         parameters,
         proxies,
         option::weighted(0.3, secured::gateway()),
+        option::weighted(0.8, allowed_listeners()),
     )
-        .prop_map(|(mut metadata, class, mut listeners, addresses, parameters, proxies, tls)| {
-            for (position, listener) in listeners.iter_mut().enumerate() {
-                listener["name"] = json!(format!("l{position}"));
-            }
-            if let Some(proxies) = proxies {
-                metadata["annotations"] = json!({"sealway.dev/accept-proxy-protocol": proxies});
-            }
-            let mut spec = json!({"gatewayClassName": class, "listeners": listeners});
-            if let Some(tls) = tls {
-                spec["tls"] = tls;
-            }
-            if let Some(addresses) = addresses {
-                spec["addresses"] = addresses;
-            }
-            if let Some(parameters) = parameters {
-                spec["infrastructure"] = parameters;
-            }
-            json!({"kind": "Gateway", "metadata": metadata, "spec": spec})
-        })
+        .prop_map(
+            |(mut metadata, class, mut listeners, addresses, parameters, proxies, tls, sets)| {
+                for (position, listener) in listeners.iter_mut().enumerate() {
+                    listener["name"] = json!(format!("l{position}"));
+                }
+                if let Some(proxies) = proxies {
+                    metadata["annotations"] = json!({"sealway.dev/accept-proxy-protocol": proxies});
+                }
+                let mut spec = json!({"gatewayClassName": class, "listeners": listeners});
+                if let Some(tls) = tls {
+                    spec["tls"] = tls;
+                }
+                if let Some(sets) = sets {
+                    spec["allowedListeners"] = json!({"namespaces": sets});
+                }
+                if let Some(addresses) = addresses {
+                    spec["addresses"] = addresses;
+                }
+                if let Some(parameters) = parameters {
+                    spec["infrastructure"] = parameters;
+                }
+                json!({"kind": "Gateway", "metadata": metadata, "spec": spec})
+            },
+        )
+}
+
+fn allowed_listeners() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        6 => Just(json!({"from": "All"})),
+        2 => Just(json!({"from": "Same"})),
+        2 => Just(json!({"from": "Selector", "selector": {"matchLabels": {"team": "one"}}})),
+        1 => Just(json!({"from": "Selector"})),
+        1 => Just(json!({"from": "None"})),
+        1 => Just(json!({"from": "Everywhere"})),
+    ]
+}
+
+/// Sets have the names of Gateways, so that references often mean one.
+pub(crate) fn listener_set() -> impl Strategy<Value = Value> {
+    let kind = prop_oneof![12 => Just("Gateway"), 1 => Just("Service")];
+    let parent = (select(&GATEWAYS[..]), of(select(&NAMESPACES[..])), kind);
+    (metadata(&GATEWAYS), parent, vec(listener(), 1..4)).prop_map(|(metadata, (name, namespace, kind), mut listeners)| {
+        for (position, listener) in listeners.iter_mut().enumerate() {
+            listener["name"] = json!(format!("l{position}"));
+        }
+        let mut parent = json!({"kind": kind, "name": name});
+        if let Some(namespace) = namespace {
+            parent["namespace"] = json!(namespace);
+        }
+        json!({"kind": "ListenerSet", "metadata": metadata, "spec": {"parentRef": parent, "listeners": listeners}})
+    })
 }
 
 fn listener() -> impl Strategy<Value = Value> {
@@ -260,7 +312,7 @@ fn route(kind: &'static str) -> impl Strategy<Value = Value> {
 
 fn parent_ref() -> impl Strategy<Value = Value> {
     let section = option::weighted(0.3, select(vec!["l0", "l1", "l2", "nowhere"]));
-    let kind = prop_oneof![12 => Just("Gateway"), 1 => Just("ListenerSet"), 1 => Just("Router")];
+    let kind = prop_oneof![12 => Just("Gateway"), 6 => Just("ListenerSet"), 1 => Just("Router")];
     (
         select(&GATEWAYS[..]),
         of(select(&NAMESPACES[..])),
@@ -339,7 +391,7 @@ fn endpoint_slice() -> impl Strategy<Value = Value> {
 
 fn grant() -> impl Strategy<Value = Value> {
     let from = (
-        select(vec!["TLSRoute", "HTTPRoute", "GRPCRoute", "Gateway"]),
+        select(vec!["TLSRoute", "HTTPRoute", "GRPCRoute", "Gateway", "ListenerSet"]),
         select(&NAMESPACES[..]),
     )
         .prop_map(|(kind, namespace)| json!({"group": "gateway.networking.k8s.io", "kind": kind, "namespace": namespace}));

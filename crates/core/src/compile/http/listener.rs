@@ -18,8 +18,9 @@ use crate::snapshot::{Filters, HttpRule, RuleKind};
 /// Works out the filters of every listener.
 pub(in crate::compile) fn listener_filters<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>]) {
     for gateway in gateways {
-        let metadata = &gateway.gateway.metadata;
         for work in &mut gateway.listeners {
+            let set = work.rank.checked_sub(1).and_then(|position| gateway.sets.get(position));
+            let metadata = set.map_or(&gateway.gateway.metadata, |set| &set.set.metadata);
             if !work.listener.filters.requests.is_empty() && work.refused.is_none() && takes_requests(work.listener) {
                 apply(world, metadata, work);
             }

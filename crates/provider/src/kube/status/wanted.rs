@@ -20,6 +20,7 @@ pub(super) fn wanted(statuses: &Statuses, reference: &ObjectRef, features: &[Str
             Some(Wanted::Whole(status))
         }
         Kind::Gateway => Some(Wanted::Whole(tree(statuses.gateways.get(key)?))),
+        Kind::ListenerSet => Some(Wanted::Whole(tree(statuses.listener_sets.get(key)?))),
         Kind::HttpRoute | Kind::GrpcRoute | Kind::TlsRoute | Kind::TcpRoute | Kind::UdpRoute => {
             let parents = statuses.routes.get(reference).into_iter().flat_map(|status| &status.parents);
             Some(Wanted::Entries(Shared::Parents, parents.map(tree).collect()))
@@ -49,6 +50,9 @@ pub(super) fn differences(before: &Statuses, now: &Statuses) -> BTreeSet<ObjectR
     compare(&before.gateways, &now.gateways, |key: &ObjectKey| {
         found.insert(ObjectRef::of(Kind::Gateway, key));
     });
+    compare(&before.listener_sets, &now.listener_sets, |key: &ObjectKey| {
+        found.insert(ObjectRef::of(Kind::ListenerSet, key));
+    });
     compare(&before.routes, &now.routes, |reference: &ObjectRef| {
         found.insert(reference.clone());
     });
@@ -69,7 +73,7 @@ fn compare<K: Ord, V: PartialEq>(before: &BTreeMap<K, V>, now: &BTreeMap<K, V>, 
 
 #[cfg(test)]
 mod tests {
-    use sealway_api::{GatewayClassStatus, GatewayStatus, RouteStatus};
+    use sealway_api::{GatewayClassStatus, GatewayStatus, ListenerSetStatus, RouteStatus};
 
     use super::*;
 
@@ -82,7 +86,16 @@ mod tests {
         let mut now = Statuses::default();
         now.routes.insert(route("stays"), RouteStatus::default());
         now.gateways.insert(ObjectKey::new("a", "came"), GatewayStatus::default());
-        let expected = [ObjectRef::new(Kind::Gateway, "a", "came"), route("went")];
+        let set = ListenerSetStatus {
+            gateway: ObjectKey::new("a", "came"),
+            ..ListenerSetStatus::default()
+        };
+        now.listener_sets.insert(ObjectKey::new("b", "came"), set);
+        let expected = [
+            ObjectRef::new(Kind::Gateway, "a", "came"),
+            ObjectRef::new(Kind::ListenerSet, "b", "came"),
+            route("went"),
+        ];
         assert_eq!(differences(&before, &now), BTreeSet::from(expected));
     }
 
@@ -91,7 +104,9 @@ mod tests {
         let statuses = Statuses::default();
         let route = wanted(&statuses, &ObjectRef::new(Kind::UdpRoute, "a", "b"), &[]);
         assert_eq!(route, Some(Wanted::Entries(Shared::Parents, vec![])));
-        assert_eq!(wanted(&statuses, &ObjectRef::new(Kind::Gateway, "a", "b"), &[]), None);
+        for kind in [Kind::Gateway, Kind::ListenerSet] {
+            assert_eq!(wanted(&statuses, &ObjectRef::new(kind, "a", "b"), &[]), None);
+        }
     }
 
     #[test]
