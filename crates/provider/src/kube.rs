@@ -11,9 +11,7 @@ pub use self::discovery::Served;
 pub use self::events::{EventSettings, Events};
 pub use self::features::follow_features;
 pub use self::lease::{Election, ElectionSettings, FEED_ADDRESS_ANNOTATION, Holder, Leadership, LeaseTiming};
-pub use self::own::{
-    OwnSecret, TokenOwner, Unanswered, pod_image, read_secret, review_token, service_addresses, write_secret,
-};
+pub use self::own::{OwnSecret, TokenOwner, Unanswered, pod_image, read_secret, review_token, service_addresses, write_secret};
 use self::pause::Backoff;
 pub use self::referenced::referenced;
 pub use self::source::{Scope, Source};

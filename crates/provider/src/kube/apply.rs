@@ -131,7 +131,11 @@ async fn run(
         } else {
             start(&client, &wanted, &mut turns, &mut under_way);
         }
-        let next = turns.values().filter(|turn| !turn.is_under_way).filter_map(|turn| turn.due).min();
+        let next = turns
+            .values()
+            .filter(|turn| !turn.is_under_way)
+            .filter_map(|turn| turn.due)
+            .min();
         tokio::select! {
             changed = needed.changed() => if changed.is_err() { return },
             changed = leadership.changed() => if changed.is_err() { return },
@@ -288,7 +292,12 @@ async fn labelled(client: &Client, gateway: &ObjectKey) -> Result<Vec<Present>, 
         let requests = Request::new(format!("{root}/namespaces/{}/{plural}", gateway.namespace));
         let list = call(client, requests.list(&parameters)).await?.0;
         let items = list.get("items").and_then(Value::as_array);
-        found.extend(items.into_iter().flatten().map(|object| present(kind.to_owned(), gateway, object)));
+        found.extend(
+            items
+                .into_iter()
+                .flatten()
+                .map(|object| present(kind.to_owned(), gateway, object)),
+        );
     }
     Ok(found)
 }

@@ -25,7 +25,11 @@ const LOOK: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Looks for ever; `None` until the first look has succeeded.
-pub async fn follow_features(client: Client, mut served: watch::Receiver<Arc<Served>>, features: watch::Sender<Option<Features>>) {
+pub async fn follow_features(
+    client: Client,
+    mut served: watch::Receiver<Arc<Served>>,
+    features: watch::Sender<Option<Features>>,
+) {
     loop {
         let now = Arc::clone(&served.borrow_and_update());
         let wait = match look(&client, &now).await {
@@ -74,9 +78,10 @@ async fn look(client: &Client, served: &Served) -> Result<Features, Refusal> {
 fn has_field(definition: &Value, path: &str) -> bool {
     let versions = definition.pointer("/spec/versions").and_then(Value::as_array);
     let path = format!("/schema/openAPIV3Schema/properties/spec/properties{path}");
-    versions.into_iter().flatten().any(|version| {
-        version.get("served") == Some(&Value::Bool(true)) && version.pointer(&path).is_some()
-    })
+    versions
+        .into_iter()
+        .flatten()
+        .any(|version| version.get("served") == Some(&Value::Bool(true)) && version.pointer(&path).is_some())
 }
 
 #[cfg(test)]

@@ -67,7 +67,9 @@ pub async fn service_addresses(client: &Client, service: &ObjectKey) -> Result<V
     let mut addresses = texts(found.pointer("/spec/clusterIPs"));
     addresses.retain(|address| address != "None");
     if addresses.is_empty() {
-        return Err(Unanswered::Refused(format!("Service {service} has no address in the cluster")));
+        return Err(Unanswered::Refused(format!(
+            "Service {service} has no address in the cluster"
+        )));
     }
     Ok(addresses)
 }
@@ -102,7 +104,10 @@ pub async fn read_secret(client: &Client, key: &ObjectKey) -> Result<Option<OwnS
     let resource_version = version.unwrap_or_default().to_owned();
     let secret: sealway_api::Secret = serde_json::from_value(found).map_err(|error| Unanswered::Refused(error.to_string()))?;
     let text = |bytes: &sealway_api::SecretBytes| String::from_utf8(bytes.expose().to_vec()).ok().map(Zeroizing::new);
-    let data = secret.data.iter().filter_map(|(name, bytes)| Some((name.clone(), text(bytes)?)));
+    let data = secret
+        .data
+        .iter()
+        .filter_map(|(name, bytes)| Some((name.clone(), text(bytes)?)));
     Ok(Some(OwnSecret {
         data: data.collect(),
         resource_version,
@@ -164,7 +169,12 @@ pub async fn review_token(client: &Client, token: &str, audience: &str) -> Resul
         "spec": { "token": token, "audiences": [audience] },
     });
     let requests = Request::new("/apis/authentication.k8s.io/v1/tokenreviews");
-    let answer = call(client, requests.create(&PostParams::default(), review.to_string().into_bytes())).await?.0;
+    let answer = call(
+        client,
+        requests.create(&PostParams::default(), review.to_string().into_bytes()),
+    )
+    .await?
+    .0;
     Ok(owner(&answer, audience))
 }
 

@@ -59,11 +59,14 @@ impl Raw {
         self.text("/metadata/resourceVersion")
     }
 
-    /// Reads it as `watched` has it. What is never read is dropped first: managed fields, kubectl's own copy, and statuses.
+    /// Reads it as `watched` has it. What is never read is dropped first: managed fields, kubectl's own copy, and statuses, save those of
+    /// Services, which hold the addresses of load balancers.
     pub(super) fn read(mut self, watched: &Watched, key: &ObjectKey, version: &str) -> Read {
         let reference = ObjectRef::of(watched.kind.clone(), key);
         if let Value::Object(object) = &mut self.0 {
-            object.remove("status");
+            if watched.kind != Kind::Service {
+                object.remove("status");
+            }
             // Items of a list of built-in kinds come without.
             object.insert("apiVersion".to_owned(), watched.api_version(version).into());
             if let Some(Value::Object(metadata)) = object.get_mut("metadata") {

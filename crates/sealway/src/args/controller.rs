@@ -16,12 +16,7 @@ pub(crate) struct ControllerArgs {
     #[arg(long, env = "SEALWAY_CONTROLLER_NAME", value_name = "NAME", default_value = CONTROLLER_NAME)]
     pub(crate) controller_name: String,
     /// Namespaces to watch, separated by commas [default: all]
-    #[arg(
-        long,
-        env = "SEALWAY_WATCH_NAMESPACES",
-        value_name = "NAMESPACE",
-        value_delimiter = ','
-    )]
+    #[arg(long, env = "SEALWAY_WATCH_NAMESPACES", value_name = "NAMESPACE", value_delimiter = ',')]
     pub(crate) watch_namespaces: Vec<String>,
     /// How proxies refuse a connection
     #[arg(long, env = "SEALWAY_REJECTIONS", value_name = "STYLE", default_value = "alert")]
@@ -36,7 +31,12 @@ pub(crate) struct ControllerArgs {
     #[arg(long, env = "SEALWAY_FEED", value_name = "ADDR", default_value = "[::]:15443")]
     pub(crate) feed: SocketAddr,
     /// Service that leads to it; in the controller's namespace
-    #[arg(long, env = "SEALWAY_FEED_SERVICE", value_name = "NAME", default_value = "sealway-controller")]
+    #[arg(
+        long,
+        env = "SEALWAY_FEED_SERVICE",
+        value_name = "NAME",
+        default_value = "sealway-controller"
+    )]
     pub(crate) feed_service: String,
     /// Token that shows the other controllers who we are
     #[arg(

@@ -13,13 +13,21 @@ use super::values::{duration, object_key};
 
 /// `sealway proxy`: carries the connections of one Gateway.
 #[derive(Debug, Args)]
-#[command(after_help = "The controller writes these flags. SIGTERM lets connections end for the drain timeout; a second one ends at once.")]
+#[command(
+    after_help = "The controller writes these flags. SIGTERM lets connections end for the drain timeout; a second one ends at once."
+)]
 pub(crate) struct ProxyArgs {
     /// Whose connections it carries, for the log; what it gets is the controller's to say
     #[arg(long, env = "SEALWAY_GATEWAY", value_name = "NAMESPACE/NAME", value_parser = object_key)]
     pub(crate) gateway: ObjectKey,
     /// A controller; repeatable
-    #[arg(long, env = "SEALWAY_FEED", value_name = "HOST:PORT", required = true, value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "SEALWAY_FEED",
+        value_name = "HOST:PORT",
+        required = true,
+        value_delimiter = ','
+    )]
     pub(crate) feed: Vec<String>,
     /// Authorities of the controller's certificate
     #[arg(long, env = "SEALWAY_FEED_CA", value_name = "FILE")]

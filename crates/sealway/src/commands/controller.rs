@@ -11,7 +11,7 @@ use sealway_core::{Classes, Placement, Settings};
 use sealway_feed::{ClientSettings, Server, relay};
 use sealway_issuer::Outlook;
 use sealway_provider::kube::{
-    self, Client, Election, ElectionSettings, EventSettings, Events, Holder, LeaseTiming, Leadership, Provisioner, Scope, Source,
+    self, Client, Election, ElectionSettings, EventSettings, Events, Holder, Leadership, LeaseTiming, Provisioner, Scope, Source,
     StatusWriter, WriterSettings, follow_features,
 };
 use sealway_provider::provision::{ADMIN_PORT, HEALTH_PORT, Installation};
@@ -58,7 +58,9 @@ impl Own {
     fn read() -> Self {
         let read = |name| env::var(name).ok().filter(|value| !value.is_empty());
         let namespace = read("POD_NAMESPACE").unwrap_or_else(|| "sealway-system".to_owned());
-        let name = read("POD_NAME").or_else(|| read("HOSTNAME")).unwrap_or_else(|| "sealway-controller".to_owned());
+        let name = read("POD_NAME")
+            .or_else(|| read("HOSTNAME"))
+            .unwrap_or_else(|| "sealway-controller".to_owned());
         Self {
             pod: ObjectKey::new(namespace, name),
             address: read("POD_IP"),
@@ -131,7 +133,10 @@ async fn serve(args: &ControllerArgs) -> anyhow::Result<Exit> {
     drop(loads_shown);
 
     let access = Access::default();
-    let server = Server::new(access.authenticate(client.clone(), own.key(SERVICE_ACCOUNT)), env!("CARGO_PKG_VERSION"));
+    let server = Server::new(
+        access.authenticate(client.clone(), own.key(SERVICE_ACCOUNT)),
+        env!("CARGO_PKG_VERSION"),
+    );
     tasks.spawn(feed(server.clone(), feed_socket, credentials.clone()));
     let election = Election::start(client.clone(), election(&own, args.feed));
     let leadership = election.leadership();

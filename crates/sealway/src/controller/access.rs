@@ -82,8 +82,15 @@ mod tests {
         let access = Access::default();
         let controllers = ObjectKey::new("sealway-system", "sealway-controller");
         let peer = |namespace: &str, name: &str| access.peer(owner(namespace, name), &controllers).map(|it| it.peer);
-        assert_eq!(peer("a", "sealway-edge"), Err(Unauthorised::Unavailable), "nothing is known yet");
-        access.set(BTreeMap::from([(ObjectKey::new("a", "sealway-edge"), ObjectKey::new("a", "edge"))]));
+        assert_eq!(
+            peer("a", "sealway-edge"),
+            Err(Unauthorised::Unavailable),
+            "nothing is known yet"
+        );
+        access.set(BTreeMap::from([(
+            ObjectKey::new("a", "sealway-edge"),
+            ObjectKey::new("a", "edge"),
+        )]));
         let proxy = Peer::Proxy {
             gateway: ObjectKey::new("a", "edge"),
             pod: "p".to_owned(),

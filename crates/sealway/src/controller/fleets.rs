@@ -60,7 +60,11 @@ pub(crate) fn observe(resources: &Resources, controller: &str, seen: Seen<'_>) -
                 continue;
             }
         };
-        let reference = gateway.spec.infrastructure.as_ref().and_then(|own| own.parameters_ref.as_ref());
+        let reference = gateway
+            .spec
+            .infrastructure
+            .as_ref()
+            .and_then(|own| own.parameters_ref.as_ref());
         let own = reference.map_or_else(|| Ok(BTreeMap::new()), |reference| data(resources, reference, &key.namespace));
         match own.and_then(|own| Parameters::read(&of_class, &own)) {
             Ok(parameters) => {
@@ -133,11 +137,11 @@ fn state(resources: &Resources, gateway: &ObjectKey, wanted: &WantedService, app
     if refused.is_some_and(|refused| refused.contains(&wanted.name)) {
         return Some(SeenService::Refused);
     }
-    let service = resources
-        .services
-        .get(&ObjectKey::new(&gateway.namespace, &wanted.name))?;
+    let service = resources.services.get(&ObjectKey::new(&gateway.namespace, &wanted.name))?;
     let ingress = service.status.load_balancer.ingress.iter();
-    let ingress = ingress.flat_map(|entry| [&entry.ip, &entry.hostname]).filter(|value| !value.is_empty());
+    let ingress = ingress
+        .flat_map(|entry| [&entry.ip, &entry.hostname])
+        .filter(|value| !value.is_empty());
     let cluster_ips = service.spec.cluster_ips.iter().filter(|address| *address != "None");
     Some(SeenService::Present {
         created: service.metadata.creation_timestamp?,
