@@ -153,7 +153,7 @@ fn test(node: &Node, place: &Place, suite: &Suite, options: &Options<'_>) -> any
         fs::remove_file(&report)?;
     }
     let mut run = node.in_network(&suite.program);
-    run.args(["-test.v", "-test.timeout=0", "-test.run=^TestGatewayAPI$"])
+    run.args(["-test.v=test2json", "-test.timeout=0", "-test.run=^TestGatewayAPI$"])
         .args(["-gateway-class", CLASS, "-conformance-profiles", &options.profiles()])
         .args([
             "-usable-address",
@@ -255,7 +255,7 @@ enum Verdict {
 impl<'a> Outcome<'a> {
     /// From `    --- PASS: TestGatewayAPI/Name (1.23s)`. The parts of a test are not tests.
     fn of_line(line: &'a str) -> Option<Self> {
-        let (verdict, rest) = line.trim_start().strip_prefix("--- ")?.split_once(": TestGatewayAPI/")?;
+        let (verdict, rest) = line.trim_start_matches([MARK, ' ']).strip_prefix("--- ")?.split_once(": TestGatewayAPI/")?;
         let verdict = match verdict {
             "PASS" => Verdict::Passed,
             "FAIL" => Verdict::Failed,
@@ -295,6 +295,8 @@ impl Tests {
     }
 }
 
+/// Before what is said of a test, where Go is asked to say it as soon as it is known.
+const MARK: char = '\u{16}';
 /// All that a gateway can have; in one run, so that what they share runs once.
 const PROFILES: [&str; 5] = ["GATEWAY-HTTP", "GATEWAY-GRPC", "GATEWAY-TLS", "GATEWAY-TCP", "GATEWAY-UDP"];
 /// Set in the overlay, too.
