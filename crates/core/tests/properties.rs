@@ -24,11 +24,11 @@ use outputs::*;
 use proptest::prelude::*;
 use requests_access::*;
 use sealway_api::{
-    Condition, ConditionStatus, ConditionType, GatewayStatus, Kind, ListenerStatus, ObjectKey, ObjectRef, Resources,
+    Condition, ConditionStatus, ConditionType, GatewayStatus, Kind, ListenerStatus, ObjectKey, ObjectRef, Protocol, Resources,
 };
 use sealway_core::{
-    Action, Backend, Cause, CertificateSlot, Compiled, Compiler, HelloFacts, HttpAction, ListenerFate, NoTrace, Placement,
-    PortPlan, RejectReason, ServerName, Settings, Snapshot, Target, Transport,
+    Action, Backend, Cause, CertificateSlot, Compiled, Compiler, Forward, HelloFacts, HttpAction, ListenerFate, NoTrace,
+    Placement, PortPlan, RejectReason, RelayPlan, ServerName, Settings, Snapshot, Target, Transport,
 };
 use universe::{Input, KEY_MARKER, PORTS, crowded, input, requests, resources};
 
@@ -72,6 +72,7 @@ fn check(input: &Input) -> Result<(), TestCaseError> {
     keys_are_those_of_the_snapshot(&compiled)?;
     conflicts_are_those_of_the_specification(input, &compiled)?;
     lookup_agrees_with_the_reference(input, &compiled)?;
+    relays_agree_with_the_reference(input, &compiled)?;
     every_refusal_by_a_listener_shows_in_its_conditions(&compiled)?;
     no_grant_less_gives_more_access(input, &compiled)
 }
@@ -214,9 +215,16 @@ fn the_universe_reaches_the_ports_that_it_asks_about() {
     let mut ended = 0;
     let mut served = 0;
     let mut misdirected = 0;
+    let mut relayed = 0;
     for _ in 0..1024 {
         let input = input().new_tree(&mut runner).expect("a value").current();
         let compiled = compile(&input);
+        let plans = compiled.snapshots.values().flat_map(|snapshot| snapshot.ports.values());
+        relayed += plans
+            .filter(
+                |plan| matches!(&***plan, PortPlan::Udp(RelayPlan { forward: Some(forward), .. }) if forward.total_weight() > 0),
+            )
+            .count();
         for plan in compiled
             .snapshots
             .values()
@@ -251,8 +259,8 @@ fn the_universe_reaches_the_ports_that_it_asks_about() {
         }
     }
     assert!(
-        open > 50 && passed > 50 && ended > 10 && served > 150 && misdirected > 20,
+        open > 50 && passed > 50 && ended > 10 && served > 150 && misdirected > 20 && relayed > 5,
         "{open} ports were open, {passed} connections were passed on, of {ended} TLS was ended; {served} requests were served, {misdirected} \
-         names asked for another's"
+         names asked for another's; {relayed} UDP ports had a route"
     );
 }

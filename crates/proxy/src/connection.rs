@@ -152,7 +152,7 @@ async fn establish(
         let introduced = introduce(&mut greeter, &binding, shared, outcome).await?;
         match *binding.plan {
             PortPlan::Tls(_) => greet(greeter, introduced).await.map(Ok),
-            PortPlan::Http(_) | PortPlan::Tcp(_) => Ok(Err((greeter.into_received(), introduced))),
+            PortPlan::Http(_) | PortPlan::Tcp(_) | PortPlan::Udp(_) => Ok(Err((greeter.into_received(), introduced))),
         }
     };
     let greeting = timeout_at(deadline, greeting).await;

@@ -156,7 +156,7 @@ fn serving(plan: &PortPlan) -> String {
             .iter()
             .map(|listener| (&*listener.name, &listener.fate))
             .collect(),
-        PortPlan::Tcp(plan) => vec![(&*plan.listener, &ListenerFate::Serves)],
+        PortPlan::Tcp(plan) | PortPlan::Udp(plan) => vec![(&*plan.listener, &ListenerFate::Serves)],
         PortPlan::Http(plan) => plan
             .listeners
             .iter()

@@ -39,7 +39,7 @@ impl Cause {
             | Self::AuthorityFlawed { .. }
             | Self::NoReadyEndpoint { .. } => Severity::Warning,
             // An HTTPRoute may mean it: it answers 500 then.
-            Self::NoBackends { route } if !matches!(route, Kind::TlsRoute | Kind::TcpRoute) => Severity::Warning,
+            Self::NoBackends { route } if !matches!(route, Kind::TlsRoute | Kind::TcpRoute | Kind::UdpRoute) => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -74,7 +74,6 @@ impl Cause {
             // Follows from a selector that matches nothing, from a missing grant, or from an object that is refused.
             Self::NamespaceNotAllowed { .. }
             | Self::NoMatchingHostname { .. }
-            | Self::ListenerUnsupported { .. }
             | Self::BackendPolicyRefused { .. }
             | Self::ReferentRefused { .. }
             | Self::ParentNotServed { .. } => 5,
@@ -151,7 +150,6 @@ impl Cause {
             Self::NamespaceNotAllowed { .. } => "namespace-not-allowed",
             Self::KindNotAllowed { .. } => "kind-not-allowed",
             Self::ListenerCannotHaveRoute { .. } => "listener-cannot-have-route",
-            Self::ListenerUnsupported { .. } => "listener-unsupported",
             Self::NoMatchingHostname { .. } => "no-matching-hostname",
             Self::HostnameIgnored { .. } => "hostname-ignored",
             Self::Shadowed { .. } => "shadowed",

@@ -3,7 +3,9 @@
 //! It answers from the resources: which listener takes a server name, and which route of that listener. Only which listeners are
 //! accepted it takes from the statuses, save conflicts, which it finds by itself.
 
-use sealway_api::{FromNamespaces, Gateway, Listener, ObjectKey, ObjectRef, ParentRef, Protocol, Resources, TlsMode, TlsRoute};
+use sealway_api::{
+    FromNamespaces, Gateway, L4RouteRule, Listener, ObjectKey, ObjectRef, ParentRef, Protocol, Resources, TlsMode, TlsRoute,
+};
 
 /// "the most specific to least specific Hostname values": exact, then wildcards with more dots, then none.
 pub(crate) fn listener<'a>(gateway: &'a Gateway, port: u16, name: Option<&str>) -> Option<&'a Listener> {
@@ -70,6 +72,35 @@ pub(crate) fn attaches(resources: &Resources, route: &TlsRoute, gateway: &Gatewa
                 .any(|hostname| intersects(Some(hostname), listener.hostname.as_deref())))
 }
 
+/// The TCPRoutes or UDPRoutes that attach to a listener, oldest first: "only the oldest route is bound to the listener".
+pub(crate) fn relays<'a>(
+    resources: &'a Resources,
+    gateway: &Gateway,
+    listener: &Listener,
+) -> Vec<(ObjectRef, &'a [L4RouteRule])> {
+    let kind = format!("{}Route", listener.protocol);
+    let tcp = resources
+        .tcp_routes
+        .iter()
+        .map(|(key, route)| ("TCPRoute", key, &route.metadata, &route.spec.parent_refs, &route.spec.rules));
+    let udp = resources
+        .udp_routes
+        .iter()
+        .map(|(key, route)| ("UDPRoute", key, &route.metadata, &route.spec.parent_refs, &route.spec.rules));
+    let of_kind = tcp.chain(udp).filter(|(of, ..)| *of == kind);
+    let mut attached: Vec<_> = of_kind
+        .filter(|(kind, key, _, parents, _)| {
+            parents.iter().any(|parent| means(parent, &key.namespace, gateway, listener))
+                && takes(resources, gateway, listener, kind, &key.namespace)
+        })
+        .collect();
+    attached.sort_by_key(|(_, key, metadata, ..)| (metadata.creation_timestamp, *key));
+    let named = attached
+        .into_iter()
+        .map(|(kind, key, _, _, rules)| (ObjectRef::new(kind.into(), &key.namespace, &key.name), &rules[..]));
+    named.collect()
+}
+
 /// Whether a parent reference of a route in `namespace` names a Gateway.
 pub(crate) fn names(parent: &ParentRef, namespace: &str, gateway: &ObjectKey) -> bool {
     parent.group == "gateway.networking.k8s.io"
@@ -101,6 +132,8 @@ pub(crate) fn takes(resources: &Resources, gateway: &Gateway, listener: &Listene
     };
     let protocol_fits = match kind {
         "TLSRoute" => listener.protocol == Protocol::Tls,
+        "TCPRoute" => listener.protocol == Protocol::Tcp,
+        "UDPRoute" => listener.protocol == Protocol::Udp,
         _ => matches!(listener.protocol, Protocol::Http | Protocol::Https),
     };
     protocol_fits && kind_fits && namespace_fits

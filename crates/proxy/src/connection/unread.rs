@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use sealway_core::{Action, NoTrace, TcpPlan, UpstreamTls};
+use sealway_core::{Action, NoTrace, RelayPlan, Transport, UpstreamTls};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -17,13 +17,13 @@ use crate::outcome::{CloseReason, Outcome};
 /// Connects to a backend, and hands it what was `received` behind a proxy's header.
 pub(super) async fn establish(
     client: &TcpStream,
-    plan: &TcpPlan,
+    plan: &RelayPlan,
     binding: &Binding,
     (received, introduced): (Vec<u8>, Introduced),
     shared: &Shared,
     outcome: &mut Outcome,
 ) -> Result<Established, Refusal> {
-    outcome.enter_listener(binding.scope.relayed(plan));
+    outcome.enter_listener(binding.scope.relayed(plan, Transport::Tcp));
     let forward = match plan.connection(&mut NoTrace) {
         Action::Relay { forward, .. } => Arc::clone(forward),
         Action::Reject(rejection) => return Err(CloseReason::Rejected(rejection.reason).into()),
