@@ -182,6 +182,14 @@ impl PortScope {
         self.metrics.accept_failures.get_or_create(&self.reason_labels(reason)).inc();
     }
 
+    /// Counts a datagram that went nowhere.
+    pub(crate) fn count_dropped(&self, reason: &'static str) {
+        self.metrics
+            .datagrams_dropped
+            .get_or_create(&self.reason_labels(reason))
+            .inc();
+    }
+
     fn reason_labels(&self, reason: &'static str) -> PortReasonLabels {
         PortReasonLabels {
             gateway: Arc::clone(&self.gateway),

@@ -9,10 +9,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::refuse::Refusal;
 use super::upstream::Upstream;
-use super::{Established, Introduced, Terms, choose, open, reach};
+use super::{Established, Introduced, Terms, open, reach};
 use crate::Shared;
 use crate::listeners::Binding;
 use crate::outcome::{CloseReason, Outcome};
+use crate::upstream::choose;
 
 /// Connects to a backend, and hands it what was `received` behind a proxy's header.
 pub(super) async fn establish(
