@@ -255,7 +255,10 @@ enum Verdict {
 impl<'a> Outcome<'a> {
     /// From `    --- PASS: TestGatewayAPI/Name (1.23s)`. The parts of a test are not tests.
     fn of_line(line: &'a str) -> Option<Self> {
-        let (verdict, rest) = line.trim_start_matches([MARK, ' ']).strip_prefix("--- ")?.split_once(": TestGatewayAPI/")?;
+        let (verdict, rest) = line
+            .trim_start_matches([MARK, ' '])
+            .strip_prefix("--- ")?
+            .split_once(": TestGatewayAPI/")?;
         let verdict = match verdict {
             "PASS" => Verdict::Passed,
             "FAIL" => Verdict::Failed,
