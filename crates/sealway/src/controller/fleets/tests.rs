@@ -1,51 +1,48 @@
 use std::collections::BTreeSet;
 
+use sealway_api::Resource;
 use sealway_core::{BindFailure, SocketKey, Transport};
 use sealway_feed::{Content, ProxyState, Report};
-use sealway_provider::files::Loader;
 use sealway_provider::kube::Applied;
+use serde_json::{Value, json};
 
 use super::*;
 
 const CONTROLLER: &str = "sealway.dev/gateway-controller";
 
-fn resources(text: &str) -> Resources {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("all.yaml");
-    std::fs::write(&path, text).expect("written");
-    let (_, loaded) = Loader::open(&[path]).expect("opens");
-    Resources::clone(&loaded.resources)
+fn resources(objects: Vec<Value>) -> Resources {
+    let mut resources = Resources::default();
+    for object in objects {
+        let kind = object["kind"].as_str().expect("a kind").into();
+        let resource = Resource::read(&kind, object).expect("a kind that is read");
+        resources.insert(resource.expect("reads"));
+    }
+    resources
 }
 
-fn cluster(class_parameters: &str, service_status: &str) -> Resources {
-    resources(&format!(
-        "
-apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: {{name: sealway}}
-spec:
-  controllerName: {CONTROLLER}
-  parametersRef: {{group: '', kind: ConfigMap, namespace: infra, name: defaults}}
----
-apiVersion: v1
-kind: ConfigMap
-metadata: {{name: defaults, namespace: infra}}
-data: {{{class_parameters}}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {{name: edge, namespace: infra, uid: u}}
-spec:
-  gatewayClassName: sealway
-  listeners: [{{name: http, port: 80, protocol: HTTP}}]
----
-apiVersion: v1
-kind: Service
-metadata: {{name: sealway-edge, namespace: infra, creationTimestamp: '2026-01-01T00:00:00Z'}}
-spec: {{clusterIPs: [10.96.0.9]}}
-status: {service_status}
-"
-    ))
+fn cluster(class_parameters: &Value, service_status: &Value) -> Resources {
+    resources(vec![
+        json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass", "metadata": { "name": "sealway" },
+            "spec": { "controllerName": CONTROLLER, "parametersRef": {
+                "group": "", "kind": "ConfigMap", "namespace": "infra", "name": "defaults",
+            } },
+        }),
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "defaults", "namespace": "infra" },
+            "data": class_parameters,
+        }),
+        json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
+            "metadata": { "name": "edge", "namespace": "infra", "uid": "u" },
+            "spec": { "gatewayClassName": "sealway", "listeners": [{ "name": "http", "port": 80, "protocol": "HTTP" }] },
+        }),
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": { "name": "sealway-edge", "namespace": "infra", "creationTimestamp": "2026-01-01T00:00:00Z" },
+            "spec": { "clusterIPs": ["10.96.0.9"] }, "status": service_status,
+        }),
+    ])
 }
 
 fn seen<'a>(applied: &'a AppliedByGateway, proxies: &'a Proxies) -> Seen<'a> {
@@ -62,13 +59,16 @@ fn edge() -> ObjectKey {
 
 #[test]
 fn a_gateway_has_the_addresses_that_its_service_was_given() {
-    let with = cluster("", "{loadBalancer: {ingress: [{ip: 192.0.2.7}, {hostname: lb.example.com}]}}");
+    let with = cluster(
+        &json!({}),
+        &json!({ "loadBalancer": { "ingress": [{ "ip": "192.0.2.7" }, { "hostname": "lb.example.com" }] } }),
+    );
     let (applied, proxies) = (AppliedByGateway::new(), Proxies::new());
     let fleets = observe(&with, CONTROLLER, seen(&applied, &proxies));
     let addresses = &fleets.fleets[&edge()].addresses;
     let values: Vec<&str> = addresses.iter().map(|address| &*address.value).collect();
     assert_eq!(values, ["192.0.2.7", "lb.example.com"]);
-    let without = cluster("", "{}");
+    let without = cluster(&json!({}), &json!({}));
     let fleets = observe(&without, CONTROLLER, seen(&applied, &proxies));
     assert_eq!(fleets.fleets[&edge()], Fleet::default());
     assert!(
@@ -80,7 +80,7 @@ fn a_gateway_has_the_addresses_that_its_service_was_given() {
 
 #[test]
 fn a_cluster_address_is_had_from_a_cluster_service() {
-    let with = cluster("serviceType: ClusterIP", "{}");
+    let with = cluster(&json!({ "serviceType": "ClusterIP" }), &json!({}));
     let (applied, proxies) = (AppliedByGateway::new(), Proxies::new());
     let fleets = observe(&with, CONTROLLER, seen(&applied, &proxies));
     assert_eq!(fleets.fleets[&edge()].addresses[0].value, "10.96.0.9");
@@ -99,7 +99,7 @@ fn a_cluster_address_is_had_from_a_cluster_service() {
 
 #[test]
 fn parameters_that_mean_nothing_are_the_class_fault_and_no_gateway_is_looked_at() {
-    let with = cluster("replicas: many", "{}");
+    let with = cluster(&json!({ "replicas": "many" }), &json!({}));
     let (applied, proxies) = (AppliedByGateway::new(), Proxies::new());
     let fleets = observe(&with, CONTROLLER, seen(&applied, &proxies));
     let class = ObjectRef::new(Kind::GatewayClass, "", "sealway");
@@ -142,7 +142,7 @@ fn proxies(each: Vec<ProxyState>) -> Proxies {
 
 #[test]
 fn a_port_that_a_proxy_cannot_open_is_the_gateways_unless_the_proxy_is_gone_or_going() {
-    let cluster = cluster("", "{}");
+    let cluster = cluster(&json!({}), &json!({}));
     let applied = AppliedByGateway::new();
     let failed = |proxies: Proxies| {
         observe(&cluster, CONTROLLER, seen(&applied, &proxies)).fleets[&edge()]
