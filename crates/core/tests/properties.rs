@@ -173,8 +173,9 @@ proptest! {
 
     #[test]
     fn a_younger_set_takes_nothing_from_what_was_there(input in prop_oneof![input(), merged()], set in universe::listener_set()) {
-        let before = compile(&input);
-        let mut after = input;
+        // Where Gateways share addresses the older one has a port, whoever of it wants that.
+        let mut after = Input { settings: apart(&input.settings), ..input };
+        let before = compile(&after);
         let mut young: sealway_api::ListenerSet = serde_json::from_value(set).expect("a ListenerSet");
         young.metadata.name = "young".to_owned();
         young.metadata.creation_timestamp = Some("2030-01-01T00:00:00Z".parse().expect("time"));

@@ -105,6 +105,7 @@ impl Provisioner {
 /// How a Gateway's objects stand.
 #[derive(Default)]
 struct Turn {
+    /// What was tried last, with success or without.
     done: Option<Needed>,
     failures: u32,
     due: Option<Instant>,
@@ -171,7 +172,8 @@ fn start(
             },
             (None, None) => continue,
         };
-        let is_new = turn.failures == 0 && turn.done.as_ref() != Some(&goal);
+        // What is wanted otherwise by now may be the mend: it does not wait.
+        let is_new = turn.done.as_ref() != Some(&goal);
         if is_new || turn.due.is_none_or(|due| due <= now) {
             turn.is_under_way = true;
             let (client, gateway) = (client.clone(), gateway.clone());
@@ -193,14 +195,9 @@ fn note(turns: &mut BTreeMap<ObjectKey, Turn>, (gateway, goal, outcome): Done, a
     });
     if outcome.faults.is_empty() {
         turn.failures = 0;
-        turn.done = Some(goal);
         turn.due = Some(Instant::now() + about(LOOK));
     } else {
         turn.failures = turn.failures.saturating_add(1);
-        turn.done.get_or_insert_with(|| Needed {
-            uid: goal.uid,
-            objects: Vec::new(),
-        });
         turn.due = Some(Instant::now() + AGAIN.after(turn.failures, random()));
         if turn.failures.is_power_of_two() {
             tracing::warn!(%gateway, faults = ?outcome.faults, failures = turn.failures, "the Gateway's objects are not as they should be");
@@ -208,6 +205,8 @@ fn note(turns: &mut BTreeMap<ObjectKey, Turn>, (gateway, goal, outcome): Done, a
     }
     if is_over && outcome.faults.is_empty() {
         turns.remove(&gateway);
+    } else {
+        turn.done = Some(goal);
     }
     applied.send_if_modified(|before| {
         let is_new = if is_over {

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use sealway_api::{GatewayStatus, Kind, ObjectKey, ObjectRef};
+use sealway_api::{Kind, ObjectKey, ObjectRef, Statuses};
+use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 
 /// One status as it is stored.
@@ -66,12 +67,20 @@ impl StoredStatuses {
         self.lock().statuses.get(reference).cloned()
     }
 
-    /// What is stored of Gateways, as far as it can be read: what another controller has said goes on to hold.
+    /// What is stored of Gateways and ListenerSets, as far as it can be read: what another controller has said goes on to hold.
     #[must_use]
-    pub fn gateways(&self) -> BTreeMap<ObjectKey, GatewayStatus> {
+    pub fn said(&self) -> Statuses {
+        Statuses {
+            gateways: self.of_kind(&Kind::Gateway),
+            listener_sets: self.of_kind(&Kind::ListenerSet),
+            ..Statuses::default()
+        }
+    }
+
+    fn of_kind<T: DeserializeOwned>(&self, kind: &Kind) -> BTreeMap<ObjectKey, T> {
         let inner = self.lock();
-        let gateways = inner.statuses.iter().filter(|(reference, _)| reference.kind == Kind::Gateway);
-        gateways
+        let of_kind = inner.statuses.iter().filter(|(reference, _)| reference.kind == *kind);
+        of_kind
             .filter_map(|(reference, stored)| Some((reference.key.clone(), serde_json::from_str(&stored.status).ok()?)))
             .collect()
     }

@@ -445,6 +445,18 @@ impl State {
                 }
                 full(201, &self.put(&collection, object))
             }
+            ("PATCH", [name]) if query.contains_key("fieldManager") => {
+                // Server-side apply, as far as one manager has all of an object; statuses are another's.
+                let mut object = sent();
+                if let Some(before) = self.objects.get(&place(&collection, namespace, name)) {
+                    object["status"] = before["status"].clone();
+                }
+                full(200, &self.put(&collection, object))
+            }
+            ("DELETE", [name]) => match self.objects.remove(&place(&collection, namespace, name)) {
+                Some(object) => full(200, &object),
+                None => refusal(404),
+            },
             ("PUT" | "PATCH", [name, sub @ ..]) => {
                 let at = place(&collection, namespace, name);
                 let Some(mut object) = self.objects.get(&at).cloned() else {
@@ -484,10 +496,17 @@ impl State {
         let limit: usize = query.get("limit").and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
         let offset: usize = query.get("continue").and_then(|token| token.parse().ok()).unwrap_or(0);
         let of = |place: &Place| place.collection == collection && (namespace.is_empty() || place.namespace == namespace);
+        let selector = query
+            .get("labelSelector")
+            .map(|text| text.replace("%2F", "/").replace("%3D", "="));
+        let is_selected = |object: &Value| {
+            let pair = selector.as_deref().and_then(|text| text.split_once('='));
+            pair.is_none_or(|(label, value)| object["metadata"]["labels"][label] == value)
+        };
         let all: Vec<&Value> = self
             .objects
             .iter()
-            .filter(|(place, _)| of(place))
+            .filter(|(place, object)| of(place) && is_selected(object))
             .map(|(_, object)| object)
             .collect();
         let items: Vec<Value> = all

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealway_api::{ObjectKey, ObjectRef, Resources, Statuses, Timestamp};
+use sealway_api::{Kind, ObjectKey, ObjectRef, Resources, Statuses, Timestamp};
 use sealway_core::{Compiled, Compiler, Observed, Ports, Problem, Served, Settings, Snapshot, hold_back};
 use sealway_feed::{Proxies, Published, Server};
 use sealway_provider::files::Loaded;
@@ -18,7 +18,7 @@ use sealway_provider::provision::{Installation, provision, service_account};
 use sealway_proxy::{Metrics, Reload};
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::access::Access;
 use super::authority::Credentials;
@@ -71,10 +71,40 @@ struct Memory {
     published: BTreeMap<ObjectRef, Arc<Snapshot>>,
     revision: u64,
     needed: BTreeMap<ObjectKey, Needed>,
+    /// Whom proxies are to believe, as it was when their objects were made last.
+    bundle: String,
+    last: Option<Last>,
     shown: Arc<Statuses>,
     problems: Arc<Vec<Problem>>,
     leads: bool,
+    /// When the [`View`] is to follow: it is for people, and costs as much as all statuses, whatever has changed.
+    view_due: Option<Instant>,
 }
+
+/// The last compilation, as far as it is told of, and what it was of.
+struct Last {
+    resources: Arc<Resources>,
+    observed: Observed,
+    wake_at: Option<Timestamp>,
+    statuses: Statuses,
+    problems: Vec<Problem>,
+}
+
+impl Last {
+    /// Whether compiling again would give the same: most of what proxies say changes nothing.
+    fn holds(&self, resources: &Arc<Resources>, observed: &Observed) -> bool {
+        let same_time = Observed {
+            now: self.observed.now,
+            ..observed.clone()
+        };
+        Arc::ptr_eq(&self.resources, resources)
+            && self.wake_at.is_none_or(|wake_at| observed.now < wake_at)
+            && self.observed == same_time
+    }
+}
+
+/// Between two views.
+const VIEW_PAUSE: Duration = Duration::from_millis(500);
 
 impl Reconciler {
     /// Runs until a source ends.
@@ -86,9 +116,12 @@ impl Reconciler {
             published: BTreeMap::new(),
             revision: 0,
             needed: BTreeMap::new(),
+            bundle: String::new(),
+            last: None,
             shown: Arc::default(),
             problems: Arc::default(),
             leads: false,
+            view_due: None,
         };
         let mut noticed = Some(Instant::now());
         loop {
@@ -119,6 +152,10 @@ impl Reconciler {
                 changed = leadership.changed() => changed,
                 changed = unwritten.changed() => changed,
                 () = memory.names.changed() => Ok(()),
+                () = at(memory.view_due) => {
+                    self.show(&mut memory);
+                    Ok(())
+                }
                 () = alarm(wake_at) => Ok(()),
             };
             if changed.is_err() {
@@ -156,13 +193,29 @@ impl Reconciler {
             served: Some(served),
             ..Observed::assumed(now)
         };
-        let compiled = compile(memory, &self.settings, &load.resources, &observed)?;
-        memory.names.want(&compiled.names);
-        let wake_at = [compiled.wake_at, fleets.wake_at].into_iter().flatten().min();
-        self.publish(memory, &compiled, &load.resources, &controller);
-        self.need(memory, &compiled, &load.resources, &fleets, credentials.bundle);
-        self.tell(memory, compiled, &load, (&proxies, &unwritten, leads), now);
-        wake_at
+        let holds = memory
+            .last
+            .as_ref()
+            .is_some_and(|last| last.holds(&load.resources, &observed));
+        if !holds {
+            let compiled = compile(memory, &self.settings, &load.resources, &observed)?;
+            memory.names.want(&compiled.names);
+            self.publish(memory, &compiled, &load.resources, &controller);
+            memory.last = Some(Last {
+                resources: Arc::clone(&load.resources),
+                observed,
+                wake_at: compiled.wake_at,
+                statuses: compiled.statuses,
+                problems: compiled.problems,
+            });
+        }
+        if !holds || memory.bundle != credentials.bundle {
+            memory.bundle = credentials.bundle;
+            self.need(memory, &load.resources, &fleets);
+        }
+        self.tell(memory, &load, (&proxies, &unwritten, leads));
+        let compiled = memory.last.as_ref().and_then(|last| last.wake_at);
+        [compiled, fleets.wake_at].into_iter().flatten().min()
     }
 
     /// Proxies come first: what is served must not wait for what is said.
@@ -192,18 +245,19 @@ impl Reconciler {
         });
         self.outputs.server.publish(&published.collect());
         memory.published.clone_from(&compiled.snapshots);
+        memory.view_due.get_or_insert_with(|| Instant::now() + VIEW_PAUSE);
     }
 
-    fn need(&self, memory: &mut Memory, compiled: &Compiled, resources: &Resources, fleets: &Fleets, feed_ca: String) {
+    fn need(&self, memory: &mut Memory, resources: &Resources, fleets: &Fleets) {
         let installation = Installation {
-            feed_ca,
+            feed_ca: memory.bundle.clone(),
             ..self.installation.clone()
         };
         let mut needed = BTreeMap::new();
         for (key, gateway, _) in fleets::ours(resources, self.settings.controller_name()) {
-            let snapshot = compiled.snapshots.iter().find(|(reference, _)| reference.key == *key);
+            let snapshot = memory.published.get(&ObjectRef::of(Kind::Gateway, key));
             let uid = gateway.metadata.uid.clone();
-            let (Some((_, snapshot)), Some(parameters), Some(uid)) = (snapshot, fleets.parameters.get(key), uid) else {
+            let (Some(snapshot), Some(parameters), Some(uid)) = (snapshot, fleets.parameters.get(key), uid) else {
                 // It cannot be accepted: what it has had goes on.
                 if let Some(before) = memory.needed.remove(key) {
                     needed.insert(key.clone(), before);
@@ -220,52 +274,63 @@ impl Reconciler {
         }
     }
 
-    fn tell(
-        &self,
-        memory: &mut Memory,
-        compiled: Compiled,
-        load: &Loaded,
-        (proxies, unwritten, leads): (&Proxies, &Arc<Vec<Problem>>, bool),
-        now: Timestamp,
-    ) {
-        let mut statuses = compiled.statuses;
+    fn tell(&self, memory: &mut Memory, load: &Loaded, (proxies, unwritten, leads): (&Proxies, &Arc<Vec<Problem>>, bool)) {
+        let Some(last) = &memory.last else { return };
+        let mut statuses = last.statuses.clone();
         if leads && !memory.leads {
             // What another controller has said goes on to hold.
-            memory.shown = Arc::new(Statuses {
-                gateways: self.outputs.stored.gateways(),
-                ..Statuses::clone(&memory.shown)
-            });
+            memory.shown = Arc::new(self.outputs.stored.said());
         }
         memory.leads = leads;
         let published = self.outputs.server.published();
         hold_back(&mut statuses, &memory.shown, |gateway| {
             fleets::is_served(gateway, proxies, &published)
         });
+        let mut is_new = false;
         if *memory.shown != statuses {
             memory.shown = Arc::new(statuses);
+            is_new = true;
         }
         self.outputs.writer.want(Arc::clone(&memory.shown));
-        let mut found = compiled.problems;
+        let mut found = last.problems.clone();
         found.extend(unwritten.iter().cloned());
         let problems = gather(load, found);
         if *memory.problems != problems {
             memory.problems = Arc::new(problems);
+            is_new = true;
         }
         self.outputs
             .events
             .tell(Arc::clone(&memory.problems), Arc::clone(&load.resources));
+        if self.outputs.view.borrow().phase == Phase::Loading {
+            self.show(memory);
+        } else if is_new {
+            memory.view_due.get_or_insert_with(|| Instant::now() + VIEW_PAUSE);
+        }
+    }
+
+    /// For people: admin API and log.
+    fn show(&self, memory: &mut Memory) {
+        memory.view_due = None;
         let before = Arc::clone(&self.outputs.view.borrow());
-        let mut shown = serde_json::to_value(&*memory.shown).unwrap_or(Value::Null);
-        merge_times(&mut shown, &before.statuses, now);
+        let mut statuses = serde_json::to_value(&*memory.shown).unwrap_or(Value::Null);
+        merge_times(&mut statuses, &before.statuses, Timestamp::now());
         let view = View {
             phase: Phase::Serving,
             is_reachable: true,
-            statuses: shown,
+            statuses,
             problems: memory.problems.to_vec(),
-            snapshots: compiled.snapshots,
+            snapshots: memory.published.clone(),
         };
         memory.announcer.announce(&view, &memory.shown, &BTreeMap::new());
         self.outputs.view.send_replace(Arc::new(view));
+    }
+}
+
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 
