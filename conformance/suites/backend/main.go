@@ -49,6 +49,13 @@ func serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		fmt.Fprintf(w, "%s %d %s\n", r.Proto, length, hex.EncodeToString(digest.Sum(nil)))
+	case "later":
+		// Frames that follow a request find its stream open.
+		select {
+		case <-time.After(50 * time.Millisecond):
+			fmt.Fprintln(w, "later")
+		case <-r.Context().Done():
+		}
 	case "echo":
 		echo(w, r)
 	case "trailers":

@@ -13,12 +13,12 @@ use crate::e2e::process::{command, excerpt, run};
 
 /// In front of an HTTP/1.1 backend.
 pub(crate) async fn http1(context: &Context) -> anyhow::Result<String> {
-    judge(context, "h2spec-http1", "/").await
+    judge(context, "h2spec-http1", "/later").await
 }
 
 /// In front of an h2c backend.
 pub(crate) async fn h2c(context: &Context) -> anyhow::Result<String> {
-    judge(context, "h2spec-h2c", "/h2c/").await
+    judge(context, "h2spec-h2c", "/h2c/later").await
 }
 
 async fn judge(context: &Context, name: &str, path: &str) -> anyhow::Result<String> {
