@@ -57,21 +57,18 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A port in TIME_WAIT from a process that has just ended is free.
     socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        // `::` and `0.0.0.0` are addresses of their own.
-        socket.set_only_v6(true)?;
-    }
-    if shared {
-        share(&socket)?;
-    }
-    socket.bind(&address.into())?;
-    Ok(socket)
+    bound(socket, address, shared)
 }
 
 /// Without SO_REUSEADDR: to UDP that means that a second process may have the port as well.
 fn bind_datagrams(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    bound(socket, address, shared)
+}
+
+fn bound(socket: Socket, address: SocketAddr, shared: bool) -> io::Result<Socket> {
     if address.is_ipv6() {
+        // `::` and `0.0.0.0` are addresses of their own.
         socket.set_only_v6(true)?;
     }
     if shared {

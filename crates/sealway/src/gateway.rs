@@ -44,6 +44,16 @@ pub(crate) struct OwnSockets {
 }
 
 impl OwnSockets {
+    /// Serves what they are for.
+    pub(crate) fn serve(self, sources: Sources, tasks: &mut JoinSet<()>) {
+        if let Some(socket) = self.admin {
+            tasks.spawn(admin::serve(socket, admin::admin_router(sources.clone())));
+        }
+        if let Some(socket) = self.health {
+            tasks.spawn(admin::serve(socket, admin::health_router(sources)));
+        }
+    }
+
     /// Where they are.
     pub(crate) fn addresses(&self) -> BTreeSet<SocketAddr> {
         let sockets = [&self.admin, &self.health];
@@ -86,12 +96,7 @@ impl Gateway {
             registry: Arc::new(registry),
         };
         let mut tasks = JoinSet::new();
-        if let Some(socket) = sockets.admin {
-            tasks.spawn(admin::serve(socket, admin::admin_router(sources.clone())));
-        }
-        if let Some(socket) = sockets.health {
-            tasks.spawn(admin::serve(socket, admin::health_router(sources)));
-        }
+        sockets.serve(sources, &mut tasks);
         let Parts {
             issuance: (issuance, issuing),
             lists,

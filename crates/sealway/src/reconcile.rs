@@ -93,7 +93,7 @@ impl Reconciler {
                 revocation_lists: self.inputs.lists.known(),
                 ..Observed::assumed(Timestamp::now())
             };
-            let compiled = self.compile(&resources, &observed);
+            let compiled = compile(&mut self.compiler, &self.settings, &resources, &observed);
             let wake_at = compiled.as_ref().and_then(|compiled| compiled.wake_at);
             let result = if compiled.is_some() { result(&load) } else { Reload::Failure };
             if let Some(compiled) = compiled {
@@ -156,16 +156,6 @@ impl Reconciler {
         }
     }
 
-    /// The compiler never panics. Should it, then that is a defect of ours, and no reason to end connections or to start over with nothing.
-    fn compile(&mut self, resources: &Resources, observed: &Observed) -> Option<Compiled> {
-        let compiled = catch_unwind(AssertUnwindSafe(|| self.compiler.compile(resources, observed)));
-        if compiled.is_err() {
-            tracing::error!("defect: the compiler panicked; what was served goes on. Please report it with the manifests");
-            self.compiler = Compiler::new(self.settings.clone());
-        }
-        compiled.ok()
-    }
-
     /// Publishes first: what is served must not wait for what is said.
     fn apply(&mut self, compiled: Compiled, load: &Loaded, outlook: &Outlook, observed: &Observed) {
         if !is_same(&self.published, &compiled.snapshots) {
@@ -226,8 +216,23 @@ impl Reconciler {
     }
 }
 
+/// The compiler never panics. Should it, then that is a defect of ours, and no reason to end connections or to start over with nothing.
+pub(crate) fn compile(
+    compiler: &mut Compiler,
+    settings: &Settings,
+    resources: &Resources,
+    observed: &Observed,
+) -> Option<Compiled> {
+    let compiled = catch_unwind(AssertUnwindSafe(|| compiler.compile(resources, observed)));
+    if compiled.is_err() {
+        tracing::error!("defect: the compiler panicked; what was served goes on. Please report it with the manifests");
+        *compiler = Compiler::new(settings.clone());
+    }
+    compiled.ok()
+}
+
 /// Whether the data plane has these already. A part that did not change keeps its `Arc`, so a pointer is enough most times.
-fn is_same(one: &BTreeMap<ObjectRef, Arc<Snapshot>>, two: &BTreeMap<ObjectRef, Arc<Snapshot>>) -> bool {
+pub(crate) fn is_same(one: &BTreeMap<ObjectRef, Arc<Snapshot>>, two: &BTreeMap<ObjectRef, Arc<Snapshot>>) -> bool {
     one.len() == two.len()
         && one.iter().zip(two).all(|((name, snapshot), (other_name, other))| {
             name == other_name && (Arc::ptr_eq(snapshot, other) || snapshot == other)
@@ -250,7 +255,8 @@ async fn seldom<T>(changes: &mut watch::Receiver<T>) -> Result<(), watch::error:
     Ok(())
 }
 
-async fn alarm(at: Option<Timestamp>) {
+/// Comes at that time, or never.
+pub(crate) async fn alarm(at: Option<Timestamp>) {
     let Some(at) = at else {
         return std::future::pending().await;
     };

@@ -313,25 +313,16 @@ async fn answer(
             return Ok(response);
         }
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        let api = match parts.as_slice() {
+            ["apis", group, version, ..] => format!("{group}/{version}"),
+            ["api", version, ..] => (*version).to_owned(),
+            _ => String::new(),
+        };
         match parts.as_slice() {
             ["apis", group] => locked.group(group),
             ["apis", group, version] => locked.resources(group, version),
-            ["apis", group, version, rest @ ..] => Some(format!("{group}/{version}")).map_or(refusal(404), |api| {
-                locked.objects(
-                    &api,
-                    rest,
-                    head.method.as_str(),
-                    &query,
-                    &body,
-                    fault,
-                    only_metadata,
-                    with_gzip,
-                    &state,
-                    &changed,
-                )
-            }),
-            ["api", version, rest @ ..] => locked.objects(
-                version,
+            ["apis", _, _, rest @ ..] | ["api", _, rest @ ..] => locked.objects(
+                &api,
                 rest,
                 head.method.as_str(),
                 &query,

@@ -1,7 +1,7 @@
 //! `sealway controller`: watches a cluster, looks after its Gateways, and feeds their proxies, until a signal.
 
 use std::env;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -23,8 +23,8 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::Exit;
-use super::run::Signals;
-use crate::admin::{self, Sources};
+use super::run::{Signals, own_sockets};
+use crate::admin::Sources;
 use crate::args::{ControllerArgs, RejectionStyle, TalkArgs};
 use crate::controller::access::Access;
 use crate::controller::authority::{Credentials, Keeper};
@@ -85,11 +85,7 @@ async fn serve(args: &ControllerArgs) -> anyhow::Result<Exit> {
     let mut signals = Signals::new()?;
     let own = Own::read();
     let client = kube::client(args.kubeconfig.as_deref()).await?;
-    let admin_socket = bind_own(args.admin, "--admin").await?;
-    let health_socket = match args.health {
-        Some(address) => Some(bind_own(address, "--health").await?),
-        None => None,
-    };
+    let sockets = own_sockets(args.admin, args.health).await?;
     let feed_socket = bind_own(args.feed, "--feed").await?;
     let mut tasks = JoinSet::new();
 
@@ -130,10 +126,7 @@ async fn serve(args: &ControllerArgs) -> anyhow::Result<Exit> {
         loads: loads_seen,
         registry: Arc::new(registry),
     };
-    tasks.spawn(admin::serve(admin_socket, admin::admin_router(sources.clone())));
-    if let Some(socket) = health_socket {
-        tasks.spawn(admin::serve(socket, admin::health_router(sources)));
-    }
+    sockets.serve(sources, &mut tasks);
 
     let starting = async {
         let installation = installation(args, &client, &own).await?;
@@ -233,10 +226,7 @@ fn settings(args: &ControllerArgs) -> Settings {
 fn election(own: &Own, feed: SocketAddr) -> ElectionSettings {
     // A pod's name may come again, as in a StatefulSet; who asks for the Lease is this process.
     let start = sealway_api::Timestamp::now().as_nanosecond();
-    let feed_address = own.address.as_ref().map(|address| match address.parse::<std::net::IpAddr>() {
-        Ok(address) => SocketAddr::new(address, feed.port()).to_string(),
-        Err(_) => format!("{address}:{}", feed.port()),
-    });
+    let feed_address = own.address.as_ref().map(|address| host_port(address, feed.port()));
     ElectionSettings {
         namespace: own.pod.namespace.clone(),
         name: LEASE.to_owned(),
@@ -257,6 +247,14 @@ async fn show_loads(mut loads: watch::Receiver<Loaded>, shown: watch::Sender<Loa
     }
 }
 
+/// HOST:PORT, an IPv6 address in brackets.
+fn host_port(host: &str, port: u16) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(address) => SocketAddr::new(address, port).to_string(),
+        Err(_) => format!("{host}:{port}"),
+    }
+}
+
 /// What all Gateways' proxies have in common; asked for until there is an answer.
 async fn installation(args: &ControllerArgs, client: &Client, own: &Own) -> anyhow::Result<Installation> {
     let image = match &args.proxy_image {
@@ -266,10 +264,7 @@ async fn installation(args: &ControllerArgs, client: &Client, own: &Own) -> anyh
     let service = own.key(&args.feed_service);
     let addresses = patiently("the address of the feed", || kube::service_addresses(client, &service)).await?;
     let port = args.feed.port();
-    let feed = addresses.iter().map(|address| match address.parse::<std::net::IpAddr>() {
-        Ok(address) => SocketAddr::new(address, port).to_string(),
-        Err(_) => format!("{address}:{port}"),
-    });
+    let feed = addresses.iter().map(|address| host_port(address, port));
     Ok(Installation {
         image,
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -18,11 +18,11 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::Exit;
-use super::run::Signals;
-use crate::admin::{self, Sources};
+use super::run::{Signals, own_sockets};
+use crate::admin::Sources;
 use crate::args::{ProxyArgs, TalkArgs};
 use crate::expiry::Expiry;
-use crate::gateway::{bind_own, control_runtime, data_plane_runtime};
+use crate::gateway::{control_runtime, data_plane_runtime};
 use crate::issuer_metrics::{self, IssuerMetrics};
 use crate::logging;
 use crate::view::{Phase, View};
@@ -72,12 +72,7 @@ async fn serve(args: &ProxyArgs, config: Config, data_plane: &Handle) -> anyhow:
         loads,
         registry: Arc::new(registry),
     };
-    let admin = bind_own(args.admin, "--admin").await?;
-    tasks.spawn(admin::serve(admin, admin::admin_router(sources.clone())));
-    if let Some(address) = args.health {
-        let health = bind_own(address, "--health").await?;
-        tasks.spawn(admin::serve(health, admin::health_router(sources)));
-    }
+    own_sockets(args.admin, args.health).await?.serve(sources, &mut tasks);
     let settings = ClientSettings {
         addresses: args.feed.clone(),
         authorities: args.feed_ca.clone(),

@@ -1,5 +1,6 @@
 //! `sealway run`: the standalone gateway, from manifests that are watched, until a signal.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
 use anyhow::Context as _;
@@ -40,7 +41,7 @@ async fn serve(args: &RunArgs, config: Config, data_plane: &Handle) -> anyhow::R
         opened = opening => opened.context("reading was cut short")??,
         _ = signals.next() => return Ok(Exit::Yes),
     };
-    let sockets = own_sockets(args).await?;
+    let sockets = own_sockets(args.admin, args.health).await?;
     let settings = Settings {
         classes: args.controller_name.clone().map_or(Classes::Every, Classes::Named),
         placement: args.addresses.placement(),
@@ -118,13 +119,15 @@ fn data_plane_config(args: &RunArgs) -> Config {
     }
 }
 
-async fn own_sockets(args: &RunArgs) -> anyhow::Result<OwnSockets> {
-    let admin = bind_own(args.admin, "--admin").await?;
+/// Binds the sockets of our own, and says where they are.
+pub(super) async fn own_sockets(admin: SocketAddr, health: Option<SocketAddr>) -> anyhow::Result<OwnSockets> {
+    let is_loopback = admin.ip().is_loopback();
+    let admin = bind_own(admin, "--admin").await?;
     tracing::info!(address = %admin.local_addr()?, "admin API");
-    if !args.admin.ip().is_loopback() {
+    if !is_loopback {
         tracing::warn!("the admin API has no authentication and is not on loopback: keep others away from it");
     }
-    let health = match args.health {
+    let health = match health {
         Some(address) => {
             let health = bind_own(address, "--health").await?;
             tracing::info!(address = %health.local_addr()?, "health");

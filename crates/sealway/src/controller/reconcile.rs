@@ -5,7 +5,6 @@
 //! is known what the CRDs can hold; what a Gateway that cannot be accepted any more had made stays as it is.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use sealway_provider::provision::{Installation, provision, service_account};
 use sealway_proxy::{Metrics, Reload};
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::access::Access;
 use super::authority::Credentials;
@@ -26,6 +25,7 @@ use super::fleets::{self, Fleets, Seen};
 use crate::listening::Announcer;
 use crate::manifests::gather;
 use crate::names::Names;
+use crate::reconcile::{alarm, compile, is_same};
 use crate::transition::merge_times;
 use crate::view::{Phase, View};
 
@@ -198,7 +198,7 @@ impl Reconciler {
             .as_ref()
             .is_some_and(|last| last.holds(&load.resources, &observed));
         if !holds {
-            let compiled = compile(memory, &self.settings, &load.resources, &observed)?;
+            let compiled = compile(&mut memory.compiler, &self.settings, &load.resources, &observed)?;
             memory.names.want(&compiled.names);
             self.publish(memory, &compiled, &load.resources, &controller);
             memory.last = Some(Last {
@@ -225,13 +225,7 @@ impl Reconciler {
             (account, key.clone())
         });
         self.outputs.access.set(accounts.collect());
-        let is_same = memory.published.len() == compiled.snapshots.len()
-            && memory
-                .published
-                .iter()
-                .zip(&compiled.snapshots)
-                .all(|((name, before), (other, now))| name == other && Arc::ptr_eq(before, now));
-        if is_same && memory.revision > 0 {
+        if memory.revision > 0 && is_same(&memory.published, &compiled.snapshots) {
             return;
         }
         memory.revision += 1;
@@ -332,23 +326,4 @@ async fn at(due: Option<Instant>) {
         Some(due) => sleep_until(due).await,
         None => std::future::pending().await,
     }
-}
-
-/// The compiler never panics. Should it, then that is a defect of ours, and proxies go on with what they have.
-fn compile(memory: &mut Memory, settings: &Settings, resources: &Resources, observed: &Observed) -> Option<Compiled> {
-    let compiled = catch_unwind(AssertUnwindSafe(|| memory.compiler.compile(resources, observed)));
-    if compiled.is_err() {
-        tracing::error!("defect: the compiler panicked; what was served goes on. Please report it with the manifests");
-        memory.compiler = Compiler::new(settings.clone());
-    }
-    compiled.ok()
-}
-
-async fn alarm(at: Option<Timestamp>) {
-    let Some(at) = at else {
-        return std::future::pending().await;
-    };
-    let wait = Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or_default();
-    // Not in a tight loop, should the compiler ask for a moment that has passed; and in steps, for clocks are set.
-    sleep(wait.clamp(Duration::from_millis(100), Duration::from_secs(3600))).await;
 }
