@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::place::Place;
 use super::{settings, until};
@@ -49,6 +51,14 @@ impl Node {
     /// A program that has only the network of the lab: a client beside the cluster.
     pub(crate) fn in_network(&self, program: impl AsRef<OsStr>) -> Command {
         self.enter(&[&format!("--net=/proc/{}/ns/net", self.process)], program.as_ref())
+    }
+
+    /// Moves the calling thread into the network of the lab, with all that it starts from then on.
+    ///
+    /// Not the main thread: by its network a process counts as one of the lab's, and ends with it.
+    pub(crate) fn enter_network(&self) -> anyhow::Result<()> {
+        let network = File::open(format!("/proc/{}/ns/net", self.process))?;
+        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).context("the lab's network")
     }
 
     /// A program in all of the node's namespaces.
