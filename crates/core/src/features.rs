@@ -88,7 +88,7 @@ impl Served {
 }
 
 /// Features by the kind without which they are nothing.
-const KINDS: [(Kind, &[&str]); 9] = [
+const KINDS: [(Kind, &[&str]); 10] = [
     (
         Kind::Gateway,
         &[
@@ -146,6 +146,7 @@ const KINDS: [(Kind, &[&str]); 9] = [
     ),
     (Kind::TlsRoute, &["TLSRoute", "TLSRouteModeMixed", "TLSRouteModeTerminate"]),
     (Kind::TcpRoute, &["TCPRoute"]),
+    (Kind::UdpRoute, &["UDPRoute"]),
     (Kind::BackendTlsPolicy, &["BackendTLSPolicy", "BackendTLSPolicySANValidation"]),
 ];
 
@@ -163,6 +164,7 @@ mod tests {
             ..Served::default()
         };
         served.kinds.remove(&Kind::TcpRoute);
+        served.kinds.remove(&Kind::UdpRoute);
         served.kinds.remove(&Kind::ClusterTrustBundle);
         let fewer = served.features();
         let lost: Vec<&str> = all.into_iter().filter(|feature| !fewer.contains(feature)).collect();
@@ -173,7 +175,8 @@ mod tests {
                 "GatewayAddressRoutability",
                 "GatewayAddressRoutabilityCluster",
                 "GatewayListenerFilters",
-                "TCPRoute"
+                "TCPRoute",
+                "UDPRoute"
             ]
         );
     }

@@ -57,7 +57,7 @@ impl Snapshot {
     pub fn certificates(&self) -> impl Iterator<Item = &Arc<ServedCertificate>> {
         let listeners = self.ports.values().flat_map(|plan| match &**plan {
             PortPlan::Tls(plan) => &plan.listeners[..],
-            PortPlan::Http(_) | PortPlan::Tcp(_) => &[],
+            PortPlan::Http(_) | PortPlan::Tcp(_) | PortPlan::Udp(_) => &[],
         });
         let terminations = listeners.filter_map(|listener| listener.termination.as_ref());
         let slots = terminations.flat_map(|termination| &termination.certificates);
@@ -103,7 +103,7 @@ fn as_optional_duration<S: Serializer>(duration: &Option<Duration>, serializer: 
     }
 }
 
-/// Transport of a port.
+/// Transport of a port. Prints as Kubernetes spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
@@ -111,6 +111,15 @@ pub enum Transport {
     Tcp,
     /// UDP.
     Udp,
+}
+
+impl std::fmt::Display for Transport {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        })
+    }
 }
 
 /// A listener port, as the Gateway names it: without the offset. Prints and serialises as `tcp/8443`.
@@ -172,7 +181,9 @@ pub enum PortPlan {
     /// Plain HTTP listeners, chosen by each request's host.
     Http(HttpPlan),
     /// One TCP listener: every connection is relayed as it comes.
-    Tcp(TcpPlan),
+    Tcp(RelayPlan),
+    /// One UDP listener: the datagrams of every client are relayed as they come.
+    Udp(RelayPlan),
 }
 
 impl PortPlan {
@@ -181,7 +192,7 @@ impl PortPlan {
         match self {
             Self::Tls(plan) => plan.connection(hello, trace),
             Self::Http(_) => Action::Requests { listener: None },
-            Self::Tcp(plan) => plan.connection(trace),
+            Self::Tcp(plan) | Self::Udp(plan) => plan.connection(trace),
         }
     }
 
@@ -192,7 +203,7 @@ impl PortPlan {
             Self::Tls(plan) => plan.request(listener, head, trace),
             Self::Http(plan) => plan.request(head, trace),
             // Nobody reads requests there.
-            Self::Tcp(_) => HttpAction::Reject {
+            Self::Tcp(_) | Self::Udp(_) => HttpAction::Reject {
                 reason: HttpRejectReason::NoListener,
                 listener: None,
             },
@@ -205,7 +216,7 @@ impl PortPlan {
         let position = match self {
             Self::Tls(plan) => plan.listeners.iter().position(|listener| listener.name == name),
             Self::Http(plan) => plan.listeners.iter().position(|listener| listener.name == name),
-            Self::Tcp(plan) => (plan.listener == name).then_some(0),
+            Self::Tcp(plan) | Self::Udp(plan) => (plan.listener == name).then_some(0),
         };
         position.map(ListenerId)
     }
@@ -250,19 +261,19 @@ pub struct TlsPlan {
     pub names: NameIndex<usize>,
 }
 
-/// Plan of a port with a TCP listener, which has the port for itself: of two the compiler refuses one or both.
+/// Plan of a port with a TCP or a UDP listener, which has the port for itself: of two the compiler refuses one or both.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct TcpPlan {
+pub struct RelayPlan {
     /// Its name.
     pub listener: String,
-    /// Where connections go: as the first of its routes says, for nothing in a connection could choose among them. `None` without a
-    /// route: every connection is refused.
+    /// Where connections go, and what clients of a UDP port send: as the first of its routes says, for nothing in a connection could
+    /// choose among them. `None` without a route: every connection is refused.
     pub forward: Option<Arc<Forward>>,
 }
 
-impl TcpPlan {
-    /// Asked before a byte is read.
+impl RelayPlan {
+    /// Asked before a byte is read; for UDP by the first datagram of a client.
     pub fn connection(&self, trace: &mut impl Trace) -> Action<'_> {
         trace.step(|| Step::OnlyListener {
             listener: self.listener.clone(),
@@ -338,7 +349,7 @@ pub enum Action<'a> {
     /// Connect to a backend and relay, without reading anything.
     Relay {
         /// The plan of the port.
-        plan: &'a TcpPlan,
+        plan: &'a RelayPlan,
         /// Where to.
         forward: &'a Arc<Forward>,
     },
@@ -356,7 +367,7 @@ pub enum Action<'a> {
 pub struct Rejection<'a> {
     /// Why.
     pub reason: RejectReason,
-    /// The listener, if one was found by its name; on a TCP port there is but one.
+    /// The listener, if one was found by its name; on a TCP or UDP port there is but one.
     pub listener: Option<&'a Arc<TlsListener>>,
 }
 

@@ -150,6 +150,7 @@ fn problem(problem: &Problem) -> String {
 
 fn explain(question: &Question, compiled: &Compiled) -> String {
     let mut text = match question {
+        Question::Connection(lookup) if lookup.transport == Transport::Udp => format!("{}/udp {}\n", lookup.port, lookup.name),
         Question::Connection(lookup) => format!("{} {}\n", lookup.port, lookup.name),
         Question::Request(request) => format!("{}\n", request.text),
     };
@@ -197,7 +198,7 @@ fn hello(lookup: &Lookup) -> HelloFacts<'_> {
 }
 
 fn answer(lookup: &Lookup, snapshot: &Snapshot) -> Vec<String> {
-    let Some(plan) = snapshot.port(Transport::Tcp, lookup.port) else {
+    let Some(plan) = snapshot.port(lookup.transport, lookup.port) else {
         return vec!["the port is not open".to_owned()];
     };
     let mut trace = Recording::default();

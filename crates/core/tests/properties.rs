@@ -26,10 +26,10 @@ use held::Held;
 use outputs::*;
 use proptest::prelude::*;
 use requests_access::*;
-use sealway_api::{Condition, ConditionStatus, ConditionType, Kind, ListenerStatus, ObjectKey, ObjectRef, Resources};
+use sealway_api::{Condition, ConditionStatus, ConditionType, Kind, ListenerStatus, ObjectKey, ObjectRef, Protocol, Resources};
 use sealway_core::{
-    Action, Backend, Cause, CertificateSlot, Compiled, Compiler, HelloFacts, HttpAction, ListenerFate, NoTrace, Placement,
-    PortPlan, RejectReason, ServerName, Settings, Snapshot, Target, Transport,
+    Action, Backend, Cause, CertificateSlot, Compiled, Compiler, Forward, HelloFacts, HttpAction, ListenerFate, NoTrace,
+    Placement, PortPlan, RejectReason, RelayPlan, ServerName, Settings, Snapshot, Target, Transport,
 };
 use universe::{Input, KEY_MARKER, PORTS, crowded, input, merged, requests, resources};
 
@@ -73,6 +73,7 @@ fn check(input: &Input) -> Result<(), TestCaseError> {
     keys_are_those_of_the_snapshot(&compiled)?;
     conflicts_are_those_of_the_specification(input, &compiled)?;
     lookup_agrees_with_the_reference(input, &compiled)?;
+    relays_agree_with_the_reference(input, &compiled)?;
     every_refusal_by_a_listener_shows_in_its_conditions(input, &compiled)?;
     no_grant_less_gives_more_access(input, &compiled)
 }
@@ -237,6 +238,7 @@ fn the_universe_reaches_the_ports_that_it_asks_about() {
     let mut served = 0;
     let mut misdirected = 0;
     let (mut of_sets, mut beaten) = (0, 0);
+    let mut relayed = 0;
     for _ in 0..1024 {
         let input = prop_oneof![3 => input(), 1 => merged()]
             .new_tree(&mut runner)
@@ -251,6 +253,12 @@ fn the_universe_reaches_the_ports_that_it_asks_about() {
                 .count();
             beaten += held.iter().filter(|listener| held::is_beaten(&held, listener)).count();
         }
+        let plans = compiled.snapshots.values().flat_map(|snapshot| snapshot.ports.values());
+        relayed += plans
+            .filter(
+                |plan| matches!(&***plan, PortPlan::Udp(RelayPlan { forward: Some(forward), .. }) if forward.total_weight() > 0),
+            )
+            .count();
         for plan in compiled
             .snapshots
             .values()
@@ -289,8 +297,8 @@ fn the_universe_reaches_the_ports_that_it_asks_about() {
         "{of_sets} listeners were added by ListenerSets, {beaten} lost"
     );
     assert!(
-        open > 50 && passed > 50 && ended > 10 && served > 150 && misdirected > 20,
+        open > 50 && passed > 50 && ended > 10 && served > 150 && misdirected > 20 && relayed > 5,
         "{open} ports were open, {passed} connections were passed on, of {ended} TLS was ended; {served} requests were served, {misdirected} \
-         names asked for another's"
+         names asked for another's; {relayed} UDP ports had a route"
     );
 }

@@ -118,7 +118,7 @@ fn listeners(compiled: &Compiled) -> BTreeMap<u16, &Arc<TlsListener>> {
     );
     let plans = snapshot.ports.iter().filter_map(|(key, plan)| match &**plan {
         PortPlan::Tls(plan) => Some((key.port, plan.listeners.first()?)),
-        PortPlan::Http(_) | PortPlan::Tcp(_) => None,
+        PortPlan::Http(_) | PortPlan::Tcp(_) | PortPlan::Udp(_) => None,
     });
     plans.collect()
 }

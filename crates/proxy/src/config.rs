@@ -21,6 +21,9 @@ pub struct Config {
     pub max_connections_per_source: Option<usize>,
     /// Most connections at a time over all listeners; at this number accepting stops until some end.
     pub most_connections: usize,
+    /// Most flows of UDP clients at a time over all listeners; where there is no room for one more, the one goes that was silent for the
+    /// longest. They count as connections too, and a source address is easily made up: so fewer than `most_connections`.
+    pub most_flows: usize,
     /// What a peer may take of us when it speaks HTTP.
     pub http: HttpLimits,
 }
@@ -35,6 +38,7 @@ impl Default for Config {
             max_connections: 100_000,
             max_connections_per_source: None,
             most_connections: connections_for(descriptor_limit()),
+            most_flows: (connections_for(descriptor_limit()) / 2).max(1),
             http: HttpLimits::default(),
         }
     }

@@ -18,13 +18,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use sealway_core::{Action, Backend, BackendFault, Forward, NoTrace, PortPlan, Target, TlsListener, UpstreamTls};
+use sealway_core::{Action, Backend, BackendFault, Forward, NoTrace, PortPlan, TlsListener, UpstreamTls};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::Shared;
 use crate::client_hello::ClientHello;
-use crate::draw;
 use crate::limits::{LiveGuard, SourceGuard};
 use crate::listeners::Binding;
 use crate::outcome::{CloseReason, Outcome};
@@ -34,6 +33,7 @@ use crate::scope::RouteScope;
 use crate::seldom::Seldom;
 use crate::socket;
 use crate::tls::{HandshakeFault, ServerTls};
+use crate::upstream::choose;
 use greet::Greeter;
 use refuse::Refusal;
 use requests::Requests;
@@ -152,7 +152,7 @@ async fn establish(
         let introduced = introduce(&mut greeter, &binding, shared, outcome).await?;
         match *binding.plan {
             PortPlan::Tls(_) => greet(greeter, introduced).await.map(Ok),
-            PortPlan::Http(_) | PortPlan::Tcp(_) => Ok(Err((greeter.into_received(), introduced))),
+            PortPlan::Http(_) | PortPlan::Tcp(_) | PortPlan::Udp(_) => Ok(Err((greeter.into_received(), introduced))),
         }
     };
     let greeting = timeout_at(deadline, greeting).await;
@@ -351,20 +351,6 @@ async fn greet(mut greeter: Greeter<'_>, introduced: Introduced) -> Result<Greet
         postgres,
         introduced,
     })
-}
-
-/// Draws a backend by weight. A draw that falls on one that cannot be had is refused.
-fn choose(forward: &Forward, outcome: &mut Outcome) -> Result<Arc<Backend>, Refusal> {
-    let total = forward.total_weight();
-    let drawn = if total > 1 { draw::below(total) } else { 0 };
-    let Some(chosen) = forward.pick(drawn) else {
-        return Err(CloseReason::Rejected(sealway_core::RejectReason::NoWeight).into());
-    };
-    outcome.backend = Some(chosen.name.as_str().into());
-    match &chosen.target {
-        Target::Backend(backend) => Ok(Arc::clone(backend)),
-        Target::Refuse(fault) => Err(CloseReason::Backend(*fault).into()),
-    }
 }
 
 /// How a relay ended; `None`: its route has drained.

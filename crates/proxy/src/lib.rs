@@ -1,10 +1,12 @@
 //! The data plane: listeners, ClientHello peek, passthrough relay, drain.
 //!
-//! [`Proxy`] takes snapshots and keeps sockets; `connection` is one connection from top to bottom; [`relay`] moves its bytes.
+//! [`Proxy`] takes snapshots and keeps sockets; `connection` is one connection from top to bottom; [`relay`] moves its bytes; `datagram`
+//! is the same for UDP.
 //! Nothing here decides who gets what: that is asked of the snapshot.
 
 mod config;
 mod connection;
+mod datagram;
 mod draw;
 mod http;
 mod limits;

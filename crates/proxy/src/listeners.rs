@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::Shared;
 use crate::connection;
+use crate::datagram::{self, Local};
 use crate::scope::PortScope;
 use crate::socket;
 use crate::tls::{ClientIdentity, ServerTls};
@@ -42,7 +43,9 @@ pub(crate) struct BindingState(watch::Sender<Option<BindingChange>>);
 pub(crate) enum BindingChange {
     /// Another one took its place.
     Replaced,
-    /// The socket is closed: its port is gone, or the data plane drains.
+    /// The data plane drains: the UDP socket takes what belongs to its flows, and nothing else.
+    Draining,
+    /// The socket is closed: its port is gone, or the data plane drains and this is TCP.
     Closed,
 }
 
@@ -78,18 +81,21 @@ impl Binding {
 /// The sockets of the data plane.
 #[derive(Default)]
 pub(crate) struct Listeners {
-    open: BTreeMap<SocketAddr, Open>,
-    failed: BTreeMap<SocketAddr, (Arc<Binding>, BindFailure)>,
+    open: BTreeMap<SocketKey, Open>,
+    failed: BTreeMap<SocketKey, (Arc<Binding>, BindFailure)>,
 }
 
 struct Open {
     binding: Arc<ArcSwap<Binding>>,
+    /// Of TCP: tasks that accept. Those of UDP end by themselves when the binding does.
     accepting: Vec<JoinHandle<()>>,
+    /// What the drop of this tells.
+    ends: BindingChange,
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.binding.load().end(BindingChange::Closed);
+        self.binding.load().end(self.ends);
         for task in &self.accepting {
             task.abort();
         }
@@ -98,40 +104,36 @@ impl Drop for Open {
 
 impl Listeners {
     /// Makes the open sockets those that are `wanted`. Must run within the data plane's runtime.
-    pub(crate) fn follow(&mut self, wanted: BTreeMap<SocketAddr, Arc<Binding>>, shared: &Arc<Shared>) {
+    pub(crate) fn follow(&mut self, wanted: BTreeMap<SocketKey, Arc<Binding>>, shared: &Arc<Shared>) {
         self.failed.clear();
-        let keeps: Vec<SocketAddr> = wanted.keys().copied().collect();
-        for (address, binding) in wanted {
-            match self.open.get(&address) {
+        let keeps: Vec<SocketKey> = wanted.keys().copied().collect();
+        for (key, binding) in wanted {
+            match self.open.get(&key) {
                 // Connections that look up at a change are not to look up for nothing.
                 Some(open) if open.binding.load().is_same(&binding) => {}
                 Some(open) => open.binding.swap(binding).end(BindingChange::Replaced),
-                None => self.open(address, binding, shared),
+                None => self.open(key, binding, shared),
             }
         }
-        self.open.retain(|address, _| keeps.binary_search(address).is_ok());
+        self.open.retain(|key, _| keeps.binary_search(key).is_ok());
     }
 
     /// Tries again what could not be opened. Whether anything changed.
     pub(crate) fn retry(&mut self, shared: &Arc<Shared>) -> bool {
         let before = self.states();
-        for (address, (binding, _)) in std::mem::take(&mut self.failed) {
-            self.open(address, binding, shared);
+        for (key, (binding, _)) in std::mem::take(&mut self.failed) {
+            self.open(key, binding, shared);
         }
         self.states() != before
     }
 
     /// What became of each socket.
     pub(crate) fn states(&self) -> BTreeMap<SocketKey, PortState> {
-        let key = |address: &SocketAddr| SocketKey {
-            transport: Transport::Tcp,
-            address: *address,
-        };
-        let open = self.open.keys().map(|address| (key(address), PortState::Bound));
+        let open = self.open.keys().map(|key| (*key, PortState::Bound));
         let failed = self
             .failed
             .iter()
-            .map(|(address, (_, failure))| (key(address), PortState::Failed(failure.clone())));
+            .map(|(key, (_, failure))| (*key, PortState::Failed(failure.clone())));
         open.chain(failed).collect()
     }
 
@@ -139,25 +141,53 @@ impl Listeners {
         !self.failed.is_empty()
     }
 
-    /// Stops accepting everywhere.
+    /// Stops accepting everywhere. Flows of UDP need their sockets until they end.
     pub(crate) fn close(&mut self) {
+        for (key, open) in &mut self.open {
+            if key.transport == Transport::Udp {
+                open.ends = BindingChange::Draining;
+            }
+        }
         self.open.clear();
         self.failed.clear();
     }
 
-    fn open(&mut self, address: SocketAddr, binding: Arc<Binding>, shared: &Arc<Shared>) {
-        match socket::listen(address, socket::sockets_per_address(shared.config.workers)) {
-            Ok(sockets) => {
-                let binding = Arc::new(ArcSwap::new(binding));
-                let accept = |listener| tokio::spawn(accept(listener, Arc::clone(&binding), Arc::clone(shared)));
-                let accepting = sockets.into_iter().map(accept).collect();
-                self.open.insert(address, Open { binding, accepting });
+    fn open(&mut self, key: SocketKey, binding: Arc<Binding>, shared: &Arc<Shared>) {
+        let current = Arc::new(ArcSwap::new(Arc::clone(&binding)));
+        let opened = match key.transport {
+            Transport::Tcp => accept_all(key.address, &current, shared),
+            Transport::Udp => receive_all(key.address, &current, shared),
+        };
+        match opened {
+            Ok(accepting) => {
+                let open = Open {
+                    binding: current,
+                    accepting,
+                    ends: BindingChange::Closed,
+                };
+                self.open.insert(key, open);
             }
             Err(error) => {
-                self.failed.insert(address, (binding, bind_failure(&error)));
+                self.failed.insert(key, (binding, bind_failure(&error)));
             }
         }
     }
+}
+
+fn accept_all(address: SocketAddr, binding: &Arc<ArcSwap<Binding>>, shared: &Arc<Shared>) -> io::Result<Vec<JoinHandle<()>>> {
+    let sockets = socket::listen(address, socket::sockets_per_address(shared.config.workers))?;
+    let accept = |listener| tokio::spawn(accept(listener, Arc::clone(binding), Arc::clone(shared)));
+    Ok(sockets.into_iter().map(accept).collect())
+}
+
+/// Returns nobody to be stopped: flows have to be told.
+fn receive_all(address: SocketAddr, binding: &Arc<ArcSwap<Binding>>, shared: &Arc<Shared>) -> io::Result<Vec<JoinHandle<()>>> {
+    let sockets = socket::listen_datagrams(address, socket::sockets_per_address(shared.config.workers))?;
+    let sockets = sockets.into_iter().map(Local::new).collect::<io::Result<Vec<_>>>()?;
+    for local in sockets {
+        tokio::spawn(datagram::serve(local, Arc::clone(binding), Arc::clone(shared)));
+    }
+    Ok(Vec::new())
 }
 
 /// Accepts for as long as it is not aborted.

@@ -28,6 +28,7 @@ pub struct Metrics {
     pub(crate) bytes: Family<ByteLabels, Counter>,
     pub(crate) sni_misses: Family<PortReasonLabels, Counter>,
     pub(crate) accept_failures: Family<PortReasonLabels, Counter>,
+    pub(crate) datagrams_dropped: Family<PortReasonLabels, Counter>,
     pub(crate) connect_failures: Family<RouteReasonLabels, Counter>,
     pub(crate) handshakes: Handshakes,
     pub(crate) http: HttpMetrics,
@@ -53,6 +54,7 @@ impl Metrics {
             bytes: Family::default(),
             sni_misses: Family::default(),
             accept_failures: Family::default(),
+            datagrams_dropped: Family::default(),
             connect_failures: Family::default(),
             handshakes: Handshakes::register(registry),
             http: HttpMetrics::register(registry),
@@ -90,6 +92,11 @@ impl Metrics {
             "sealway_accept_failures",
             "Connections that could not be accepted",
             metrics.accept_failures.clone(),
+        );
+        registry.register(
+            "sealway_datagrams_dropped",
+            "Datagrams of UDP flows, or of none, that were not passed on",
+            metrics.datagrams_dropped.clone(),
         );
         registry.register(
             "sealway_backend_connect_failures",

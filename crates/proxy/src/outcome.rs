@@ -40,6 +40,7 @@ pub(crate) struct Outcome {
     pub(crate) traffic: Traffic,
     /// A handshake of our own: it is nobody's connection.
     is_probe: bool,
+    is_hushed: bool,
     begun: Instant,
     reason: Option<CloseReason>,
     /// The system's error text, or what else the reason alone does not say.
@@ -59,6 +60,7 @@ impl Outcome {
             handshake: None,
             traffic: Traffic::default(),
             is_probe: false,
+            is_hushed: false,
             begun: Instant::now(),
             reason: None,
             detail: None,
@@ -75,6 +77,20 @@ impl Outcome {
     /// See [`Self::probe`].
     pub(crate) fn is_probe(&self) -> bool {
         self.is_probe
+    }
+
+    /// It is counted, and not logged.
+    pub(crate) fn hush(&mut self) {
+        self.is_hushed = true;
+    }
+
+    pub(crate) fn listener_name(&self) -> Option<&str> {
+        self.listener.as_ref().map(|listener| listener.name())
+    }
+
+    /// Counts a datagram of this flow that went nowhere.
+    pub(crate) fn count_dropped(&self, reason: &'static str) {
+        self.port.count_dropped(reason);
     }
 
     /// The listener is known: the connection counts as one of its active ones from now on.
@@ -183,7 +199,9 @@ impl Drop for Outcome {
         if reason.is_sni_miss() {
             self.port.count_miss(reason.label());
         }
-        self.log(reason);
+        if !self.is_hushed {
+            self.log(reason);
+        }
     }
 }
 

@@ -8,9 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use sealway_api::{ObjectKey, ObjectRef};
-use sealway_core::{
-    BackendPeer, BackendTlsFault, DistributionPoint, Keys, PortKey, PortPlan, PortState, Snapshot, SocketKey, Transport,
-};
+use sealway_core::{BackendPeer, BackendTlsFault, DistributionPoint, Keys, PortKey, PortPlan, PortState, Snapshot, SocketKey};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -41,8 +39,12 @@ pub struct Proxy {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) live: Arc<Live>,
+    /// Those of them that are flows of UDP clients.
+    pub(crate) flows: Arc<Live>,
     pub(crate) sources: Arc<Sources>,
     pub(crate) upstreams: Upstreams,
+    /// By UDP: a Service may have one port for both, and what is behind them fails apart.
+    pub(crate) datagrams: Upstreams,
     pub(crate) client_configs: ClientConfigs,
     pub(crate) http: HttpShared,
     pub(crate) probes: Arc<Probes>,
@@ -54,7 +56,9 @@ impl Shared {
         Self {
             live: Arc::new(Live::new(config.most_connections)),
             sources: Arc::new(Sources::new(config.max_connections_per_source)),
+            flows: Arc::new(Live::new(config.most_flows)),
             upstreams: Upstreams::default(),
+            datagrams: Upstreams::default(),
             client_configs: ClientConfigs::new(metrics.clone()),
             http: HttpShared::new(&metrics.http, &config.http),
             probes: Arc::default(),
@@ -211,6 +215,7 @@ impl Proxy {
     fn forget(&self, used: &Used<'_>) {
         let is_used = |service: &ObjectKey, port| used.backends.contains_key(&(service, port));
         self.shared.upstreams.retain(is_used);
+        self.shared.datagrams.retain(is_used);
         let is_known = |peer: &BackendPeer| is_used(&peer.service, peer.port) && used.identities.contains(&peer.identity);
         self.shared.client_configs.retain(is_known);
         self.shared.http.follow(used);
@@ -223,11 +228,11 @@ impl State {
         &mut self,
         snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>,
         metrics: &Metrics,
-    ) -> BTreeMap<SocketAddr, Arc<Binding>> {
+    ) -> BTreeMap<SocketKey, Arc<Binding>> {
         let mut wanted = BTreeMap::new();
         for snapshot in snapshots.values() {
             let identity = self.servers.identity_of(&snapshot.gateway);
-            for (address, key, plan) in snapshot.sockets().filter(|(_, key, _)| key.transport == Transport::Tcp) {
+            for (address, key, plan) in snapshot.sockets() {
                 let scope = self.scopes.entry((snapshot.gateway.clone(), key));
                 let scope = scope.or_insert_with(|| Arc::new(PortScope::new(&snapshot.gateway, key.port, metrics.clone())));
                 let binding = Binding {
@@ -238,7 +243,11 @@ impl State {
                     identity: identity.clone(),
                     state: Default::default(),
                 };
-                wanted.entry(address).or_insert_with(|| Arc::new(binding));
+                let socket = SocketKey {
+                    transport: key.transport,
+                    address,
+                };
+                wanted.entry(socket).or_insert_with(|| Arc::new(binding));
             }
         }
         wanted

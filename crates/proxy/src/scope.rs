@@ -12,7 +12,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use sealway_api::{ObjectKey, ObjectRef, TlsMode};
-use sealway_core::{HttpPlan, ListenerFate, PortPlan, TcpPlan, TlsListener};
+use sealway_core::{HttpPlan, ListenerFate, PortPlan, RelayPlan, TlsListener, Transport};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -116,9 +116,13 @@ impl PortScope {
         self.named(&listener.name, mode_label(&listener.mode))
     }
 
-    /// What connections to a TCP port belong to.
-    pub(crate) fn relayed(&self, plan: &TcpPlan) -> Arc<ListenerScope> {
-        self.named(&plan.listener, "tcp")
+    /// What connections to a TCP port, and flows of a UDP port, belong to.
+    pub(crate) fn relayed(&self, plan: &RelayPlan, transport: Transport) -> Arc<ListenerScope> {
+        let mode = match transport {
+            Transport::Tcp => "tcp",
+            Transport::Udp => "udp",
+        };
+        self.named(&plan.listener, mode)
     }
 
     fn named(&self, name: &str, mode: &'static str) -> Arc<ListenerScope> {
@@ -178,6 +182,14 @@ impl PortScope {
         self.metrics.accept_failures.get_or_create(&self.reason_labels(reason)).inc();
     }
 
+    /// Counts a datagram that went nowhere.
+    pub(crate) fn count_dropped(&self, reason: &'static str) {
+        self.metrics
+            .datagrams_dropped
+            .get_or_create(&self.reason_labels(reason))
+            .inc();
+    }
+
     fn reason_labels(&self, reason: &'static str) -> PortReasonLabels {
         PortReasonLabels {
             gateway: Arc::clone(&self.gateway),
@@ -203,7 +215,7 @@ impl PortScope {
         lock(&self.listeners).retain(|name, scope| {
             let listener = match plan {
                 Some(PortPlan::Tls(_)) => by_name.get(&**name).copied(),
-                Some(PortPlan::Tcp(plan)) if plan.listener == *name => {
+                Some(PortPlan::Tcp(plan) | PortPlan::Udp(plan)) if plan.listener == *name => {
                     scope.follow(
                         &plan.forward.iter().map(|forward| &forward.route).collect(),
                         until,
@@ -212,7 +224,7 @@ impl PortScope {
                     scope.life.follow_used(false, until, &mut drained);
                     return true;
                 }
-                Some(PortPlan::Http(_) | PortPlan::Tcp(_)) | None => None,
+                Some(PortPlan::Http(_) | PortPlan::Tcp(_) | PortPlan::Udp(_)) | None => None,
             };
             let kept = match listener {
                 // It refuses new connections; those that it has are not concerned.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use crate::scratch;
@@ -19,6 +19,26 @@ use crate::scratch;
 /// Opens the listening sockets of one address, one for each worker. The first is bound plainly, so that a port that another process
 /// has is noticed; only then the port is shared, and only among ourselves.
 pub(crate) fn listen(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpListener>> {
+    // None listens before all are bound: with fewer the kernel would give connections to sockets of a failed attempt.
+    bind_all(address, workers, bind)?.into_iter().map(start).collect()
+}
+
+/// The same for UDP.
+pub(crate) fn listen_datagrams(address: SocketAddr, workers: usize) -> io::Result<Vec<UdpSocket>> {
+    let start = |socket: Socket| {
+        // A burst is to find room while other tasks have their turn. Cut to `net.core.rmem_max` by the kernel.
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        socket.set_nonblocking(true)?;
+        UdpSocket::from_std(socket.into())
+    };
+    bind_all(address, workers, bind_datagrams)?.into_iter().map(start).collect()
+}
+
+fn bind_all(
+    address: SocketAddr,
+    workers: usize,
+    bind: impl Fn(SocketAddr, bool) -> io::Result<Socket>,
+) -> io::Result<Vec<Socket>> {
     let first = bind(address, false)?;
     // With port 0 the system chooses, once.
     let address = first.local_addr()?.as_socket().unwrap_or(address);
@@ -30,8 +50,7 @@ pub(crate) fn listen(address: SocketAddr, workers: usize) -> io::Result<Vec<TcpL
     while sockets.len() < workers {
         sockets.push(bind(address, true)?);
     }
-    // None listens before all are bound: with fewer the kernel would give connections to sockets of a failed attempt.
-    sockets.into_iter().map(start).collect()
+    Ok(sockets)
 }
 
 fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
@@ -40,6 +59,19 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         // `::` and `0.0.0.0` are addresses of their own.
+        socket.set_only_v6(true)?;
+    }
+    if shared {
+        share(&socket)?;
+    }
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Without SO_REUSEADDR: to UDP that means that a second process may have the port as well.
+fn bind_datagrams(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     if shared {
@@ -125,6 +157,7 @@ pub(crate) fn abort(stream: &TcpStream) {
 
 /// Cut to `net.core.somaxconn` by the kernel.
 const BACKLOG: i32 = 65_535;
+const RECEIVE_BUFFER: usize = 1024 * 1024;
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 4;
@@ -143,6 +176,15 @@ mod tests {
         let address = mine[0].local_addr().unwrap();
         assert_eq!(mine[1].local_addr().unwrap(), address);
         let error = listen(address, 2).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
+    async fn udp_port_of_another_socket_is_in_use_even_when_that_one_shares() {
+        let mine = listen_datagrams("127.0.0.1:0".parse().unwrap(), 2).unwrap();
+        let address = mine[0].local_addr().unwrap();
+        assert_eq!(mine[1].local_addr().unwrap(), address);
+        let error = listen_datagrams(address, 2).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 

@@ -11,11 +11,12 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use sealway_api::ObjectKey;
-use sealway_core::Backend;
+use sealway_core::{Backend, Forward, Target};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
-use crate::outcome::ConnectFault;
+use crate::draw;
+use crate::outcome::{CloseReason, ConnectFault, Outcome};
 pub(crate) use pool::Pool;
 
 /// What is known about the endpoints of every backend in use.
@@ -103,6 +104,20 @@ impl Upstreams {
             ports.push((backend.port, Arc::clone(&pool)));
             pool
         })
+    }
+}
+
+/// Draws a backend by weight. A draw that falls on one that cannot be had is refused.
+pub(crate) fn choose(forward: &Forward, outcome: &mut Outcome) -> Result<Arc<Backend>, CloseReason> {
+    let total = forward.total_weight();
+    let drawn = if total > 1 { draw::below(total) } else { 0 };
+    let Some(chosen) = forward.pick(drawn) else {
+        return Err(CloseReason::Rejected(sealway_core::RejectReason::NoWeight));
+    };
+    outcome.backend = Some(chosen.name.as_str().into());
+    match &chosen.target {
+        Target::Backend(backend) => Ok(Arc::clone(backend)),
+        Target::Refuse(fault) => Err(CloseReason::Backend(*fault)),
     }
 }
 

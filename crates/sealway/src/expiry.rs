@@ -86,7 +86,7 @@ fn end(secret: &Secret) -> Option<Timestamp> {
 fn certificates(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<ServedCertificate>> {
     let listeners = snapshot.ports.values().flat_map(|plan| match plan.as_ref() {
         PortPlan::Tls(plan) => plan.listeners.as_slice(),
-        PortPlan::Http(_) | PortPlan::Tcp(_) => &[],
+        PortPlan::Http(_) | PortPlan::Tcp(_) | PortPlan::Udp(_) => &[],
     });
     let slots = listeners
         .filter_map(|listener| listener.termination.as_ref())

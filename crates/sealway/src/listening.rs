@@ -4,10 +4,9 @@
 //! holds is taken back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 
 use sealway_api::{ConditionStatus, ConditionType, ListenerStatus, ObjectKey, Reason, Statuses};
-use sealway_core::{ListenerFate, PortPlan, PortState, Problem, Severity, SocketKey};
+use sealway_core::{ListenerFate, PortPlan, PortState, Problem, Severity, SocketKey, Transport};
 
 use crate::view::View;
 
@@ -52,7 +51,7 @@ impl Announcer {
 enum Line {
     Listening {
         gateway: ObjectKey,
-        address: SocketAddr,
+        socket: SocketKey,
         listeners: String,
     },
     NotServed {
@@ -73,9 +72,9 @@ impl Line {
     }
 
     /// The socket that is open, and for whom.
-    fn socket(&self) -> Option<(&ObjectKey, SocketAddr)> {
+    fn socket(&self) -> Option<(&ObjectKey, SocketKey)> {
         match self {
-            Self::Listening { gateway, address, .. } => Some((gateway, *address)),
+            Self::Listening { gateway, socket, .. } => Some((gateway, *socket)),
             _ => None,
         }
     }
@@ -86,9 +85,9 @@ impl Line {
             Self::Listening { listeners, .. } if listeners.is_empty() => {}
             Self::Listening {
                 gateway,
-                address,
+                socket: SocketKey { address, transport },
                 listeners,
-            } => tracing::info!(%gateway, %address, listeners, "listening"),
+            } => tracing::info!(%gateway, %address, listeners, transport = stated(*transport), "listening"),
             Self::NotServed {
                 gateway,
                 listener,
@@ -109,7 +108,11 @@ impl Line {
 
     fn take_back(&self) {
         match self {
-            Self::Listening { gateway, address, .. } => tracing::info!(%gateway, %address, "stopped listening"),
+            Self::Listening {
+                gateway,
+                socket: SocketKey { address, transport },
+                ..
+            } => tracing::info!(%gateway, %address, transport = stated(*transport), "stopped listening"),
             // What takes its place, or that it listens now, is said by another line.
             Self::NotServed { .. } => {}
             Self::Problem(problem) => tracing::info!(code = problem.cause.code(), "gone: {problem}"),
@@ -140,13 +143,18 @@ fn bound(view: &View, ports: &BTreeMap<SocketKey, PortState>) -> Vec<Line> {
             if ports.get(&socket) == Some(&PortState::Bound) {
                 lines.push(Line::Listening {
                     gateway: snapshot.gateway.clone(),
-                    address,
+                    socket,
                     listeners: serving(plan),
                 });
             }
         }
     }
     lines
+}
+
+/// TCP goes without saying.
+fn stated(transport: Transport) -> Option<&'static str> {
+    (transport == Transport::Udp).then_some("UDP")
 }
 
 fn serving(plan: &PortPlan) -> String {
@@ -156,7 +164,7 @@ fn serving(plan: &PortPlan) -> String {
             .iter()
             .map(|listener| (&*listener.name, &listener.fate))
             .collect(),
-        PortPlan::Tcp(plan) => vec![(&*plan.listener, &ListenerFate::Serves)],
+        PortPlan::Tcp(plan) | PortPlan::Udp(plan) => vec![(&*plan.listener, &ListenerFate::Serves)],
         PortPlan::Http(plan) => plan
             .listeners
             .iter()
@@ -209,12 +217,17 @@ fn refusal(listener: &ListenerStatus) -> Option<(Reason, String)> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     fn listening(port: u16, listeners: &str) -> Line {
         Line::Listening {
             gateway: ObjectKey::new("infra", "edge"),
-            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            socket: SocketKey {
+                transport: Transport::Tcp,
+                address: SocketAddr::from(([127, 0, 0, 1], port)),
+            },
             listeners: listeners.to_owned(),
         }
     }
@@ -226,7 +239,7 @@ mod tests {
             let gone = announcer.renew(lines);
             gone.iter()
                 .filter_map(Line::socket)
-                .map(|(_, address)| address.port())
+                .map(|(_, socket)| socket.address.port())
                 .collect::<Vec<_>>()
         };
         assert!(stopped(vec![listening(443, "a"), listening(80, "c")]).is_empty());

@@ -1,6 +1,6 @@
 //! Pass 5, the question in its middle: does a listener take a route, and if not, why.
 
-use sealway_api::{FromNamespaces, Kind, NamespaceRule, Protocol, Reason};
+use sealway_api::{FromNamespaces, NamespaceRule};
 
 use super::listeners;
 use super::routes::Route;
@@ -21,7 +21,7 @@ pub(super) fn refusal(route: &Route<'_>, work: &ListenerWork<'_>) -> Option<Refu
     let kind = &route.object.kind;
     let is_kind = |allowed: &sealway_api::RouteGroupKind| allowed.kind == kind.as_str() && allowed.group == kind.group();
     if !work.kinds.iter().any(is_kind) {
-        let fits = listeners::fits(&work.listener.protocol, kind) || would_fit(work, kind);
+        let fits = listeners::fits(&work.listener.protocol, kind);
         return Some(if fits { Refusal::Kind } else { Refusal::Protocol });
     }
     if !takes_namespace(rule(work), &work.owner.key.namespace, route) {
@@ -42,11 +42,6 @@ pub(super) fn cause(refusal: Refusal, route: &Route<'_>, gateway: &GatewayWork<'
             listener,
             protocol: work.listener.protocol.to_string(),
             kind: kind.to_string(),
-        },
-        Refusal::Kind if would_fit(work, kind) => Cause::ListenerUnsupported {
-            gateway,
-            listener,
-            reason: work.refused.as_ref().map_or(Reason::UnsupportedProtocol, Cause::reason),
         },
         Refusal::Kind => Cause::KindNotAllowed {
             gateway,
@@ -69,11 +64,6 @@ pub(super) fn cause(refusal: Refusal, route: &Route<'_>, gateway: &GatewayWork<'
             listeners: vec![(listener, work.hostname.clone())],
         },
     }
-}
-
-/// Whether the protocol is the route's own, and only not served in this version.
-fn would_fit(work: &ListenerWork<'_>, kind: &Kind) -> bool {
-    matches!((&work.listener.protocol, kind), (Protocol::Udp, Kind::UdpRoute))
 }
 
 fn rule<'a>(work: &ListenerWork<'a>) -> Option<&'a NamespaceRule> {

@@ -12,7 +12,7 @@ use sealway_api::{GATEWAY_GROUP, Kind, ObjectKey, ObjectRef, ParentRef, RoutePar
 
 use super::admission::{self, Refusal};
 use super::http::{self, RouteRequests};
-use super::routes::{self, Carried, Route, Rules};
+use super::routes::{self, Carried, Route};
 use super::sets::SetWork;
 use super::world::{GatewayWork, ListenerWork, World};
 use super::{listeners, policies, statuses};
@@ -305,7 +305,7 @@ fn attach_to(
         match carried {
             Carried::Connections(forward) => claim(route, &key, work, forward, &mut shadows),
             Carried::Requests(requests) => claim_requests(route, work, requests),
-            Carried::Refused(_) | Carried::Nothing => {}
+            Carried::Refused(_) => {}
         }
     }
     for (field, cause) in shadows {
@@ -461,9 +461,6 @@ fn report_ignored(world: &mut World<'_>, route: &Route<'_>, taken: &Taken) {
 
 /// Hostnames whose connections all go to another, more specific listener, to which the route is not attached.
 fn report_unreachable(world: &mut World<'_>, route: &Route<'_>, gateways: &[GatewayWork<'_>], taken: &Taken) {
-    if matches!(route.rules, Rules::Unread) {
-        return;
-    }
     for (gateway_position, position) in &taken.listeners {
         let Some(gateway) = gateways.get(*gateway_position) else {
             continue;

@@ -17,20 +17,21 @@ use super::world::World;
 use super::{http, values};
 use crate::problem::{Cause, NoEndpoint};
 use crate::settings::{BackendAddress, PortSelector, Ports};
-use crate::snapshot::{Backend, BackendFault, BackendProtocol, Target, UpstreamTls, WeightedBackend};
+use crate::snapshot::{Backend, BackendFault, BackendProtocol, Target, Transport, UpstreamTls, WeightedBackend};
 
-/// What is known of the Services' ports that routes have referred to so far: by namespace, name and port.
-pub(super) type Known<'a> = BTreeMap<(&'a str, &'a str, u16), Arc<Found>>;
+/// What is known of the Services' ports that routes have referred to so far: by namespace, name, transport and port.
+pub(super) type Known<'a> = BTreeMap<(&'a str, &'a str, Transport, u16), Arc<Found>>;
 
 /// The backends of the compilation before, so that those which did not change keep their `Arc`.
-pub(super) type LastBackends = BTreeMap<(ObjectKey, u16), Arc<Backend>>;
+pub(super) type LastBackends = BTreeMap<(ObjectKey, Transport, u16), Arc<Backend>>;
 
 /// What to keep for the next compilation.
 pub(super) fn remember(known: Known<'_>) -> LastBackends {
-    let found = known.into_values().filter_map(|found| found.result.as_ref().ok().cloned());
-    found
-        .map(|backend| ((backend.service.clone(), backend.port), backend))
-        .collect()
+    let found = known.into_iter().filter_map(|((_, _, transport, port), found)| {
+        let backend = found.result.as_ref().ok()?;
+        Some(((backend.service.clone(), transport, port), Arc::clone(backend)))
+    });
+    found.collect()
 }
 
 /// What stands behind a Service's port.
@@ -45,6 +46,7 @@ pub(super) struct Found {
 /// How a Service's port is spoken to.
 pub(super) struct Spoken {
     pub(super) service: ObjectKey,
+    pub(super) transport: Transport,
     pub(super) port: u16,
     pub(super) protocol: BackendProtocol,
     pub(super) tls: UpstreamTls,
@@ -89,7 +91,10 @@ pub(super) fn resolve<'a>(
         found,
     };
     let found = match usable(world, route, reference) {
-        Ok(port) => find(world, route.backend_namespace(reference), &reference.name, port),
+        Ok(port) => {
+            let namespace = route.backend_namespace(reference);
+            find(world, namespace, &reference.name, (route.transport(), port))
+        }
         Err((fault, part, cause)) => {
             world.report(&route.object, field(part), cause.clone());
             let key = ObjectKey::new(route.backend_namespace(reference), &reference.name);
@@ -97,8 +102,15 @@ pub(super) fn resolve<'a>(
             return resolved(name, Target::Refuse(fault), Err(cause));
         }
     };
-    let Spoken { service, port, .. } = &found.spoken;
-    policies::need(world, &route.object, service, service_port(world, service, *port));
+    let Spoken {
+        service,
+        transport,
+        port,
+        ..
+    } = &found.spoken;
+    if *transport == Transport::Tcp {
+        policies::need(world, &route.object, service, service_port(world, service, *transport, *port));
+    }
     let target = match &found.result {
         Ok(backend) => Target::Backend(Arc::clone(backend)),
         Err(Missing::Name) => Target::Refuse(BackendFault::NameUnresolved),
@@ -148,15 +160,20 @@ fn usable<'a>(world: &World<'a>, route: &Route<'a>, reference: &BackendRef) -> R
         .ok_or((BackendFault::NoSuchPort, "", Cause::BackendPortMissing))
 }
 
-fn find<'a>(world: &mut World<'a>, namespace: &'a str, name: &'a str, port: u16) -> Arc<Found> {
-    if let Some(known) = world.backends.get(&(namespace, name, port)) {
+fn find<'a>(world: &mut World<'a>, namespace: &'a str, name: &'a str, (transport, port): (Transport, u16)) -> Arc<Found> {
+    if let Some(known) = world.backends.get(&(namespace, name, transport, port)) {
         return Arc::clone(known);
     }
     let service = ObjectRef::new(Kind::Service, namespace, name);
-    let entry = service_port(world, &service.key, port);
-    let tls = world.policies.upstream(&service.key, entry.map(|entry| entry.name.as_str()));
+    let entry = service_port(world, &service.key, transport, port);
+    // A BackendTLSPolicy is about TLS, which is not spoken over UDP.
+    let tls = match transport {
+        Transport::Tcp => world.policies.upstream(&service.key, entry.map(|entry| entry.name.as_str())),
+        Transport::Udp => UpstreamTls::Plain,
+    };
     let spoken = Spoken {
         service: service.key.clone(),
+        transport,
         port,
         protocol: http::protocol(entry, &tls),
         tls,
@@ -166,7 +183,7 @@ fn find<'a>(world: &mut World<'a>, namespace: &'a str, name: &'a str, port: u16)
         result: work_out(world, &service, entry, &spoken),
         spoken,
     });
-    world.backends.insert((namespace, name, port), Arc::clone(&found));
+    world.backends.insert((namespace, name, transport, port), Arc::clone(&found));
     found
 }
 
@@ -176,16 +193,17 @@ fn work_out(
     service_port: Option<&ServicePort>,
     spoken: &Spoken,
 ) -> Result<Arc<Backend>, Missing> {
-    let (key, port) = (&object.key, spoken.port);
+    let (key, transport, port) = (&object.key, spoken.transport, spoken.port);
     let service = world.resources.services.get(key).map(|service| &**service);
     let mut proxy_protocol = None;
-    if let Some(service) = service {
+    // Datagrams go as they are.
+    if let (Some(service), Transport::Tcp) = (service, transport) {
         proxy_protocol = values::proxy_protocol(&service.metadata.annotations).unwrap_or_else(|cause| {
             world.report(object, format!("metadata.annotations[{}]", values::PROXY_PROTOCOL), cause);
             None
         });
     }
-    let endpoints = endpoints(world, object, service, service_port, port)?;
+    let endpoints = endpoints(world, object, service, service_port, (transport, port))?;
     let backend = Backend {
         service: key.clone(),
         port,
@@ -196,7 +214,7 @@ fn work_out(
     };
     let last = world
         .last_backends
-        .get(&(key.clone(), port))
+        .get(&(key.clone(), transport, port))
         .filter(|last| ***last == backend);
     Ok(last.cloned().unwrap_or_else(|| Arc::new(backend)))
 }
@@ -207,7 +225,7 @@ fn endpoints(
     object: &ObjectRef,
     service: Option<&Service>,
     service_port: Option<&ServicePort>,
-    port: u16,
+    (transport, port): (Transport, u16),
 ) -> Result<Vec<SocketAddr>, Missing> {
     let key = &object.key;
     let given = given_endpoints(world, key, port, service_port);
@@ -215,7 +233,7 @@ fn endpoints(
         return resolve_addresses(world, object, "spec", given);
     }
     let Some(service) = service else {
-        return Err(no_service(world, key, port));
+        return Err(no_service(world, key, transport, port));
     };
     if service.spec.kind.as_deref() == Some("ExternalName") {
         // Such a Service needs no ports: the route's port is the port to connect to.
@@ -223,19 +241,27 @@ fn endpoints(
         return resolve_addresses(world, object, "spec.externalName", vec![external(host, port)]);
     }
     let Some(service_port) = service_port else {
-        let there = service.spec.ports.iter().map(port_text).collect();
-        let service = key.clone();
-        let cause = Cause::BackendPortNotFound { service, port, there };
+        let there = service.spec.ports.iter().map(|entry| port_text(entry, transport)).collect();
+        let cause = Cause::BackendPortNotFound {
+            service: key.clone(),
+            transport,
+            port,
+            there,
+        };
         return Err(Missing::reference(BackendFault::NoSuchPort, ".port", cause));
     };
     let slices = world.slices.get(key).cloned().unwrap_or_default();
     let mut with_port: Vec<(&EndpointSlice, u16)> = Vec::new();
-    with_port.extend(slices.iter().filter_map(|slice| Some((*slice, number(slice, service_port)?))));
+    with_port.extend(
+        slices
+            .iter()
+            .filter_map(|slice| Some((*slice, number(slice, service_port, transport)?))),
+    );
     let found = sliced_endpoints(world, &with_port, service);
     if found.is_empty() {
         return Err(Missing::Endpoints(match (slices.is_empty(), with_port.is_empty()) {
             (true, _) => NoEndpoint::NoSlice,
-            (false, true) => NoEndpoint::NoPort(service_port.name.clone()),
+            (false, true) => NoEndpoint::NoPort(transport, service_port.name.clone()),
             (false, false) => NoEndpoint::NotReady,
         }));
     }
@@ -243,10 +269,9 @@ fn endpoints(
 }
 
 /// The number that a slice's endpoints give to a Service's port.
-fn number(slice: &EndpointSlice, port: &ServicePort) -> Option<u16> {
+fn number(slice: &EndpointSlice, port: &ServicePort, transport: Transport) -> Option<u16> {
     let is_meant = |candidate: &&sealway_api::EndpointPort| {
-        candidate.name.as_deref().unwrap_or_default() == port.name
-            && candidate.protocol.as_deref().is_none_or(|protocol| protocol == "TCP")
+        candidate.name.as_deref().unwrap_or_default() == port.name && is_of(candidate.protocol.as_deref(), transport)
     };
     slice.ports.iter().find(is_meant).and_then(|candidate| candidate.port)
 }
@@ -262,7 +287,7 @@ fn given_endpoints(world: &World<'_>, key: &ObjectKey, port: u16, service_port: 
 }
 
 /// No manifest; but the command line may have made the Service, with other ports.
-fn no_service(world: &World<'_>, key: &ObjectKey, port: u16) -> Missing {
+fn no_service(world: &World<'_>, key: &ObjectKey, transport: Transport, port: u16) -> Missing {
     let made = world.settings.endpoints.iter().filter(|entry| entry.service == *key);
     let there: Vec<String> = made.map(|entry| entry.port.to_string()).collect();
     let service = key.clone();
@@ -271,27 +296,41 @@ fn no_service(world: &World<'_>, key: &ObjectKey, port: u16) -> Missing {
         let cause = world.absence(&object, Cause::BackendNotFound { service, port });
         Missing::reference(BackendFault::NotFound, ".name", cause)
     } else {
-        let cause = Cause::BackendPortNotFound { service, port, there };
+        let cause = Cause::BackendPortNotFound {
+            service,
+            transport,
+            port,
+            there,
+        };
         Missing::reference(BackendFault::NoSuchPort, ".port", cause)
     }
 }
 
-fn service_port<'a>(world: &World<'a>, service: &ObjectKey, port: u16) -> Option<&'a ServicePort> {
+/// A Service may have one number twice, for TCP and for UDP.
+pub(super) fn service_port<'a>(
+    world: &World<'a>,
+    service: &ObjectKey,
+    transport: Transport,
+    port: u16,
+) -> Option<&'a ServicePort> {
     let service = world.resources.services.get(service)?;
-    service.spec.ports.iter().find(|entry| entry.port == port && is_tcp(entry))
+    let mut ports = service.spec.ports.iter();
+    ports.find(|entry| entry.port == port && is_of(entry.protocol.as_deref(), transport))
 }
 
-pub(super) fn is_tcp(port: &ServicePort) -> bool {
-    port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP")
+/// Whether a port's protocol, TCP where none is stated, is this transport.
+fn is_of(protocol: Option<&str>, transport: Transport) -> bool {
+    match transport {
+        Transport::Tcp => protocol.is_none_or(|protocol| protocol == "TCP"),
+        Transport::Udp => protocol == Some("UDP"),
+    }
 }
 
-fn port_text(port: &ServicePort) -> String {
-    let protocol = port
-        .protocol
-        .as_deref()
-        .filter(|protocol| *protocol != "TCP")
-        .map(|protocol| format!("/{protocol}"));
-    format!("{}{}", port.port, protocol.unwrap_or_default())
+fn port_text(port: &ServicePort, wanted: Transport) -> String {
+    if is_of(port.protocol.as_deref(), wanted) {
+        return port.port.to_string();
+    }
+    format!("{}/{}", port.port, port.protocol.as_deref().unwrap_or("TCP"))
 }
 
 fn external(host: &str, port: u16) -> BackendAddress {

@@ -90,7 +90,7 @@ fn protocol(world: &mut World<'_>, work: &mut ListenerWork<'_>) {
     let refused = match (&listener.protocol, &mode) {
         (Protocol::Tls, TlsMode::Passthrough)
         | (Protocol::Https | Protocol::Tls, TlsMode::Terminate)
-        | (Protocol::Http | Protocol::Tcp, _) => None,
+        | (Protocol::Http | Protocol::Tcp | Protocol::Udp, _) => None,
         (protocol @ (Protocol::Tls | Protocol::Https), mode) => Some((
             "tls.mode",
             Cause::TlsModeUnsupported {
@@ -139,7 +139,8 @@ fn fitting(protocol: &Protocol) -> &'static [Kind] {
         Protocol::Http | Protocol::Https => &[Kind::HttpRoute, Kind::GrpcRoute],
         Protocol::Tls => &[Kind::TlsRoute],
         Protocol::Tcp => &[Kind::TcpRoute],
-        Protocol::Udp | Protocol::Other(_) => &[],
+        Protocol::Udp => &[Kind::UdpRoute],
+        Protocol::Other(_) => &[],
     }
 }
 

@@ -11,7 +11,7 @@ use super::world::{Labels, World};
 use super::{backends, gateways, policies, values};
 use crate::hostname::HostnamePattern;
 use crate::problem::Cause;
-use crate::snapshot::Forward;
+use crate::snapshot::{Forward, Transport};
 
 /// What all kinds of routes have in common.
 pub(super) struct Route<'a> {
@@ -31,14 +31,12 @@ pub(super) struct Route<'a> {
 /// Rules by kind.
 #[derive(Clone, Copy)]
 pub(super) enum Rules<'a> {
-    /// Of TLSRoutes and TCPRoutes: the first one serves.
+    /// Of TLSRoutes, TCPRoutes and UDPRoutes: the first one serves.
     Connections(&'a [L4RouteRule]),
     /// Of HTTPRoutes.
     Http(&'a [HttpRouteRule]),
     /// Of GRPCRoutes.
     Grpc(&'a [GrpcRouteRule]),
-    /// Of UDPRoutes: no listener takes them yet.
-    Unread,
 }
 
 /// Where a route sends what falls to it.
@@ -54,14 +52,12 @@ pub(super) struct Traffic {
 
 /// What falls to a route.
 pub(super) enum Carried {
-    /// Whole connections.
+    /// Whole connections, or the datagrams of each client.
     Connections(Arc<Forward>),
     /// Requests.
     Requests(Arc<RouteRequests>),
     /// Nothing: every rule is invalid, the first of them for this.
     Refused(Cause),
-    /// Nothing in this version.
-    Nothing,
 }
 
 /// A rule that is invalid.
@@ -74,6 +70,14 @@ pub(super) struct Dropped {
 impl<'a> Route<'a> {
     fn namespace(&self) -> &'a str {
         self.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// What its backends are reached by.
+    pub(super) fn transport(&self) -> Transport {
+        match self.object.kind {
+            Kind::UdpRoute => Transport::Udp,
+            _ => Transport::Tcp,
+        }
     }
 
     /// Namespace and name of the object that a parent reference means.
@@ -112,7 +116,7 @@ pub(super) fn in_order<'a>(world: &World<'a>) -> Vec<Route<'a>> {
     take!(http_routes, HttpRoute, |spec| &spec.hostnames, Rules::Http(&spec.rules));
     take!(grpc_routes, GrpcRoute, |spec| &spec.hostnames, Rules::Grpc(&spec.rules));
     take!(tcp_routes, TcpRoute, |spec| &[], Rules::Connections(&spec.rules));
-    take!(udp_routes, UdpRoute, |spec| &[], Rules::Unread);
+    take!(udp_routes, UdpRoute, |spec| &[], Rules::Connections(&spec.rules));
     routes.sort_by(|one, two| {
         (one.metadata.creation_timestamp, &one.object.key).cmp(&(two.metadata.creation_timestamp, &two.object.key))
     });
@@ -129,12 +133,6 @@ pub(super) fn traffic<'a>(world: &mut World<'a>, route: &Route<'a>) -> Traffic {
         Rules::Connections(rules) => forward(world, route, rules),
         Rules::Http(rules) => http::http(world, route, rules),
         Rules::Grpc(rules) => http::grpc(world, route, rules),
-        Rules::Unread => Traffic {
-            carried: Carried::Nothing,
-            unresolved: None,
-            untrusted: None,
-            dropped: Vec::new(),
-        },
     }
 }
 
@@ -147,7 +145,10 @@ fn forward<'a>(world: &mut World<'a>, route: &Route<'a>, rules: &'a [L4RouteRule
         })
     };
     let connect_timeout = timeout(world, values::CONNECT_TIMEOUT).filter(|timeout| !timeout.is_zero());
-    let idle_timeout = timeout(world, values::IDLE_TIMEOUT).unwrap_or(values::DEFAULT_IDLE_TIMEOUT);
+    let idle_timeout = timeout(world, values::IDLE_TIMEOUT).unwrap_or(match route.transport() {
+        Transport::Tcp => values::DEFAULT_IDLE_TIMEOUT,
+        Transport::Udp => values::DEFAULT_FLOW_TIMEOUT,
+    });
     if rules.len() > 1 {
         let count = rules.len() - 1;
         world.report(&route.object, "spec.rules[1]", Cause::RulesShadowed { count });

@@ -11,7 +11,7 @@ use crate::hostname::NameIndex;
 use crate::keys::{KeyMaterial, Keys};
 use crate::settings::Settings;
 use crate::snapshot::{
-    ContentHash, HttpListener, HttpPlan, HttpRoutes, ListenerFate, PortKey, PortPlan, Snapshot, TcpPlan, TlsListener, TlsPlan,
+    ContentHash, HttpListener, HttpPlan, HttpRoutes, ListenerFate, PortKey, PortPlan, RelayPlan, Snapshot, TlsListener, TlsPlan,
 };
 
 /// One snapshot for each Gateway that is served at all.
@@ -43,7 +43,8 @@ fn snapshot(gateway: &mut GatewayWork<'_>, settings: &Settings, last: Option<&Ar
         let served = works.iter().position(|work| work.serves()).unwrap_or_default();
         let plan = match works.get(served).map(|work| &work.listener.protocol) {
             Some(Protocol::Http) => PortPlan::Http(http_plan(works, before)),
-            Some(Protocol::Tcp) => PortPlan::Tcp(tcp_plan(works, before)),
+            Some(Protocol::Tcp) => PortPlan::Tcp(relay_plan(works, before)),
+            Some(Protocol::Udp) => PortPlan::Udp(relay_plan(works, before)),
             _ => PortPlan::Tls(tls_plan(works, before)),
         };
         (key, share(plan, before))
@@ -63,7 +64,7 @@ fn snapshot(gateway: &mut GatewayWork<'_>, settings: &Settings, last: Option<&Ar
 fn tls_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> TlsPlan {
     let before = last.and_then(|plan| match &**plan {
         PortPlan::Tls(plan) => Some(&plan.listeners),
-        PortPlan::Http(_) | PortPlan::Tcp(_) => None,
+        PortPlan::Http(_) | PortPlan::Tcp(_) | PortPlan::Udp(_) => None,
     });
     let before: BTreeMap<&str, _> = before
         .into_iter()
@@ -84,7 +85,7 @@ fn tls_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> 
 fn http_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> HttpPlan {
     let before = last.and_then(|plan| match &**plan {
         PortPlan::Http(plan) => Some(&plan.listeners),
-        PortPlan::Tls(_) | PortPlan::Tcp(_) => None,
+        PortPlan::Tls(_) | PortPlan::Tcp(_) | PortPlan::Udp(_) => None,
     });
     let before: BTreeMap<&str, _> = before
         .into_iter()
@@ -109,15 +110,15 @@ fn http_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) ->
 }
 
 /// Of the one listener that serves; it has the port for itself.
-fn tcp_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> TcpPlan {
+fn relay_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> RelayPlan {
     let before = last.and_then(|plan| match &**plan {
-        PortPlan::Tcp(plan) => plan.forward.as_ref(),
+        PortPlan::Tcp(plan) | PortPlan::Udp(plan) => plan.forward.as_ref(),
         PortPlan::Tls(_) | PortPlan::Http(_) => None,
     });
     let work = works.into_iter().find(|work| work.serves());
     let name = work.as_ref().map(|work| work.name.clone());
     let forward = work.and_then(|work| work.routes.find(None).cloned());
-    TcpPlan {
+    RelayPlan {
         listener: name.unwrap_or_default(),
         forward: forward.map(|new| match before {
             Some(old) if **old == *new => Arc::clone(old),

@@ -24,6 +24,9 @@ pub(super) const CLIENT_CERTIFICATE_HEADERS: &str = "sealway.dev/client-certific
 pub(super) const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An hour: databases and consoles are silent for long, and TCP keepalive finds dead peers sooner.
 pub(super) const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+/// A minute: a UDP client says no goodbye, and its flow holds a socket for as long. RFC 4787 section 4.3 asks two minutes of an address
+/// translator that knows nothing of what it carries; here a longer time can be asked for.
+pub(super) const DEFAULT_FLOW_TIMEOUT: Duration = Duration::from_secs(60);
 
 type Annotations = BTreeMap<String, String>;
 

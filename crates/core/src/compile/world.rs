@@ -232,7 +232,7 @@ pub(super) struct ListenerWork<'a> {
     pub(super) overlaps: Vec<String>,
     pub(super) binding: Binding,
     pub(super) attached: i32,
-    /// Of TLSRoutes, and of TCPRoutes, all of which claim every name.
+    /// Of TLSRoutes, and of TCPRoutes and UDPRoutes, all of which claim every name.
     pub(super) routes: NameIndex<Arc<Forward>>,
     /// Of HTTPRoutes and GRPCRoutes.
     pub(super) requests: ListenerRequests,

@@ -208,7 +208,10 @@ impl Change<'_> {
 }
 
 fn is_listener(built: &Built) -> bool {
-    matches!(built, Built::TlsListener(_) | Built::HttpListener(_) | Built::TcpListener(_))
+    matches!(
+        built,
+        Built::TlsListener(_) | Built::HttpListener(_) | Built::RelayListener(_)
+    )
 }
 
 /// A listener of which something else has changed ends TLS as before.

@@ -28,7 +28,7 @@ pub(super) enum Built {
     /// Without routes.
     HttpListener(Arc<HttpListener>),
     /// Its name.
-    TcpListener(Arc<str>),
+    RelayListener(Arc<str>),
     Forward(Arc<Forward>),
     Host(Arc<HttpHost>),
     Rule(Arc<HttpRule>),
@@ -56,7 +56,7 @@ impl Rank {
 impl Wire {
     pub(super) fn rank(&self) -> Rank {
         match self {
-            Self::Head(_) | Self::Port(_) | Self::TcpListener(_) | Self::Bundle(_) => Rank::First,
+            Self::Head(_) | Self::Port(_) | Self::RelayListener(_) | Self::Bundle(_) => Rank::First,
             Self::Backend(_) => Rank::Bundles,
             Self::Forward(_) | Self::Rule(_) => Rank::Backends,
             Self::Host(_) | Self::TlsListener(_) | Self::HttpListener(_) => Rank::Rules,
@@ -67,7 +67,7 @@ impl Wire {
 impl Built {
     pub(super) fn rank(&self) -> Rank {
         match self {
-            Self::Head(_) | Self::Port(_) | Self::TcpListener(_) | Self::Bundle(_) => Rank::First,
+            Self::Head(_) | Self::Port(_) | Self::RelayListener(_) | Self::Bundle(_) => Rank::First,
             Self::Backend(_) => Rank::Bundles,
             Self::Forward(_) | Self::Rule(_) => Rank::Backends,
             Self::Host(_) | Self::TlsListener(_) | Self::HttpListener(_) => Rank::Rules,
@@ -137,7 +137,7 @@ impl Builder<'_> {
                 fate,
                 requests: Arc::new(self.without_hosts(before)?),
             })),
-            Wire::TcpListener(wire::TcpListener { name }) => Built::TcpListener(name.into()),
+            Wire::RelayListener(wire::RelayListener { name }) => Built::RelayListener(name.into()),
             Wire::Forward(placed) => {
                 let forward = self.forward(placed.value)?;
                 return Ok((Built::Forward(Arc::new(forward)), placed.places));

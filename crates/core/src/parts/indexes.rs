@@ -9,8 +9,8 @@ use super::wire::{Head, Port, Speaks};
 use super::{PartKey, Unfit};
 use crate::hostname::NameIndex;
 use crate::snapshot::{
-    Forward, HttpHost, HttpListener, HttpPlan, HttpRoutes, PortKey, PortPlan, ServedCertificate, Snapshot, TcpPlan, TlsListener,
-    TlsPlan,
+    Forward, HttpHost, HttpListener, HttpPlan, HttpRoutes, PortKey, PortPlan, RelayPlan, ServedCertificate, Snapshot,
+    TlsListener, TlsPlan,
 };
 
 /// Listeners with their routes, and the snapshot that they are in.
@@ -18,8 +18,8 @@ use crate::snapshot::{
 pub(super) struct Indexes {
     tls: BTreeMap<PartKey, Arc<TlsListener>>,
     http: BTreeMap<PartKey, Arc<HttpListener>>,
-    /// A port has one listener, or none of these.
-    tcp: BTreeMap<PartKey, TcpPlan>,
+    /// Of TCP and of UDP: a port has one of these, or none.
+    relays: BTreeMap<PartKey, RelayPlan>,
     pub(super) snapshot: Option<Arc<Snapshot>>,
 }
 
@@ -57,7 +57,7 @@ impl Indexes {
     fn listener(&mut self, key: &PartKey, held: Option<&Arc<Held>>, routes: Routes) -> Result<(), Unfit> {
         let tls = self.tls.remove(key);
         let http = self.http.remove(key);
-        self.tcp.remove(key);
+        self.relays.remove(key);
         let misfit = |part: Option<PartKey>| match part {
             Some(part) => Err(Unfit::Misfit {
                 part,
@@ -101,13 +101,13 @@ impl Indexes {
                 };
                 self.http.insert(key.clone(), share(listener, http.as_ref()));
             }
-            Some(Built::TcpListener(name)) => {
+            Some(Built::RelayListener(name)) => {
                 misfit(host)?;
-                let plan = TcpPlan {
+                let plan = RelayPlan {
                     listener: name.as_ref().to_owned(),
                     forward: forwards.find(None).cloned(),
                 };
-                self.tcp.insert(key.clone(), plan);
+                self.relays.insert(key.clone(), plan);
             }
             Some(_) => misfit(forward.or(host))?,
             None => {
@@ -168,7 +168,7 @@ impl Indexes {
         let needs = |listener: &PartKey| {
             let (part, needs) = (key.clone(), listener.clone());
             let is_known = self.tls.contains_key(listener) || self.http.contains_key(listener);
-            if is_known || self.tcp.contains_key(listener) {
+            if is_known || self.relays.contains_key(listener) {
                 Unfit::Misfit { part, needs }
             } else {
                 Unfit::Missing { part, needs }
@@ -198,8 +198,14 @@ impl Indexes {
                 }
                 Ok(PortPlan::Http(plan))
             }
-            Speaks::Tcp => match port.listeners.as_slice() {
-                [only] => Ok(PortPlan::Tcp(self.tcp.get(only).ok_or_else(|| needs(only))?.clone())),
+            Speaks::Tcp | Speaks::Udp => match port.listeners.as_slice() {
+                [only] => {
+                    let plan = self.relays.get(only).ok_or_else(|| needs(only))?.clone();
+                    Ok(match port.speaks {
+                        Speaks::Udp => PortPlan::Udp(plan),
+                        _ => PortPlan::Tcp(plan),
+                    })
+                }
                 _ => Err(Unfit::Value {
                     part: key.clone(),
                     expected: "one listener",

@@ -10,8 +10,8 @@ use super::wire::{self, Place, Placed, Speaks, Wire};
 use super::{Part, PartDigest, PartKey, Parts};
 use crate::hostname::HostnamePattern;
 use crate::snapshot::{
-    Backend, BackendAuthorities, Forward, HttpHost, HttpListener, HttpRoutes, HttpRule, PortKey, PortPlan, Snapshot, Target,
-    TcpPlan, TlsListener, TrustBundle, UpstreamTls,
+    Backend, BackendAuthorities, Forward, HttpHost, HttpListener, HttpRoutes, HttpRule, PortKey, PortPlan, RelayPlan, Snapshot,
+    Target, TlsListener, TrustBundle, UpstreamTls,
 };
 
 mod encode;
@@ -124,7 +124,8 @@ impl Splitter<'_> {
                 let listeners = plan.listeners.iter().map(|listener| self.http_listener(port, listener));
                 (Speaks::Http, listeners.collect())
             }
-            PortPlan::Tcp(plan) => (Speaks::Tcp, vec![self.tcp_listener(port, plan)]),
+            PortPlan::Tcp(plan) => (Speaks::Tcp, vec![self.relay_listener(port, plan)]),
+            PortPlan::Udp(plan) => (Speaks::Udp, vec![self.relay_listener(port, plan)]),
         };
         let part = wire::Port { port, speaks, listeners };
         self.enter(port.to_string(), Source::default(), |_| Wire::Port(part));
@@ -167,10 +168,10 @@ impl Splitter<'_> {
         key
     }
 
-    fn tcp_listener(&mut self, port: PortKey, plan: &TcpPlan) -> PartKey {
-        let TcpPlan { listener, forward } = plan;
-        let part = wire::TcpListener { name: listener.clone() };
-        let key = self.enter(format!("{port}/{listener}"), Source::default(), |_| Wire::TcpListener(part));
+    fn relay_listener(&mut self, port: PortKey, plan: &RelayPlan) -> PartKey {
+        let RelayPlan { listener, forward } = plan;
+        let part = wire::RelayListener { name: listener.clone() };
+        let key = self.enter(format!("{port}/{listener}"), Source::default(), |_| Wire::RelayListener(part));
         if let Some(forward) = forward {
             self.hang_forward(&key, HostnamePattern::Any, forward);
         }

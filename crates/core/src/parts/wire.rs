@@ -33,7 +33,7 @@ pub(super) enum Wire {
     Port(Port),
     TlsListener(TlsListener),
     HttpListener(HttpListener),
-    TcpListener(TcpListener),
+    RelayListener(RelayListener),
     Forward(Placed<Forward>),
     Host(Placed<Host>),
     Rule(Box<Rule>),
@@ -83,6 +83,7 @@ pub(super) enum Speaks {
     Tls,
     Http,
     Tcp,
+    Udp,
 }
 
 /// Without its routes, which are parts of their own.
@@ -114,7 +115,7 @@ pub(super) struct HttpListener {
 /// Its forward hangs on it under every name.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct TcpListener {
+pub(super) struct RelayListener {
     pub(super) name: String,
 }
 

@@ -8,6 +8,7 @@ use super::{AuthorityFlaw, CertificateFlaw, Location, Told};
 use crate::features::BundleFit;
 use crate::hostname::HostnamePattern;
 use crate::settings::BackendTlsFault;
+use crate::snapshot::Transport;
 
 /// What is wrong. Found while reading first, then by the compiler; words are in `problem/message.rs` and `problem/hint.rs`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -298,11 +299,6 @@ pub enum Cause {
         protocol: String,
         kind: String,
     },
-    ListenerUnsupported {
-        gateway: ObjectKey,
-        listener: String,
-        reason: Reason,
-    },
     NoMatchingHostname {
         gateway: ObjectKey,
         hostnames: Vec<String>,
@@ -353,6 +349,7 @@ pub enum Cause {
     BackendPortMissing,
     BackendPortNotFound {
         service: ObjectKey,
+        transport: Transport,
         port: u16,
         there: Vec<String>,
     },
@@ -501,8 +498,8 @@ pub enum Cause {
 pub enum NoEndpoint {
     /// The Service has no EndpointSlice.
     NoSlice,
-    /// None of its EndpointSlices has a port of this name.
-    NoPort(String),
+    /// None of its EndpointSlices has a port of this transport and name.
+    NoPort(Transport, String),
     /// Endpoints, if there are any, are not ready.
     NotReady,
 }

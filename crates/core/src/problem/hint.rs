@@ -43,7 +43,7 @@ impl Cause {
             Self::AddressInvalid { .. } => "write an IPv4 or IPv6 address without port".to_owned(),
             Self::AddressNotUsable { .. } => "use an address of this machine, or remove `addresses` and pass --bind".to_owned(),
             Self::DefaultGatewaysIgnored => "name the Gateway in the route's `parentRefs`".to_owned(),
-            Self::ProtocolUnsupported { .. } => "use HTTP, HTTPS, TLS or TCP".to_owned(),
+            Self::ProtocolUnsupported { .. } => "use HTTP, HTTPS, TLS, TCP or UDP".to_owned(),
             Self::TlsModeUnsupported { mode, protocol } if mode == "Passthrough" && protocol == "HTTPS" => {
                 "use `protocol: TLS` with a TLSRoute, or `mode: Terminate`".to_owned()
             }
@@ -148,7 +148,6 @@ impl Cause {
             Self::ListenerSetNotAllowed { .. } => "widen the Gateway's `allowedListeners.namespaces`, or move the ListenerSet".to_owned(),
             Self::ListenerSetNotAttached { .. } => "look at the ListenerSet's own problem".to_owned(),
             Self::KindNotAllowed { kind, .. } => format!("add `{{kind: {kind}}}` to the listener's allowedRoutes.kinds"),
-            Self::ListenerUnsupported { .. } => "look at the listener's own problem".to_owned(),
             Self::ListenerCannotHaveRoute { .. } => "attach the route to a listener of a fitting protocol".to_owned(),
             Self::NoMatchingHostname {
                 hostnames, listeners, ..
@@ -175,7 +174,7 @@ impl Cause {
             Self::BackendPortMissing => "add `port`".to_owned(),
             Self::BackendPortNotFound { there, .. } => format!("there are: {}", quoted(there)),
             Self::NoReadyEndpoint {
-                why: NoEndpoint::NoPort(_),
+                why: NoEndpoint::NoPort(..),
                 ..
             } => "give the Service's port and the EndpointSlice's port the same name, or neither one".to_owned(),
             Self::NoReadyEndpoint { service, port, .. } => {

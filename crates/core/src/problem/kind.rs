@@ -40,7 +40,7 @@ impl Cause {
             | Self::AuthorityFlawed { .. }
             | Self::NoReadyEndpoint { .. } => Severity::Warning,
             // An HTTPRoute may mean it: it answers 500 then.
-            Self::NoBackends { route } if !matches!(route, Kind::TlsRoute | Kind::TcpRoute) => Severity::Warning,
+            Self::NoBackends { route } if !matches!(route, Kind::TlsRoute | Kind::TcpRoute | Kind::UdpRoute) => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -76,7 +76,6 @@ impl Cause {
             Self::NamespaceNotAllowed { .. }
             | Self::ListenerSetNotAttached { .. }
             | Self::NoMatchingHostname { .. }
-            | Self::ListenerUnsupported { .. }
             | Self::BackendPolicyRefused { .. }
             | Self::ReferentRefused { .. }
             | Self::ParentNotServed { .. } => 5,
@@ -156,7 +155,6 @@ impl Cause {
             Self::NamespaceNotAllowed { .. } => "namespace-not-allowed",
             Self::KindNotAllowed { .. } => "kind-not-allowed",
             Self::ListenerCannotHaveRoute { .. } => "listener-cannot-have-route",
-            Self::ListenerUnsupported { .. } => "listener-unsupported",
             Self::NoMatchingHostname { .. } => "no-matching-hostname",
             Self::HostnameIgnored { .. } => "hostname-ignored",
             Self::Shadowed { .. } => "shadowed",

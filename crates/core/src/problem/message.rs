@@ -6,6 +6,7 @@ use super::text::{quoted, some_of};
 use super::{Cause, NoEndpoint};
 use crate::features::{BundleFit, NEWEST_BUNDLE, OLDEST_BUNDLE};
 use crate::settings::BackendTlsFault;
+use crate::snapshot::Transport;
 
 impl Cause {
     /// What is wrong, in one sentence without a full stop.
@@ -200,13 +201,6 @@ impl Cause {
             } => {
                 format!("listener `{listener}` of Gateway {gateway} speaks {protocol}, which takes no {kind}s")
             }
-            Self::ListenerUnsupported {
-                gateway,
-                listener,
-                reason,
-            } => {
-                format!("listener `{listener}` of Gateway {gateway} is not served itself ({reason}): it takes no routes")
-            }
             Self::NoMatchingHostname {
                 gateway,
                 hostnames,
@@ -262,16 +256,29 @@ impl Cause {
             Self::BackendKindUnsupported { group, kind } => format!("kind {kind}{} cannot be a backend", of_group(group)),
             Self::BackendNotFound { service, .. } => format!("there is no Service {service}"),
             Self::BackendPortMissing => "a Service as backend needs a port".to_owned(),
-            Self::BackendPortNotFound { service, port, .. } => format!("Service {service} has no port {port}"),
+            Self::BackendPortNotFound {
+                service,
+                transport: Transport::Tcp,
+                port,
+                ..
+            } => format!("Service {service} has no port {port}"),
+            Self::BackendPortNotFound {
+                service,
+                transport,
+                port,
+                ..
+            } => format!("Service {service} has no {transport} port {port}"),
             Self::NoReadyEndpoint { service, port, why } => match why {
                 NoEndpoint::NoSlice => {
                     format!("Service {service} port {port} has no EndpointSlice: there is nothing to connect to")
                 }
-                NoEndpoint::NoPort(name) if name.is_empty() => {
-                    format!("no EndpointSlice of Service {service} has a TCP port without a name, as its port {port} is")
+                NoEndpoint::NoPort(transport, name) if name.is_empty() => {
+                    format!("no EndpointSlice of Service {service} has a {transport} port without a name, as its port {port} is")
                 }
-                NoEndpoint::NoPort(name) => {
-                    format!("no EndpointSlice of Service {service} has a TCP port named `{name}`, which is its port {port}")
+                NoEndpoint::NoPort(transport, name) => {
+                    format!(
+                        "no EndpointSlice of Service {service} has a {transport} port named `{name}`, which is its port {port}"
+                    )
                 }
                 NoEndpoint::NotReady => format!("no endpoint of Service {service} port {port} is ready"),
             },

@@ -57,10 +57,9 @@ impl Cause {
             Self::SectionNotFound { .. } | Self::ListenerSetNotAttached { .. } => Reason::NoMatchingParent,
             // The specification's text says UnsupportedValue for a listener of the wrong protocol, its test
             // TLSRouteInvalidNoMatchingListener asks for NotAllowedByListeners: the test wins.
-            Self::NamespaceNotAllowed { .. }
-            | Self::KindNotAllowed { .. }
-            | Self::ListenerCannotHaveRoute { .. }
-            | Self::ListenerUnsupported { .. } => Reason::NotAllowedByListeners,
+            Self::NamespaceNotAllowed { .. } | Self::KindNotAllowed { .. } | Self::ListenerCannotHaveRoute { .. } => {
+                Reason::NotAllowedByListeners
+            }
             Self::NoMatchingHostname { .. } => Reason::NoMatchingListenerHostname,
             Self::BackendKindUnsupported { .. } | Self::ExtensionUnsupported { .. } => Reason::InvalidKind,
             Self::BackendNotFound { .. } | Self::BackendPortMissing | Self::BackendPortNotFound { .. } => Reason::BackendNotFound,

@@ -20,7 +20,7 @@ pub struct Forward {
     /// How long one connection to an endpoint may take to come about.
     #[serde(serialize_with = "as_duration")]
     pub connect_timeout: Duration,
-    /// How long a connection may be silent in both directions; `None`: for ever.
+    /// How long a connection, or the flow of a UDP client, may be silent in both directions; `None`: for ever.
     #[serde(serialize_with = "as_optional_duration")]
     pub idle_timeout: Option<Duration>,
     /// In the order of the route; those of weight 0 included.
@@ -86,7 +86,7 @@ pub struct Backend {
     pub port: u16,
     /// Where to connect; sorted, without doubles.
     pub endpoints: Vec<SocketAddr>,
-    /// Header to send first.
+    /// Header to send first. Nothing to UDP.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// What it speaks, as far as the Service says (`appProtocol`).
     pub protocol: BackendProtocol,

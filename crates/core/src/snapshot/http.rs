@@ -271,7 +271,7 @@ impl PortPlan {
         match self {
             Self::Tls(plan) => lookup::before_encrypted(plan, listener, host),
             Self::Http(plan) => lookup::before_plain(plan, host),
-            Self::Tcp(_) => &[],
+            Self::Tcp(_) | Self::Udp(_) => &[],
         }
     }
 }

@@ -70,7 +70,7 @@ pub(super) fn lookup_agrees_with_the_reference(input: &Input, compiled: &Compile
                 is_true(&status.conditions, ConditionType::Accepted) || cannot_be_bound(compiled, listener)
             };
             let is_served =
-                |listener: &Held<'_>| reference::has_names(listener) || listener.protocol == sealway_api::Protocol::Tcp;
+                |listener: &Held<'_>| reference::has_names(listener) || listener.protocol == Protocol::Tcp;
             let serves = |listener: &Held<'_>| accepted(listener) && is_served(listener);
             let plan = snapshot.port(Transport::Tcp, port);
             let open = held.iter().any(|listener| listener.port == port && serves(listener));
@@ -84,7 +84,7 @@ pub(super) fn lookup_agrees_with_the_reference(input: &Input, compiled: &Compile
             let Some(plan) = plan else { continue };
             for name in &questions {
                 let expected = match reference::listener(&held, port, *name) {
-                    // No name is read there: the goldens under `tcp` say who has such a port.
+                    // No name is read there: see [`relays_agree_with_the_reference`].
                     _ if matches!(**plan, PortPlan::Tcp(_)) => continue,
                     None => None,
                     Some(listener) if !serves(listener) => Some(Err(())),
@@ -103,6 +103,73 @@ pub(super) fn lookup_agrees_with_the_reference(input: &Input, compiled: &Compile
                     },
                 };
                 prop_assert_eq!(found, expected, "{} {} {:?}", object, port, name);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A TCP or UDP listener that is accepted has its port, whose traffic its oldest route has; weights stay whatever is behind them.
+pub(super) fn relays_agree_with_the_reference(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
+    for (object, snapshot) in &compiled.snapshots {
+        let held = held::listeners(&input.resources, &object.key);
+        for listener in held.iter().filter(|listener| !held::is_beaten(&held, listener)) {
+            let status = status_of(compiled, listener).expect("each has one");
+            let transport = match listener.protocol {
+                Protocol::Tcp => Transport::Tcp,
+                Protocol::Udp => Transport::Udp,
+                _ => continue,
+            };
+            let accepted = is_true(&status.conditions, ConditionType::Accepted) || cannot_be_bound(compiled, listener);
+            let plan = snapshot.port(transport, listener.port).map(|plan| &**plan);
+            let own = match (plan, transport) {
+                (Some(PortPlan::Tcp(plan)), Transport::Tcp) | (Some(PortPlan::Udp(plan)), Transport::Udp) => Some(plan),
+                (Some(PortPlan::Tls(_) | PortPlan::Http(_)), Transport::Tcp) | (None, _) => None,
+                (Some(plan), _) => return Err(TestCaseError::fail(format!("{object} {}: {plan:?}", listener.name))),
+            };
+            let own = own.filter(|plan| plan.listener == listener.name);
+            prop_assert_eq!(own.is_some(), accepted, "{} {}", object, &listener.name);
+            let attached = reference::relays(&input.resources, listener);
+            prop_assert_eq!(
+                status.attached_routes as usize,
+                attached.len(),
+                "{} {}",
+                object,
+                &listener.name
+            );
+            let Some(plan) = own else { continue };
+            let found = plan.forward.as_ref().map(|forward| &forward.route);
+            prop_assert_eq!(
+                found,
+                attached.first().map(|(route, _)| route),
+                "{} {}",
+                object,
+                &listener.name
+            );
+            let (Some(forward), Some((route, rules))) = (&plan.forward, attached.first()) else {
+                continue;
+            };
+            let references = rules.first().map_or(&[][..], |rule| &rule.backend_refs);
+            let weights = |forward: &Forward| forward.backends.iter().map(|backend| backend.weight).collect::<Vec<_>>();
+            prop_assert_eq!(
+                weights(forward),
+                references.iter().map(|reference| reference.weight).collect::<Vec<_>>()
+            );
+            for backend in &forward.backends {
+                let Target::Backend(backend) = &backend.target else { continue };
+                let service = &input.resources.services[&backend.service].spec;
+                let protocol = transport.to_string();
+                let is_meant = |port: &sealway_api::ServicePort| {
+                    port.port == backend.port && port.protocol.as_deref().unwrap_or("TCP") == protocol
+                };
+                let is_elsewhere = service.kind.as_deref() == Some("ExternalName")
+                    || input.settings.endpoints.iter().any(|entry| entry.service == backend.service);
+                prop_assert!(
+                    is_elsewhere || service.ports.iter().any(is_meant),
+                    "{} {}",
+                    route,
+                    &backend.service
+                );
             }
         }
     }
@@ -207,7 +274,7 @@ pub(super) fn backends(compiled: &Compiled) -> Vec<&Arc<Backend>> {
     let plans = compiled.snapshots.values().flat_map(|snapshot| snapshot.ports.values());
     let listeners = plans.flat_map(|plan| match &**plan {
         PortPlan::Tls(plan) => &plan.listeners[..],
-        PortPlan::Http(_) | PortPlan::Tcp(_) => &[],
+        PortPlan::Http(_) | PortPlan::Tcp(_) | PortPlan::Udp(_) => &[],
     });
     let forwards = listeners.flat_map(|listener| listener.routes.iter().map(|(_, forward)| forward));
     let targets = forwards.flat_map(|forward| &forward.backends).map(|backend| &backend.target);

@@ -95,6 +95,7 @@ impl Request {
             text: text.to_owned(),
             port: parse(port),
             server_name: name.map(|name| Lookup {
+                transport: Transport::Tcp,
                 port: parse(port),
                 name: name.to_owned(),
             }),
@@ -121,6 +122,8 @@ impl Request {
 /// One `# explain:` line.
 #[derive(Clone, Debug)]
 pub(crate) struct Lookup {
+    /// TCP, save where the question says `53/udp`.
+    pub(crate) transport: Transport,
     /// The listener's port.
     pub(crate) port: u16,
     /// As written.
@@ -208,7 +211,12 @@ impl Case {
             }
             "explain" => {
                 let (port, name) = value.split_once(' ').expect("PORT NAME");
+                let (port, transport) = match port.strip_suffix("/udp") {
+                    Some(port) => (port, Transport::Udp),
+                    None => (port, Transport::Tcp),
+                };
                 self.questions.push(Question::Connection(Lookup {
+                    transport,
                     port: parse(port),
                     name: name.to_owned(),
                 }));

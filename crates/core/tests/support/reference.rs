@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use sealway_api::{FromNamespaces, Kind, Listener, ObjectKey, ObjectRef, ParentRef, Protocol, Resources, TlsMode, TlsRoute};
+use sealway_api::{
+    FromNamespaces, Kind, L4RouteRule, Listener, ObjectKey, ObjectRef, ParentRef, Protocol, Resources, TlsMode, TlsRoute,
+};
 
 use super::held::{self, Held};
 
@@ -67,6 +69,31 @@ pub(crate) fn attaches(resources: &Resources, route: &TlsRoute, listener: &Held<
                 .any(|hostname| intersects(Some(hostname), listener.hostname.as_deref())))
 }
 
+/// The TCPRoutes or UDPRoutes that attach to a listener, oldest first: "only the oldest route is bound to the listener".
+pub(crate) fn relays<'a>(resources: &'a Resources, listener: &Held<'_>) -> Vec<(ObjectRef, &'a [L4RouteRule])> {
+    let kind = format!("{}Route", listener.protocol);
+    let tcp = resources
+        .tcp_routes
+        .iter()
+        .map(|(key, route)| ("TCPRoute", key, &route.metadata, &route.spec.parent_refs, &route.spec.rules));
+    let udp = resources
+        .udp_routes
+        .iter()
+        .map(|(key, route)| ("UDPRoute", key, &route.metadata, &route.spec.parent_refs, &route.spec.rules));
+    let of_kind = tcp.chain(udp).filter(|(of, ..)| *of == kind);
+    let mut attached: Vec<_> = of_kind
+        .filter(|(kind, key, _, parents, _)| {
+            parents.iter().any(|parent| means(parent, &key.namespace, listener))
+                && takes(resources, listener, kind, &key.namespace)
+        })
+        .collect();
+    attached.sort_by_key(|(_, key, metadata, ..)| (metadata.creation_timestamp, *key));
+    let named = attached
+        .into_iter()
+        .map(|(kind, key, _, _, rules)| (ObjectRef::new(kind.into(), &key.namespace, &key.name), &rules[..]));
+    named.collect()
+}
+
 /// Whether a parent reference of a route in `namespace` names a Gateway or ListenerSet.
 pub(crate) fn names(parent: &ParentRef, namespace: &str, object: &ObjectRef) -> bool {
     parent.group == "gateway.networking.k8s.io"
@@ -105,6 +132,8 @@ pub(crate) fn takes(resources: &Resources, listener: &Held<'_>, kind: &str, name
     };
     let protocol_fits = match kind {
         "TLSRoute" => listener.protocol == Protocol::Tls,
+        "TCPRoute" => listener.protocol == Protocol::Tcp,
+        "UDPRoute" => listener.protocol == Protocol::Udp,
         _ => matches!(listener.protocol, Protocol::Http | Protocol::Https),
     };
     protocol_fits && kind_fits && namespace_fits

@@ -13,7 +13,7 @@ pub(super) fn requests_agree_with_the_reference(input: &Input, compiled: &Compil
         for (key, plan) in &snapshot.ports {
             for host in &hosts {
                 let through = match &**plan {
-                    PortPlan::Tcp(_) => continue,
+                    PortPlan::Tcp(_) | PortPlan::Udp(_) => continue,
                     PortPlan::Http(_) => None,
                     PortPlan::Tls(_) => match plan.connection(Some(&hello(*host)), &mut NoTrace) {
                         Action::Requests {
@@ -123,7 +123,7 @@ pub(super) fn requests_are_counted(input: &Input, compiled: &Compiled) -> Result
 /// The requests of every listener, with its name.
 pub(super) fn listeners_of(plan: &PortPlan) -> Vec<(&String, &Arc<HttpRoutes>)> {
     match plan {
-        PortPlan::Tcp(_) => Vec::new(),
+        PortPlan::Tcp(_) | PortPlan::Udp(_) => Vec::new(),
         PortPlan::Http(plan) => plan
             .listeners
             .iter()

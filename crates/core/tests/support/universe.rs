@@ -73,7 +73,12 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
     let parts = (
         (vec(gateway(), 1..4), vec(listener_set(), 0..9)),
         vec(route("TLSRoute"), 0..7),
-        (vec(route("HTTPRoute"), 0..5), vec(route("GRPCRoute"), 0..3)),
+        (
+            vec(route("HTTPRoute"), 0..5),
+            vec(route("GRPCRoute"), 0..3),
+            vec(route("TCPRoute"), 0..3),
+            vec(route("UDPRoute"), 0..4),
+        ),
         vec(service(), 0..5),
         vec(endpoint_slice(), 0..5),
         vec(grant(), 0..4),
@@ -86,7 +91,17 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
         select(vec!["sealway.dev/gateway-controller", "example.com/other"]),
     );
     parts.prop_map(
-        |((gateways, sets), routes, (http_routes, grpc_routes), services, slices, grants, namespaces, secured, controller)| {
+        |(
+            (gateways, sets),
+            routes,
+            (http_routes, grpc_routes, tcp_routes, udp_routes),
+            services,
+            slices,
+            grants,
+            namespaces,
+            secured,
+            controller,
+        )| {
             let (secrets, config_maps, policies) = secured;
             let class = json!({"kind": "GatewayClass", "metadata": {"name": "sealway"}, "spec": {"controllerName": controller}});
             read(
@@ -96,6 +111,8 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
                     routes,
                     http_routes,
                     grpc_routes,
+                    tcp_routes,
+                    udp_routes,
                     services,
                     slices,
                     grants,
@@ -246,7 +263,7 @@ pub(crate) fn listener_set() -> impl Strategy<Value = Value> {
 
 fn listener() -> impl Strategy<Value = Value> {
     let protocol =
-        prop_oneof![16 => Just("TLS"), 5 => Just("HTTPS"), 4 => Just("HTTP"), 1 => Just("TCP"), 1 => Just("UDP"), 1 => Just("X")];
+        prop_oneof![16 => Just("TLS"), 5 => Just("HTTPS"), 4 => Just("HTTP"), 1 => Just("TCP"), 3 => Just("UDP"), 1 => Just("X")];
     let mode = prop_oneof![6 => Just("Passthrough"), 4 => Just("Terminate"), 1 => Just("Inspect")];
     let namespaces = prop_oneof![
         5 => Just(json!({"from": "All"})),
@@ -260,7 +277,7 @@ fn listener() -> impl Strategy<Value = Value> {
     let kinds = prop_oneof![
         6 => Just(json!([])),
         2 => Just(json!([{"kind": "TLSRoute"}])),
-        1 => Just(json!([{"kind": "TCPRoute"}, {"kind": "TLSRoute"}])),
+        1 => Just(json!([{"kind": "TCPRoute"}, {"kind": "UDPRoute"}, {"kind": "TLSRoute"}])),
         1 => Just(json!([{"kind": "HTTPRoute"}])),
     ];
     let hostname = option::weighted(0.75, select(&HOSTNAMES[..]));
@@ -364,6 +381,7 @@ fn service() -> impl Strategy<Value = Value> {
         json!({"ports": [{"name": "tls", "port": 443}, {"name": "db", "port": 5432, "appProtocol": "kubernetes.io/ws"}]}),
         json!({"ports": [{"port": 443}], "publishNotReadyAddresses": true}),
         json!({"ports": [{"port": 443, "protocol": "UDP"}]}),
+        json!({"ports": [{"name": "tls", "port": 443}, {"name": "quic", "port": 443, "protocol": "UDP"}]}),
         json!({"type": "ExternalName", "externalName": "far.example.org"}),
         json!({"type": "ExternalName", "externalName": "192.0.2.1"}),
     ]);
@@ -384,14 +402,22 @@ fn endpoint_slice() -> impl Strategy<Value = Value> {
     });
     (metadata(names), select(&SERVICES[..]), vec(endpoint, 0..4)).prop_map(|(mut metadata, service, endpoints)| {
         metadata["labels"] = json!({"kubernetes.io/service-name": service});
-        let ports = json!([{"name": "tls", "port": 8443}, {"name": "", "port": 8443}, {"name": "db", "port": 15432}]);
+        let ports = json!([{"name": "tls", "port": 8443}, {"name": "", "port": 8443}, {"name": "db", "port": 15432},
+            {"name": "quic", "port": 8443, "protocol": "UDP"}]);
         json!({"kind": "EndpointSlice", "metadata": metadata, "addressType": "IPv4", "endpoints": endpoints, "ports": ports})
     })
 }
 
 fn grant() -> impl Strategy<Value = Value> {
     let from = (
-        select(vec!["TLSRoute", "HTTPRoute", "GRPCRoute", "Gateway", "ListenerSet"]),
+        select(vec![
+            "TLSRoute",
+            "HTTPRoute",
+            "GRPCRoute",
+            "UDPRoute",
+            "Gateway",
+            "ListenerSet",
+        ]),
         select(&NAMESPACES[..]),
     )
         .prop_map(|(kind, namespace)| json!({"group": "gateway.networking.k8s.io", "kind": kind, "namespace": namespace}));

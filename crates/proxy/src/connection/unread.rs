@@ -3,27 +3,28 @@
 
 use std::sync::Arc;
 
-use sealway_core::{Action, NoTrace, TcpPlan, UpstreamTls};
+use sealway_core::{Action, NoTrace, RelayPlan, Transport, UpstreamTls};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::refuse::Refusal;
 use super::upstream::Upstream;
-use super::{Established, Introduced, Terms, choose, open, reach};
+use super::{Established, Introduced, Terms, open, reach};
 use crate::Shared;
 use crate::listeners::Binding;
 use crate::outcome::{CloseReason, Outcome};
+use crate::upstream::choose;
 
 /// Connects to a backend, and hands it what was `received` behind a proxy's header.
 pub(super) async fn establish(
     client: &TcpStream,
-    plan: &TcpPlan,
+    plan: &RelayPlan,
     binding: &Binding,
     (received, introduced): (Vec<u8>, Introduced),
     shared: &Shared,
     outcome: &mut Outcome,
 ) -> Result<Established, Refusal> {
-    outcome.enter_listener(binding.scope.relayed(plan));
+    outcome.enter_listener(binding.scope.relayed(plan, Transport::Tcp));
     let forward = match plan.connection(&mut NoTrace) {
         Action::Relay { forward, .. } => Arc::clone(forward),
         Action::Reject(rejection) => return Err(CloseReason::Rejected(rejection.reason).into()),

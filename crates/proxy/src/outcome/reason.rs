@@ -17,6 +17,8 @@ pub enum CloseReason {
     IdleTimeout,
     /// It outlived the drain deadline of its route, or of the process.
     Drained,
+    /// A UDP flow that had been silent for the longest made room for another.
+    Evicted,
     /// The client's socket failed while bytes were relayed.
     ClientFailed,
     /// The backend's socket failed.
@@ -100,6 +102,7 @@ impl CloseReason {
             Self::Closed => "closed",
             Self::IdleTimeout => "idle_timeout",
             Self::Drained => "drained",
+            Self::Evicted => "evicted",
             Self::ClientFailed => "client_failed",
             Self::BackendFailed => "backend_failed",
             Self::ClientGone => "client_gone",
@@ -154,6 +157,7 @@ impl CloseReason {
                 RejectReason::ListenerRefuses | RejectReason::NoWeight => Blame::Gateway,
             }),
             Self::ConnectionLimit
+            | Self::Evicted
             | Self::GreetingLimit
             | Self::Panic
             | Self::Abandoned
@@ -209,6 +213,7 @@ impl CloseReason {
             Self::Handshake(fault) => fault.explain(),
             Self::BackendTls(fault) => explain_backend_tls(fault),
             Self::ConnectionLimit => "the listener has as many connections as it may",
+            Self::Evicted => "the flow was silent for the longest and made room for another: there are as many as may be",
             Self::GreetingLimit => "as many connections as the listener may have are still sending their hellos",
             Self::SourceLimit => "the source has as many connections as it may",
             Self::Panic => "a defect of the gateway ended the connection; please report it",
@@ -236,6 +241,7 @@ impl CloseReason {
             Self::Closed
             | Self::IdleTimeout
             | Self::Drained
+            | Self::Evicted
             | Self::ClientFailed
             | Self::ClientGone
             | Self::HelloTimeout

@@ -49,7 +49,7 @@ impl<'a> Used<'a> {
                         .for_each(|routes| self.enter_routes(routes, identity));
                 }
             }
-            PortPlan::Tcp(plan) => {
+            PortPlan::Tcp(plan) | PortPlan::Udp(plan) => {
                 let backends = plan.forward.iter().flat_map(|forward| &forward.backends);
                 backends.for_each(|backend| self.enter(backend));
             }

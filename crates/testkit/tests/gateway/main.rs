@@ -9,3 +9,4 @@ mod manifests;
 mod proxy_protocol;
 mod refusals;
 mod tcp;
+mod udp;

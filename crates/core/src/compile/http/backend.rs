@@ -8,7 +8,7 @@ use super::super::backends::{self, Resolved};
 use super::super::policies;
 use super::Context;
 use crate::problem::Cause;
-use crate::snapshot::{BackendFault, BackendProtocol, RuleKind, Target, UpstreamTls, WeightedBackend};
+use crate::snapshot::{BackendFault, BackendProtocol, RuleKind, Target, Transport, UpstreamTls, WeightedBackend};
 
 /// What a Service's port says that it speaks (KEP-3726). TLS needs to be told how to verify: without a BackendTLSPolicy, a port that says
 /// so cannot be spoken to. Names without a prefix are IANA's, compared without case (RFC 6335, section 5.1); one that says nothing of
@@ -71,13 +71,7 @@ impl<'a> Context<'_, 'a> {
 
     /// The protocol as the Service has it.
     fn stated(&self, service: &ObjectKey, port: u16) -> String {
-        let ports = self
-            .world
-            .resources
-            .services
-            .get(service)
-            .map_or(&[][..], |service| &service.spec.ports);
-        let stated = ports.iter().find(|entry| entry.port == port && backends::is_tcp(entry));
+        let stated = backends::service_port(self.world, service, Transport::Tcp, port);
         stated.and_then(|port| port.app_protocol.clone()).unwrap_or_default()
     }
 }

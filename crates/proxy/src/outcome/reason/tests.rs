@@ -18,6 +18,7 @@ fn every_reason() -> Vec<CloseReason> {
         Closed,
         IdleTimeout,
         Drained,
+        Evicted,
         ClientFailed,
         BackendFailed,
         ClientGone,
