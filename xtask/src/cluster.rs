@@ -18,7 +18,10 @@ use crate::lab::{self, Channel, Node, Place};
 use crate::report::Report;
 
 mod article;
+mod disruptions;
 mod installed;
+mod load;
+mod site;
 
 use installed::Cluster;
 
@@ -65,6 +68,23 @@ async fn cases(cluster: &Cluster, options: &Options<'_>) -> anyhow::Result<ExitC
     let mut report = Report::new(Vec::new());
     if options.wants("article") {
         report.record("article", article::in_the_cluster(cluster)).await;
+    }
+    if options.wants("rolling-proxies") {
+        report.record("rolling-proxies", disruptions::rolling_proxies(cluster)).await;
+    }
+    if options.wants("rolling-controller") {
+        report
+            .record("rolling-controller", disruptions::rolling_controller(cluster))
+            .await;
+    }
+    if options.wants("leader-killed") {
+        report.record("leader-killed", disruptions::leader_killed(cluster)).await;
+    }
+    if options.wants("api-cut") {
+        report.record("api-cut", disruptions::api_cut(cluster, options.cut)).await;
+    }
+    if options.wants("proxies-killed") {
+        report.record("proxies-killed", disruptions::proxies_killed(cluster)).await;
     }
     Ok(report.close())
 }

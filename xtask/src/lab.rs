@@ -19,7 +19,7 @@ mod place;
 mod programs;
 mod settings;
 
-pub(crate) use install::install;
+pub(crate) use install::{NAMESPACE, install};
 pub(crate) use node::{Node, stop as down};
 pub(crate) use place::Place;
 pub(crate) use programs::{SUITE_MODULE, Suite, build_suite};
