@@ -11,8 +11,8 @@ use super::site::{GATEWAY, NAMESPACE, Site};
 use crate::lab;
 
 /// `kubectl rollout restart` of a Gateway's proxies.
-pub(super) async fn rolling_proxies(cluster: &Cluster) -> anyhow::Result<String> {
-    let site = Site::prepare(cluster).await?;
+pub(super) async fn rolling_proxies(site: &Site<'_>) -> anyhow::Result<String> {
+    let cluster = site.cluster;
     let before = site.pods().await?;
     let work = async {
         let started = Instant::now();
@@ -32,8 +32,8 @@ pub(super) async fn rolling_proxies(cluster: &Cluster) -> anyhow::Result<String>
 }
 
 /// The same of the controllers; a change is served at once afterwards.
-pub(super) async fn rolling_controller(cluster: &Cluster) -> anyhow::Result<String> {
-    let site = Site::prepare(cluster).await?;
+pub(super) async fn rolling_controller(site: &Site<'_>) -> anyhow::Result<String> {
+    let cluster = site.cluster;
     let work = async {
         restart(cluster, lab::NAMESPACE, CONTROLLER).await?;
         let changed = site.change("rolled").await?;
@@ -46,8 +46,8 @@ pub(super) async fn rolling_controller(cluster: &Cluster) -> anyhow::Result<Stri
 }
 
 /// The leader is killed with its pod; another leads, and changes are served before it does.
-pub(super) async fn leader_killed(cluster: &Cluster) -> anyhow::Result<String> {
-    let site = Site::prepare(cluster).await?;
+pub(super) async fn leader_killed(site: &Site<'_>) -> anyhow::Result<String> {
+    let cluster = site.cluster;
     let work = async {
         let leader = leader(cluster).await?;
         let pod = leader.split('_').next().unwrap_or_default();
@@ -78,8 +78,8 @@ pub(super) async fn leader_killed(cluster: &Cluster) -> anyhow::Result<String> {
 }
 
 /// The API server answers nobody for a while: neither controllers nor the cluster's own parts.
-pub(super) async fn api_cut(cluster: &Cluster, cut: Duration) -> anyhow::Result<String> {
-    let site = Site::prepare(cluster).await?;
+pub(super) async fn api_cut(site: &Site<'_>, cut: Duration) -> anyhow::Result<String> {
+    let cluster = site.cluster;
     let work = async {
         let servers = cluster.node().processes("kube-apiserver", "")?;
         ensure!(servers.len() == 1, "not one API server: {servers:?}");
@@ -99,8 +99,8 @@ pub(super) async fn api_cut(cluster: &Cluster, cut: Duration) -> anyhow::Result<
 }
 
 /// The proxies are killed one by one. What was under way in a killed one is lost, and so are new connections until its endpoint is gone.
-pub(super) async fn proxies_killed(cluster: &Cluster) -> anyhow::Result<String> {
-    let site = Site::prepare(cluster).await?;
+pub(super) async fn proxies_killed(site: &Site<'_>) -> anyhow::Result<String> {
+    let cluster = site.cluster;
     let mut excused = Vec::new();
     let work = async {
         let mut evidence = Vec::new();
