@@ -10,11 +10,13 @@ use sealway_api::ObjectKey;
 use sealway_core::{Classes, Placement, Settings};
 use sealway_feed::{ClientSettings, Server, relay};
 use sealway_issuer::Outlook;
+use sealway_provider::files::Loaded;
 use sealway_provider::kube::{
     self, Client, Election, ElectionSettings, EventSettings, Events, Holder, Leadership, LeaseTiming, Provisioner, Scope, Source,
     StatusWriter, WriterSettings, follow_features,
 };
 use sealway_provider::provision::{ADMIN_PORT, HEALTH_PORT, Installation};
+use sealway_proxy::Metrics;
 use tokio::net::TcpListener;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::watch;
@@ -27,7 +29,9 @@ use crate::args::{ControllerArgs, RejectionStyle, TalkArgs};
 use crate::controller::access::Access;
 use crate::controller::authority::{Credentials, Keeper};
 use crate::controller::reconcile::{Inputs, Outputs, Reconciler};
+use crate::expiry::Expiry;
 use crate::gateway::bind_own;
+use crate::issuer_metrics::{self, IssuerMetrics};
 use crate::logging;
 use crate::view::View;
 
@@ -108,12 +112,23 @@ async fn serve(args: &ControllerArgs) -> anyhow::Result<Exit> {
     let view = watch::Sender::new(Arc::new(View::default()));
     // Without an issuer: in a cluster cert-manager issues.
     let (_outlook, outlook) = watch::channel(Arc::new(Outlook::default()));
-    let (loads_shown, loads_seen) = watch::channel(Default::default());
+    let (loads_shown, loads_seen) = watch::channel(Loaded::default());
+    let mut registry = Registry::default();
+    let metrics = Metrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
+    let expiry = Expiry::register(&mut registry);
+    let issuer_metrics = IssuerMetrics::register(&mut registry);
+    tasks.spawn(issuer_metrics::run(
+        expiry,
+        issuer_metrics,
+        view.subscribe(),
+        outlook.clone(),
+        loads_seen.clone(),
+    ));
     let sources = Sources {
         view: view.subscribe(),
         outlook,
         loads: loads_seen,
-        registry: Arc::new(Registry::default()),
+        registry: Arc::new(registry),
     };
     tasks.spawn(admin::serve(admin_socket, admin::admin_router(sources.clone())));
     if let Some(socket) = health_socket {
@@ -130,7 +145,7 @@ async fn serve(args: &ControllerArgs) -> anyhow::Result<Exit> {
         _ = signals.next() => return Ok(Exit::Yes),
     };
     tracing::info!(image = installation.image, feed = ?installation.feed, "everything is listed");
-    drop(loads_shown);
+    tasks.spawn(show_loads(loads.clone(), loads_shown));
 
     let access = Access::default();
     let server = Server::new(
@@ -187,6 +202,7 @@ async fn serve(args: &ControllerArgs) -> anyhow::Result<Exit> {
             writer,
             events,
             view,
+            metrics,
             stored: source.stored(),
         },
     };
@@ -227,6 +243,17 @@ fn election(own: &Own, feed: SocketAddr) -> ElectionSettings {
         identity: format!("{}_{start:x}", own.pod.name),
         feed_address,
         timing: LeaseTiming::default(),
+    }
+}
+
+/// Lets the admin API see what is read.
+async fn show_loads(mut loads: watch::Receiver<Loaded>, shown: watch::Sender<Loaded>) {
+    loop {
+        let load = loads.borrow_and_update().clone();
+        shown.send_replace(load);
+        if loads.changed().await.is_err() {
+            return;
+        }
     }
 }
 

@@ -21,7 +21,9 @@ use super::Exit;
 use super::run::Signals;
 use crate::admin::{self, Sources};
 use crate::args::{ProxyArgs, TalkArgs};
+use crate::expiry::Expiry;
 use crate::gateway::{bind_own, control_runtime, data_plane_runtime};
+use crate::issuer_metrics::{self, IssuerMetrics};
 use crate::logging;
 use crate::view::{Phase, View};
 
@@ -50,17 +52,26 @@ async fn serve(args: &ProxyArgs, config: Config, data_plane: &Handle) -> anyhow:
     let mut signals = Signals::new()?;
     let mut registry = Registry::default();
     let metrics = Metrics::register(&mut registry, env!("CARGO_PKG_VERSION"));
+    let expiry = Expiry::register(&mut registry);
+    let issuer_metrics = IssuerMetrics::register(&mut registry);
     let proxy = Arc::new(Proxy::new(config, metrics.clone(), data_plane.clone()));
     let view = watch::Sender::new(Arc::new(View::default()));
     let (_outlook, outlook) = watch::channel(Arc::new(Outlook::default()));
     let (_loads, loads) = watch::channel(Default::default());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(issuer_metrics::run(
+        expiry,
+        issuer_metrics,
+        view.subscribe(),
+        outlook.clone(),
+        loads.clone(),
+    ));
     let sources = Sources {
         view: view.subscribe(),
         outlook,
         loads,
         registry: Arc::new(registry),
     };
-    let mut tasks = JoinSet::new();
     let admin = bind_own(args.admin, "--admin").await?;
     tasks.spawn(admin::serve(admin, admin::admin_router(sources.clone())));
     if let Some(address) = args.health {

@@ -15,9 +15,10 @@ use sealway_feed::{Proxies, Published, Server};
 use sealway_provider::files::Loaded;
 use sealway_provider::kube::{AppliedByGateway, Events, Leadership, Needed, Provisioner, StatusWriter, StoredStatuses};
 use sealway_provider::provision::{Installation, provision, service_account};
+use sealway_proxy::{Metrics, Reload};
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::access::Access;
 use super::authority::Credentials;
@@ -48,6 +49,7 @@ pub(crate) struct Outputs {
     pub(crate) writer: StatusWriter,
     pub(crate) events: Events,
     pub(crate) view: watch::Sender<Arc<View>>,
+    pub(crate) metrics: Metrics,
     /// What is written of statuses already.
     pub(crate) stored: Arc<StoredStatuses>,
 }
@@ -88,8 +90,14 @@ impl Reconciler {
             problems: Arc::default(),
             leads: false,
         };
+        let mut noticed = Some(Instant::now());
         loop {
             let wake_at = self.turn(&mut memory);
+            if let Some(noticed) = noticed.take() {
+                // Proxies count by themselves when they obey.
+                self.outputs.metrics.config_propagated(noticed.elapsed());
+                self.outputs.metrics.config_reloaded(Reload::Success);
+            }
             let Inputs {
                 loads,
                 features,
@@ -100,7 +108,10 @@ impl Reconciler {
                 unwritten,
             } = &mut self.inputs;
             let changed = tokio::select! {
-                changed = loads.changed() => changed,
+                changed = loads.changed() => {
+                    noticed = Some(Instant::now());
+                    changed
+                }
                 changed = features.changed() => changed,
                 changed = proxies.changed() => changed,
                 changed = applied.changed() => changed,
