@@ -86,7 +86,14 @@ pub(super) async fn api_cut(site: &Site<'_>, cut: Duration) -> anyhow::Result<St
         let stopped = Stopped::new(servers)?;
         sleep(cut).await;
         drop(stopped);
+        let before = heartbeat(cluster).await?;
         let changed = site.change("restored").await?;
+        // What a cluster makes of nodes that it has not heard of comes late: the load sees that, too.
+        until("the node is heard of again", HEARD, async || {
+            Ok(heartbeat(cluster).await? != before)
+        })
+        .await?;
+        sleep(JUDGED).await;
         Ok(format!(
             "{} s without an API server, a change served {} ms after the first write",
             cut.as_secs(),
@@ -150,6 +157,13 @@ async fn leader(cluster: &Cluster) -> anyhow::Result<String> {
     cluster.kubectl(lease).await
 }
 
+/// When the node was last heard of, by its Lease.
+async fn heartbeat(cluster: &Cluster) -> anyhow::Result<String> {
+    let node = cluster.place().name();
+    let lease = ["get", "lease", node, "-n", "kube-node-lease", "-o=jsonpath={.spec.renewTime}"];
+    cluster.kubectl(lease).await
+}
+
 /// SIGKILL to the gateway's process in a pod.
 fn kill(cluster: &Cluster, uid: &str) -> anyhow::Result<()> {
     let processes = cluster.node().processes("sealway", &format!("pod{uid}"))?;
@@ -189,4 +203,8 @@ const LEADS: Duration = Duration::from_secs(40);
 const ENDPOINT: Duration = Duration::from_secs(30);
 /// From an endpoint that is not ready to the rules that kube-proxy has made of it, and to the end of what was asked meanwhile.
 const RULES: Duration = Duration::from_secs(1);
+/// A kubelet renews its Lease every 10 s, and backs off while it cannot.
+const HEARD: Duration = Duration::from_secs(60);
+/// Several looks of the node controller, which looks every 5 s, and of one that has to be started first.
+const JUDGED: Duration = Duration::from_secs(30);
 const BACK: Duration = Duration::from_secs(60);
