@@ -113,8 +113,11 @@ service kube-apiserver kube-apiserver --etcd-servers http://127.0.0.1:2379 \
 until_succeeds ctr version
 for image in "$IMAGES"/*.tar; do ctr --namespace k8s.io images import --local "$image" >>"$state/logs/images.log" 2>&1; done
 until_succeeds kubectl --kubeconfig "$kubeconfigs/admin" get --raw /readyz
-service kube-controller-manager kube-controller-manager --kubeconfig "$kubeconfigs/kube-controller-manager" \
-    --leader-elect=false --use-service-account-credentials --service-cluster-ip-range "$SERVICE_RANGES" \
+# As in a cluster: one that has missed its Lease ends, and what comes after it judges nodes only by what it has seen itself. One that went
+# on after an API server was away would take every node for dead, and all endpoints with it.
+service kube-controller-manager bash -c 'while :; do "$@" || true; sleep 1; done' again \
+    kube-controller-manager --kubeconfig "$kubeconfigs/kube-controller-manager" \
+    --leader-elect=true --use-service-account-credentials --service-cluster-ip-range "$SERVICE_RANGES" \
     --root-ca-file "$keys/ca.crt" --service-account-private-key-file "$keys/service-accounts.key" \
     --cluster-signing-cert-file "$keys/ca.crt" --cluster-signing-key-file "$keys/ca.key" \
     --kube-api-qps 200 --kube-api-burst 400 --feature-gates "$trust_bundles"

@@ -14,7 +14,6 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 
 use crate::go;
-use crate::image::Image;
 use crate::lab::{self, Channel, Node, Place, SUITE_MODULE, Suite};
 
 mod report;
@@ -130,15 +129,8 @@ impl<'a> Options<'a> {
 
 /// Puts the image into the node and the gateway into the cluster, as `deploy/` says, and waits until its GatewayClass is accepted.
 fn install(node: &Node, place: &Place, binary: &Path, mode: Mode) -> anyhow::Result<()> {
-    let archive = place.state().join("sealway.tar");
-    Image::of_program(binary, &[IMAGE])?.write(&archive)?;
-    node.load(&archive)?;
     let overlay = go::module(SUITE_MODULE).join("install").join(mode.name());
-    let overlay = overlay.display().to_string();
-    node.kubectl(["apply", "--server-side", "-k", &overlay])?;
-    // A lab that was kept has Deployments of an earlier image by the same name.
-    node.kubectl(["rollout", "restart", "deployment", "-n", NAMESPACE])?;
-    node.kubectl(["rollout", "status", "deployment", "-n", NAMESPACE, "--timeout=120s"])?;
+    lab::install(node, place, binary, IMAGE, &overlay)?;
     let class = format!("gatewayclass/{CLASS}");
     node.kubectl(["wait", "--for=condition=Accepted", &class, "--timeout=60s"])?;
     Ok(())
@@ -304,7 +296,6 @@ const MARK: char = '\u{16}';
 const PROFILES: [&str; 5] = ["GATEWAY-HTTP", "GATEWAY-GRPC", "GATEWAY-TLS", "GATEWAY-TCP", "GATEWAY-UDP"];
 /// Set in the overlay, too.
 const IMAGE: &str = "sealway:conformance";
-const NAMESPACE: &str = "sealway-system";
 const CLASS: &str = "gateway-conformance";
 const URL: &str = "https://sealway.dev";
 const CONTACT: &str = "https://sealway.dev/issues";

@@ -4,25 +4,22 @@
 //! scenario and a closing line. Everything listens on free loopback ports, lives in one temporary directory and ends with its
 //! scenario. What is not from Debian (npm's PostgreSQL 18, Python's psycopg and cryptography, programs of Go modules) is installed once, pinned, below the target
 //! directory.
-#![expect(clippy::print_stdout, reason = "the lines are what this command is for")]
 
-use std::future::Future;
 use std::process::ExitCode;
-use std::time::Instant;
 
 use anyhow::Context as _;
 
-mod cert_manager;
+pub(crate) mod cert_manager;
 mod certificates;
-mod context;
+pub(crate) mod context;
 mod example;
 mod gateway;
 mod idle;
 mod keystores;
 mod live;
 mod openssl;
-mod postgres;
-mod process;
+pub(crate) mod postgres;
+pub(crate) mod process;
 mod readme;
 mod rotation;
 mod suites;
@@ -30,6 +27,8 @@ mod trust;
 
 use context::Context;
 pub(crate) use idle::{backend as idle_backend, clients as idle_clients};
+
+use crate::report::Report;
 
 /// Runs the scenarios; exit status 0 when all of them passed.
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<ExitCode> {
@@ -40,12 +39,8 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<ExitCode> {
 async fn scenarios(arguments: &[&str]) -> anyhow::Result<ExitCode> {
     let debug = arguments.contains(&"--debug");
     let filter: Vec<&str> = arguments.iter().copied().filter(|word| !word.starts_with("--")).collect();
-    let context = Context::prepare(debug).await?;
-    let mut report = Report {
-        filter,
-        passed: 0,
-        failed: 0,
-    };
+    let context = Context::prepare(debug)?;
+    let mut report = Report::new(filter);
     let at = &context;
 
     report
@@ -180,12 +175,7 @@ async fn scenarios(arguments: &[&str]) -> anyhow::Result<ExitCode> {
     suites(at, &mut report).await;
     cert_manager(at, &mut report).await;
 
-    println!("{} passed, {} failed", report.passed, report.failed);
-    Ok(if report.failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(report.close())
 }
 
 /// The gateway's HTTP and TLS, judged by suites that others wrote.
@@ -240,32 +230,4 @@ async fn cert_manager(at: &Context, report: &mut Report<'_>) {
             cert_manager::refusals::are_the_same(at),
         )
         .await;
-}
-
-struct Report<'a> {
-    filter: Vec<&'a str>,
-    passed: usize,
-    failed: usize,
-}
-
-impl Report<'_> {
-    /// Runs one scenario, which gives the evidence to print, unless the filter leaves it out.
-    async fn record(&mut self, name: &str, scenario: impl Future<Output = anyhow::Result<String>>) {
-        if !self.filter.is_empty() && !self.filter.iter().any(|word| name.contains(word)) {
-            return;
-        }
-        let started = Instant::now();
-        let outcome = scenario.await;
-        let seconds = started.elapsed().as_secs_f64();
-        match outcome {
-            Ok(evidence) => {
-                self.passed += 1;
-                println!("ok {name} ({seconds:.1} s): {evidence}");
-            }
-            Err(error) => {
-                self.failed += 1;
-                println!("FAILED {name} ({seconds:.1} s): {error:#}");
-            }
-        }
-    }
 }

@@ -12,16 +12,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 
+mod install;
 mod keys;
 mod node;
 mod place;
 mod programs;
 mod settings;
 
+pub(crate) use install::{NAMESPACE, install};
 pub(crate) use node::{Node, stop as down};
 pub(crate) use place::Place;
 pub(crate) use programs::{SUITE_MODULE, Suite, build_suite};
-pub(crate) use settings::{UNUSABLE_ADDRESS, USABLE_ADDRESS};
+pub(crate) use settings::{NODE_IPS, UNUSABLE_ADDRESS, USABLE_ADDRESS};
 
 /// Which CustomResourceDefinitions of the Gateway API a lab has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
 
+mod cluster;
 mod conformance;
 mod crds;
 mod e2e;
@@ -14,6 +15,7 @@ mod go;
 mod golden;
 mod image;
 mod lab;
+mod report;
 
 fn main() -> anyhow::Result<ExitCode> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +25,7 @@ fn main() -> anyhow::Result<ExitCode> {
         // The load test starts these in processes of their own.
         ["e2e-idle-backend", rest @ ..] => return e2e::idle_backend(rest),
         ["e2e-idle-clients", rest @ ..] => return e2e::idle_clients(rest),
+        ["cluster", rest @ ..] => return cluster::run(rest),
         ["conformance", rest @ ..] => return conformance::run(rest),
         ["lab", rest @ ..] => return lab::run(rest),
         ["image", rest @ ..] => image::run(rest),
@@ -73,6 +76,7 @@ fn finish(command: &mut Command) -> anyhow::Result<()> {
 }
 
 const USAGE: &str = "usage: cargo xtask COMMAND
+  cluster [OPTION...] [CASE...] the gateway in a lab, and what a cluster does to it; --help lists options
   conformance [OPTION...]       the Gateway API's own suite against this gateway in a lab; --help lists options
   crds GATEWAY_API CERT_MANAGER TRUST_MANAGER
                                 rewrite the embedded CustomResourceDefinitions from these sources

@@ -1,6 +1,7 @@
 // judge is how cert-manager itself says what Sealway's issuer has to do:
 //
 //	judge apply -programs DIR -crds DIR -crds DIR -specs DIR -work DIR -out DIR
+//	judge controllers -kubeconfig FILE
 //	judge compare -want DUMP -got DUMP -specs DIR -excused FILE
 //	judge facts -of DUMP -specs DIR
 //	judge validate DIR
@@ -18,6 +19,7 @@ import (
 
 	"github.com/cert-manager/cert-manager/comparison/apply"
 	"github.com/cert-manager/cert-manager/comparison/compare"
+	"github.com/cert-manager/cert-manager/comparison/controllers"
 	"github.com/cert-manager/cert-manager/comparison/validate"
 )
 
@@ -32,7 +34,7 @@ func main() {
 
 func run(ctx context.Context, arguments []string) error {
 	if len(arguments) == 0 {
-		return fmt.Errorf("one of: apply, compare, facts, validate")
+		return fmt.Errorf("one of: apply, controllers, compare, facts, validate")
 	}
 	flags := flag.NewFlagSet(arguments[0], flag.ExitOnError)
 	switch arguments[0] {
@@ -48,6 +50,19 @@ func run(ctx context.Context, arguments []string) error {
 		flags.StringVar(&options.Out, "out", "", "directory to make and to fill")
 		_ = flags.Parse(arguments[1:])
 		return apply.Run(ctx, options)
+	case "controllers":
+		kubeconfig := flags.String("kubeconfig", "", "how to reach the API server, which has cert-manager's CRDs")
+		_ = flags.Parse(arguments[1:])
+		failed, err := controllers.Run(ctx, *kubeconfig)
+		if err != nil {
+			return err
+		}
+		select {
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
 	case "compare":
 		want := flags.String("want", "", "dump of cert-manager")
 		got := flags.String("got", "", "dump of the other")

@@ -15,7 +15,7 @@ use super::context::Context;
 use super::process::{command, run, run_within};
 use programs::Programs;
 
-mod programs;
+pub(crate) mod programs;
 pub(super) mod refusals;
 mod sealway;
 

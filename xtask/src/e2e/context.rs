@@ -31,7 +31,7 @@ pub(crate) struct Context {
 
 impl Context {
     /// Builds the binary (or takes the one that `SEALWAY_E2E_BINARY` names) and makes the certificates.
-    pub(crate) async fn prepare(debug: bool) -> anyhow::Result<Self> {
+    pub(crate) fn prepare(debug: bool) -> anyhow::Result<Self> {
         let root = crate::root();
         let binary = crate::sealway(debug)?;
         let work = tempfile::Builder::new().prefix("sealway-e2e-").tempdir()?;

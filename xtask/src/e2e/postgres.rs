@@ -14,7 +14,7 @@ use super::context::Context;
 use super::gateway::{Gateway, NOBODY, Options, Route, route};
 use super::process::{Output, command, run};
 
-mod server;
+pub(crate) mod server;
 
 use server::{Server, Version};
 
@@ -132,7 +132,8 @@ async fn start_gateway(context: &Context, name: &str, backend: SocketAddr) -> an
     Gateway::start(context, name, &[backend], &routes, Options::default()).await
 }
 
-async fn psql(address: SocketAddr, host: &str, flags: &str, query: &str) -> anyhow::Result<Output> {
+/// What `psql` says of one query.
+pub(crate) async fn psql(address: SocketAddr, host: &str, flags: &str, query: &str) -> anyhow::Result<Output> {
     run(
         command("psql", ["-X", "-At", "-c", query, &conninfo(address, host, flags)]),
         "",
@@ -148,7 +149,7 @@ fn conninfo(address: SocketAddr, host: &str, flags: &str) -> String {
 const PRIMARY: &str = "primary.db.example.com";
 const REPLICA: &str = "replica.db.example.com";
 /// The server's version, and the TLS version that the server itself sees.
-const QUERY: &str = "select current_setting('server_version'), version from pg_stat_ssl where pid = pg_backend_pid()";
+pub(crate) const QUERY: &str = "select current_setting('server_version'), version from pg_stat_ssl where pid = pg_backend_pid()";
 const PSYCOPG: &str = "import sys, psycopg
 with psycopg.connect(sys.argv[1]) as connection:
     print(*connection.execute(sys.argv[2]).fetchone())";

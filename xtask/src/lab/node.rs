@@ -4,6 +4,8 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::place::Place;
 use super::{settings, until};
@@ -51,6 +54,14 @@ impl Node {
         self.enter(&[&format!("--net=/proc/{}/ns/net", self.process)], program.as_ref())
     }
 
+    /// Moves the calling thread into the network of the lab, with all that it starts from then on.
+    ///
+    /// Not the main thread: by its network a process counts as one of the lab's, and ends with it.
+    pub(crate) fn enter_network(&self) -> anyhow::Result<()> {
+        let network = File::open(format!("/proc/{}/ns/net", self.process))?;
+        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).context("the lab's network")
+    }
+
     /// A program in all of the node's namespaces.
     pub(crate) fn inside(&self, program: impl AsRef<OsStr>) -> Command {
         self.enter(&["--target", &self.process.to_string(), "--all"], program.as_ref())
@@ -83,6 +94,21 @@ impl Node {
                 .arg(archive),
         )
         .map(drop)
+    }
+
+    /// Its processes of a program, by the machine's numbers, whose cgroup is below one that is called `cgroup`; empty: any.
+    pub(crate) fn processes(&self, program: &str, cgroup: &str) -> anyhow::Result<Vec<Pid>> {
+        let own = format!("/sealway-lab-{}/", self.place.name());
+        let is_wanted = |process: &i32| {
+            // A process that has ended meanwhile has neither file.
+            let arguments = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+            let cgroups = fs::read_to_string(format!("/proc/{process}/cgroup")).unwrap_or_default();
+            let path = arguments.split(|byte| *byte == 0).next().unwrap_or_default();
+            let path = Path::new(OsStr::from_bytes(path));
+            let is_ours = cgroups.lines().any(|line| format!("{line}/").contains(&own));
+            path.file_name() == Some(program.as_ref()) && is_ours && cgroups.contains(cgroup)
+        };
+        Ok(processes()?.into_iter().filter(is_wanted).filter_map(Pid::from_raw).collect())
     }
 
     /// Memory of all processes in it.

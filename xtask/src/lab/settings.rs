@@ -114,7 +114,7 @@ pub(super) fn environment(place: &Place) -> Vec<(&'static str, String)> {
 
 // IPv4, then IPv6, in each of them.
 /// Addresses of the node itself, which is also the client.
-pub(super) const NODE_IPS: [&str; 2] = ["172.30.0.1", "fd00:172:30::1"];
+pub(crate) const NODE_IPS: [&str; 2] = ["172.30.0.1", "fd00:172:30::1"];
 const NODE_PREFIXES: &str = "23 64";
 /// 254 addresses of each family.
 const LOAD_BALANCER_POOLS: [&str; 2] = ["172.30.1.1-172.30.1.254", "fd00:172:30::1:1-fd00:172:30::1:fe"];

@@ -15,13 +15,13 @@ use crate::go::fingerprint;
 
 /// Where they are.
 #[derive(Debug)]
-pub(super) struct Programs {
+pub(crate) struct Programs {
     directory: PathBuf,
 }
 
 impl Programs {
     /// Builds them, unless they are there.
-    pub(super) async fn build(context: &Context) -> anyhow::Result<Self> {
+    pub(crate) async fn build(context: &Context) -> anyhow::Result<Self> {
         let module = context.root.join(MODULE);
         let programs = Self {
             directory: context.cached("cert-manager"),
@@ -51,22 +51,22 @@ impl Programs {
     }
 
     /// Directory of the servers.
-    pub(super) fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
     /// The judge.
-    pub(super) fn judge(&self) -> PathBuf {
+    pub(crate) fn judge(&self) -> PathBuf {
         self.directory.join("judge")
     }
 
     /// Its test.
-    pub(super) fn judge_test(&self) -> PathBuf {
+    pub(crate) fn judge_test(&self) -> PathBuf {
         self.directory.join("compare.test")
     }
 
     /// Directory of `CustomResourceDefinition`s.
-    pub(super) fn crds(&self) -> PathBuf {
+    pub(crate) fn crds(&self) -> PathBuf {
         self.directory.join("crds")
     }
 
@@ -92,6 +92,6 @@ impl Programs {
 }
 
 /// The Go module, and what is compared.
-pub(super) const MODULE: &str = "conformance/cert-manager";
+pub(crate) const MODULE: &str = "conformance/cert-manager";
 /// Longest that everything may take to download and to build: kube-apiserver is large.
 const GO_BUILD: Duration = Duration::from_secs(1200);

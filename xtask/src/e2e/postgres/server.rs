@@ -1,4 +1,4 @@
-//! A PostgreSQL server in a directory of its own, with the sample database certificate, for TLS connections only.
+//! A PostgreSQL server in a directory of its own, for TLS connections only.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use sealway_demo::certificates::Identity;
 use sealway_testkit::{free_port, loopback};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -32,9 +33,18 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Makes a database and serves it; everyone may log in, over TLS.
+    /// The sample database on a free port of loopback.
     pub(crate) async fn start(context: &Context, version: Version) -> anyhow::Result<Self> {
-        let address = loopback(free_port());
+        Self::start_as(context, version, &context.certificates.database, loopback(free_port())).await
+    }
+
+    /// Makes a database and serves it; everyone may log in, over TLS.
+    pub(crate) async fn start_as(
+        context: &Context,
+        version: Version,
+        identity: &Identity,
+        address: SocketAddr,
+    ) -> anyhow::Result<Self> {
         let directory = context.directory(&format!("{version:?}-{}", address.port()))?;
         let user = unprivileged_user(&directory).await?;
         if let Some(user) = &user {
@@ -61,14 +71,15 @@ impl Server {
         initdb.current_dir(&directory);
         run(initdb, "").await?.success().context("initdb")?;
 
-        fs::write(data.join("pg_hba.conf"), "hostssl all all 127.0.0.1/32 trust\n")?;
-        let (chain, key) = context.write_identity(&context.certificates.database, &data)?;
+        fs::write(data.join("pg_hba.conf"), "hostssl all all all trust\n")?;
+        let (chain, key) = context.write_identity(identity, &data)?;
         if let Some(user) = &user {
             chown(&chain, Some(user.uid), Some(user.gid))?;
             chown(&key, Some(user.uid), Some(user.gid))?;
         }
         let mut server = as_user(user.as_ref(), &programs.join("postgres"));
         server.arg("-D").arg(&data).args(["-p", &address.port().to_string()]);
+        server.args(["-h", &address.ip().to_string()]);
         for setting in SETTINGS {
             server.args(["-c", setting]);
         }
@@ -143,8 +154,7 @@ async fn reachable(programs: PathBuf, directory: &Path, user: Option<&User>) -> 
 
 const SERVER_USER: &str = "postgres";
 const DEBIAN_PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
-const SETTINGS: [&str; 7] = [
-    "listen_addresses=127.0.0.1",
+const SETTINGS: [&str; 6] = [
     "unix_socket_directories=",
     "ssl=on",
     "ssl_cert_file=server.crt",
