@@ -69,8 +69,7 @@ pub(super) fn lookup_agrees_with_the_reference(input: &Input, compiled: &Compile
                 // A port that cannot be bound is not the snapshot's affair: the data plane goes on trying.
                 is_true(&status.conditions, ConditionType::Accepted) || cannot_be_bound(compiled, listener)
             };
-            let is_served =
-                |listener: &Held<'_>| reference::has_names(listener) || listener.protocol == Protocol::Tcp;
+            let is_served = |listener: &Held<'_>| reference::has_names(listener) || listener.protocol == Protocol::Tcp;
             let serves = |listener: &Held<'_>| accepted(listener) && is_served(listener);
             let plan = snapshot.port(Transport::Tcp, port);
             let open = held.iter().any(|listener| listener.port == port && serves(listener));

@@ -143,6 +143,7 @@ impl Reconciler {
             fleets: fleets.fleets.clone(),
             parameter_faults: fleets.faults.clone(),
             served: Some(served),
+            session_key: credentials.session_key.clone(),
             ..Observed::assumed(now)
         };
         let compiled = compile(memory, &self.settings, &load.resources, &observed)?;
