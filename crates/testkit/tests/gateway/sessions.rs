@@ -1,4 +1,4 @@
-//! Sessions: a client goes back to its endpoint, through every proxy of its Gateway, and to another once that one is gone.
+//! Sessions: a client goes back to its endpoint, and to another once that one is gone.
 
 use sealway_testkit::LOOPBACK;
 use sealway_testkit::backends::{Backend, Http};
