@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use crate::open_enum::open_enum;
-use crate::{HttpBackendRef, HttpRouteFilter, HttpValueMatch, ParentRef};
+use crate::{HttpBackendRef, HttpRouteFilter, HttpValueMatch, ParentRef, SessionPersistence};
 
 /// Spec of a GRPCRoute.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -32,7 +32,7 @@ pub struct GrpcRouteRule {
     /// Where calls go, by weight.
     pub backend_refs: Vec<HttpBackendRef>,
     /// As of HTTPRoutes.
-    pub session_persistence: Option<serde::de::IgnoredAny>,
+    pub session_persistence: Option<SessionPersistence>,
 }
 
 /// Conditions that must hold together.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::open_enum::open_enum;
-use crate::{BackendRef, ParentRef};
+use crate::{BackendRef, ParentRef, SessionPersistence};
 
 /// Spec of an HTTPRoute.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -35,8 +35,8 @@ pub struct HttpRouteRule {
     pub timeouts: Option<HttpRouteTimeouts>,
     /// When a request is tried again (GEP-1731).
     pub retry: Option<HttpRouteRetry>,
-    /// Whether a client keeps its backend (GEP-1619, deprecated in v1.7): only that it was asked for.
-    pub session_persistence: Option<serde::de::IgnoredAny>,
+    /// Whether a client keeps its endpoint (GEP-1619, experimental; deprecated in v1.7 in favour of XBackend).
+    pub session_persistence: Option<SessionPersistence>,
 }
 
 /// Conditions that must hold together.

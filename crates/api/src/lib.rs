@@ -17,6 +17,7 @@ mod open_enum;
 mod policy;
 mod resources;
 mod route;
+mod session;
 mod status;
 
 pub use certificate::*;
@@ -30,4 +31,5 @@ pub use meta::*;
 pub use policy::*;
 pub use resources::*;
 pub use route::*;
+pub use session::*;
 pub use status::*;

@@ -98,7 +98,7 @@ impl Compiler {
         coverage::check(&mut world, &gateways);
         references::check(&mut world);
 
-        let snapshots = snapshots::build(&mut gateways, &self.settings, &self.last);
+        let snapshots = snapshots::build(&mut gateways, &self.settings, observed.session_key.as_ref(), &self.last);
         let statuses = Statuses {
             gateway_classes: classes,
             gateways: gateways

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::features::Served;
 use crate::revocation::{CrlFailure, RevocationList};
-use crate::snapshot::{ContentHash, PortKey, Transport};
+use crate::snapshot::{ContentHash, PortKey, SessionKey, Transport};
 
 /// Fixed for the life of the process.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -141,6 +141,8 @@ pub struct Observed {
     pub parameter_faults: BTreeMap<ObjectRef, String>,
     /// What the API server serves; `None` for plain manifests, where no features are claimed.
     pub served: Option<Served>,
+    /// In a cluster: what session keys are derived from, the same at every controller.
+    pub session_key: Option<SessionKey>,
     /// Lists from elsewhere than the manifests, in an order that stays. One counts for the authorities that it leads to by its signatures.
     pub revocation_lists: Vec<Arc<RevocationList>>,
 }
@@ -169,6 +171,7 @@ impl Observed {
             fleets: BTreeMap::new(),
             parameter_faults: BTreeMap::new(),
             served: None,
+            session_key: None,
             revocation_lists: Vec::new(),
         }
     }

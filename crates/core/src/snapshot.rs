@@ -42,6 +42,9 @@ pub struct Snapshot {
     pub client_certificate: Option<Arc<ServedCertificate>>,
     /// How backends are told who the client is that proved itself.
     pub client_certificate_headers: ClientCertificateHeaders,
+    /// Seals what clients keep of their sessions, the same at every proxy of the Gateway; `None`: each proxy has a key of its own.
+    #[serde(skip)]
+    pub session_key: Option<SessionKey>,
     /// By transport and listener port (without offset).
     pub ports: BTreeMap<PortKey, Arc<PortPlan>>,
 }

@@ -7,16 +7,23 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sealway_api::Timestamp;
+use sealway_core::SessionKey;
 use thiserror::Error;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
 
 use crate::tls::SERVER_NAME;
 
+/// In the Secret.
+const SESSIONS: &str = "sessions.key";
+/// Bytes of its text: base64 of 256 bits, and no less.
+const LEAST_SESSIONS: usize = 43;
 /// Seconds that an authority is good for.
 const AUTHORITY_LASTS: i64 = 365 * DAY;
 /// When so much is left of it, the next one is made.
@@ -38,6 +45,9 @@ pub enum AuthorityFault {
     /// A key or certificate cannot be made.
     #[error("the feed's certificate cannot be made: {0}")]
     Unmade(#[from] rcgen::Error),
+    /// The system has none.
+    #[error("the system gives no random bytes: look at the node")]
+    NoRandomness,
 }
 
 /// A certificate with its key, as PEM.
@@ -53,6 +63,8 @@ pub struct Authority {
     current: Pair,
     next: Option<Pair>,
     previous: Option<String>,
+    /// What session keys are derived from. It outlives authorities, for clients keep what it has sealed.
+    sessions: Option<Zeroizing<String>>,
 }
 
 impl fmt::Debug for Authority {
@@ -81,6 +93,7 @@ impl Authority {
             current: authority(now)?,
             next: None,
             previous: None,
+            sessions: Some(sessions()?),
         })
     }
 
@@ -102,6 +115,7 @@ impl Authority {
             current: pair("tls.crt", "tls.key").ok_or(AuthorityFault::Unreadable("tls.crt or tls.key"))?,
             next: pair("next.crt", "next.key"),
             previous: data.get("previous.crt").map(|text| text.to_string()),
+            sessions: data.get(SESSIONS).filter(|text| text.len() >= LEAST_SESSIONS).cloned(),
         })
     }
 
@@ -120,7 +134,16 @@ impl Authority {
         if let Some(previous) = &self.previous {
             data.insert("previous.crt", Zeroizing::new(previous.clone()));
         }
+        if let Some(sessions) = &self.sessions {
+            data.insert(SESSIONS, sessions.clone());
+        }
         data
+    }
+
+    /// What the session keys of all Gateways are derived from; `None` until [`Self::step`] has made it.
+    #[must_use]
+    pub fn session_key(&self) -> Option<SessionKey> {
+        self.sessions.as_ref().map(|secret| SessionKey::of_secret(secret.as_bytes()))
     }
 
     /// Whom proxies are to believe, as PEM.
@@ -137,10 +160,20 @@ impl Authority {
     /// When no key can be made.
     pub fn step(&self, now: Timestamp) -> Result<Option<Self>, AuthorityFault> {
         let now_seconds = now.as_second();
+        if self.sessions.is_none() {
+            // Of a version that had none, or damaged.
+            return Ok(Some(Self {
+                sessions: Some(sessions()?),
+                ..self.clone()
+            }));
+        }
         let (_, ends) = times(&self.current.certificate).ok_or(AuthorityFault::Unreadable("tls.crt"))?;
         if ends <= now_seconds {
             // Nobody has looked after it for a year: nothing that it signed is believed any more.
-            return Self::new(now).map(Some);
+            return Ok(Some(Self {
+                sessions: self.sessions.clone(),
+                ..Self::new(now)?
+            }));
         }
         if let Some(next) = &self.next {
             let (made, _) = times(&next.certificate).ok_or(AuthorityFault::Unreadable("next.crt"))?;
@@ -148,6 +181,7 @@ impl Authority {
                 current: next.clone(),
                 next: None,
                 previous: Some(self.current.certificate.clone()),
+                sessions: self.sessions.clone(),
             }));
         }
         if ends - now_seconds <= SUCCESSION {
@@ -184,6 +218,13 @@ impl Authority {
             renew_at: Timestamp::from_second(now.as_second() + LEAF_LASTS / 3).unwrap_or(now),
         })
     }
+}
+
+/// 256 bits, as text.
+fn sessions() -> Result<Zeroizing<String>, AuthorityFault> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    aws_lc_rs::rand::fill(&mut *bytes).map_err(|_| AuthorityFault::NoRandomness)?;
+    Ok(Zeroizing::new(STANDARD.encode(*bytes)))
 }
 
 fn authority(now: Timestamp) -> Result<Pair, AuthorityFault> {
@@ -279,6 +320,23 @@ mod tests {
         let late = at(AUTHORITY_LASTS + 1);
         let next = authority.step(late).expect("step").expect("another");
         assert!(believes(&next.bundle(), &next.leaf(late).expect("leaf"), late));
+    }
+
+    #[test]
+    fn session_keys_outlive_authorities_and_are_made_for_secrets_of_before() {
+        let authority = Authority::new(at(0)).expect("made");
+        let key = authority.session_key().expect("key");
+        assert_ne!(Authority::new(at(0)).expect("made").session_key(), Some(key.clone()));
+        let late = at(AUTHORITY_LASTS + 1);
+        let next = authority.step(late).expect("step").expect("another");
+        assert_eq!(stored(&next).session_key(), Some(key));
+        let old = Authority {
+            sessions: None,
+            ..authority.clone()
+        };
+        let mended = stored(&old).step(at(0)).expect("step").expect("another");
+        assert!(mended.session_key().is_some() && mended.bundle() == authority.bundle());
+        assert_eq!(mended.step(at(0)).expect("step"), None);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod refusal;
 mod respond;
 pub(crate) mod rewrite;
 mod rule;
+mod session;
 pub(crate) mod upgrade;
 mod upstream;
 

@@ -9,13 +9,17 @@ mod conditions;
 mod filters;
 mod hosts;
 mod listener;
+mod session;
 mod timing;
 mod values;
 
 use std::fmt;
 use std::sync::Arc;
 
-use sealway_api::{GrpcRouteRule, HttpBackendRef, HttpRouteFilter, HttpRouteRetry, HttpRouteRule, HttpRouteTimeouts, ObjectRef};
+use sealway_api::{
+    GrpcRouteRule, HttpBackendRef, HttpRouteFilter, HttpRouteRetry, HttpRouteRule, HttpRouteTimeouts, ObjectRef,
+    SessionPersistence,
+};
 
 pub(super) use backend::protocol;
 pub(super) use hosts::{ListenerRequests, report_shadowed};
@@ -58,7 +62,7 @@ struct Written<'a> {
     backends: &'a [HttpBackendRef],
     timeouts: Option<&'a HttpRouteTimeouts>,
     retry: Option<&'a HttpRouteRetry>,
-    keeps_session: bool,
+    session: Option<&'a SessionPersistence>,
 }
 
 /// Works out an HTTPRoute.
@@ -70,7 +74,7 @@ pub(super) fn http<'a>(world: &mut World<'a>, route: &Route<'a>, rules: &'a [Htt
         backends: &rule.backend_refs,
         timeouts: rule.timeouts.as_ref(),
         retry: rule.retry.as_ref(),
-        keeps_session: rule.session_persistence.is_some(),
+        session: rule.session_persistence.as_ref(),
     });
     let mut written: Vec<Written<'a>> = written.collect();
     if written.is_empty() {
@@ -82,7 +86,7 @@ pub(super) fn http<'a>(world: &mut World<'a>, route: &Route<'a>, rules: &'a [Htt
             backends: &[],
             timeouts: None,
             retry: None,
-            keeps_session: false,
+            session: None,
         });
     }
     build(world, route, RuleKind::Http, &written)
@@ -97,7 +101,7 @@ pub(super) fn grpc<'a>(world: &mut World<'a>, route: &Route<'a>, rules: &'a [Grp
         backends: &rule.backend_refs,
         timeouts: None,
         retry: None,
-        keeps_session: rule.session_persistence.is_some(),
+        session: rule.session_persistence.as_ref(),
     });
     let written: Vec<Written<'a>> = written.collect();
     if written.is_empty() {
@@ -233,6 +237,7 @@ impl<'a> Context<'_, 'a> {
         let (filters, filter_fault) = self.filters(&at, written.filters, Owner::Rule, replaces_prefix);
         let (request_timeout, backend_timeout) = self.timeouts(&at, written.timeouts);
         let retry = self.retry(&at, written.retry);
+        let session = self.session(&at, number, written.session).map(Arc::new);
         let mut backends = Vec::with_capacity(written.backends.len());
         for (position, reference) in written.backends.iter().enumerate() {
             let backend = self.backend(format_args!("{at}.backendRefs[{position}]"), &reference.backend);
@@ -242,7 +247,12 @@ impl<'a> Context<'_, 'a> {
                 let at = format!("{at}.backendRefs[{position}]");
                 self.filters(&at, &reference.filters, Owner::Backend, replaces_prefix)
             };
-            backends.push(HttpBackend { backend, filters, fault });
+            backends.push(HttpBackend {
+                backend,
+                filters,
+                session: session.clone(),
+                fault,
+            });
         }
         self.warn(&at, written, &filters);
         let fault = self.fault.as_ref().map(|_| RuleFault::Invalid).or(filter_fault);
@@ -286,9 +296,6 @@ impl<'a> Context<'_, 'a> {
             self.report(at, Cause::NoBackends { route });
         } else if !written.backends.is_empty() && written.backends.iter().all(|reference| reference.backend.weight == 0) {
             self.report(format_args!("{at}.backendRefs"), Cause::AllWeightsZero { route });
-        }
-        if written.keeps_session {
-            self.report(format_args!("{at}.sessionPersistence"), Cause::SessionPersistenceIgnored);
         }
     }
 }

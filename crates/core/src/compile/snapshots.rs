@@ -11,25 +11,35 @@ use crate::hostname::NameIndex;
 use crate::keys::{KeyMaterial, Keys};
 use crate::settings::Settings;
 use crate::snapshot::{
-    ContentHash, HttpListener, HttpPlan, HttpRoutes, ListenerFate, PortKey, PortPlan, RelayPlan, Snapshot, TlsListener, TlsPlan,
+    ContentHash, HttpListener, HttpPlan, HttpRoutes, ListenerFate, PortKey, PortPlan, RelayPlan, SessionKey, Snapshot,
+    TlsListener, TlsPlan,
 };
 
 /// One snapshot for each Gateway that is served at all.
 pub(super) fn build(
     gateways: &mut [GatewayWork<'_>],
     settings: &Settings,
+    session_key: Option<&SessionKey>,
     last: &BTreeMap<ObjectRef, Arc<Snapshot>>,
 ) -> BTreeMap<ObjectRef, Arc<Snapshot>> {
     let served = gateways.iter_mut().filter(|gateway| gateway.refused.is_none());
     served
         .map(|gateway| {
             let before = last.get(&gateway.object);
-            (gateway.object.clone(), share(snapshot(gateway, settings, before), before))
+            (
+                gateway.object.clone(),
+                share(snapshot(gateway, settings, session_key, before), before),
+            )
         })
         .collect()
 }
 
-fn snapshot(gateway: &mut GatewayWork<'_>, settings: &Settings, last: Option<&Arc<Snapshot>>) -> Snapshot {
+fn snapshot(
+    gateway: &mut GatewayWork<'_>,
+    settings: &Settings,
+    session_key: Option<&SessionKey>,
+    last: Option<&Arc<Snapshot>>,
+) -> Snapshot {
     // A port is opened for the sake of a listener that serves; listeners that were refused go on claiming their names on it, save those
     // whose names are another's that comes first.
     let mut by_port: BTreeMap<PortKey, Vec<&mut ListenerWork<'_>>> = BTreeMap::new();
@@ -57,6 +67,7 @@ fn snapshot(gateway: &mut GatewayWork<'_>, settings: &Settings, last: Option<&Ar
         trusted_proxies: gateway.trusted_proxies.clone(),
         client_certificate: gateway.client_certificate.clone(),
         client_certificate_headers: gateway.client_certificate_headers,
+        session_key: session_key.map(|key| key.of_gateway(&gateway.key)),
         ports,
     }
 }

@@ -14,8 +14,8 @@ use super::{PartKey, Unfit};
 use crate::hostname::NameIndex;
 use crate::snapshot::{
     Backend, BackendAuthorities, BackendTls, CertificateSlot, ClientValidation, ExternalAuth, Filters, Forward, HttpBackend,
-    HttpHost, HttpListener, HttpMatch, HttpRoutes, HttpRule, Mirror, PathMatcher, Pattern, Redirect, Retry, Target, Termination,
-    TlsListener, TrustBundle, UpstreamTls, ValueMatcher, WeightedBackend,
+    HttpHost, HttpListener, HttpMatch, HttpRoutes, HttpRule, Mirror, PathMatcher, Pattern, Redirect, Retry, Session, Target,
+    Termination, TlsListener, TrustBundle, UpstreamTls, ValueMatcher, WeightedBackend,
 };
 
 /// What a part is, ready for a snapshot.
@@ -341,10 +341,16 @@ impl Builder<'_> {
             retry,
         } = rule;
         let backends = backends.into_iter().map(|backend| {
-            let wire::RuleBackend { backend, filters, fault } = backend;
+            let wire::RuleBackend {
+                backend,
+                filters,
+                session,
+                fault,
+            } = backend;
             Ok(HttpBackend {
                 backend: self.weighted(backend)?,
                 filters: self.filters(filters)?,
+                session: session.map(|session| self.session(session)).transpose()?,
                 fault,
             })
         });
@@ -375,6 +381,22 @@ impl Builder<'_> {
             connect_timeout,
             retry,
         })
+    }
+
+    fn session(&self, session: wire::Session) -> Result<Arc<Session>, Unfit> {
+        let wire::Session {
+            owner,
+            carrier,
+            absolute_timeout,
+            idle_timeout,
+        } = session;
+        self.demand(carrier.is_writable(), "a cookie that can be written")?;
+        Ok(Arc::new(Session {
+            owner,
+            carrier,
+            absolute_timeout,
+            idle_timeout,
+        }))
     }
 
     fn filters(&mut self, filters: wire::Filters) -> Result<Filters, Unfit> {

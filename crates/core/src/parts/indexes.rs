@@ -149,6 +149,7 @@ impl Indexes {
             trusted_proxies,
             client_certificate,
             client_certificate_headers,
+            session_key,
         } = Head::clone(head);
         let certificate = client_certificate.map(ServedCertificate::from);
         let last_certificate = last.and_then(|last| last.client_certificate.as_ref());
@@ -159,6 +160,7 @@ impl Indexes {
             trusted_proxies,
             client_certificate: certificate.map(|certificate| share(certificate, last_certificate)),
             client_certificate_headers,
+            session_key,
             ports,
         };
         Ok(share(snapshot, last))

@@ -24,6 +24,7 @@ pub(super) fn split(snapshot: &Snapshot, before: &Parts) -> Parts {
         trusted_proxies,
         client_certificate,
         client_certificate_headers,
+        session_key,
         ports,
     } = snapshot;
     let mut splitter = Splitter {
@@ -41,6 +42,7 @@ pub(super) fn split(snapshot: &Snapshot, before: &Parts) -> Parts {
         trusted_proxies: trusted_proxies.clone(),
         client_certificate: client_certificate.as_deref().map(Into::into),
         client_certificate_headers: *client_certificate_headers,
+        session_key: session_key.clone(),
     };
     splitter.enter("head".to_owned(), Source::default(), |_| Wire::Head(Box::new(head)));
     for (key, plan) in ports {

@@ -17,13 +17,14 @@ use crate::revocation::CrlFailure;
 use crate::snapshot as plain;
 use crate::snapshot::{
     BackendFault, BackendName, BackendProtocol, ClientCertificateHeaders, ClientValidationMode, ContentHash, ListenerFate,
-    PortKey, ProxyProtocol, TlsOptions,
+    PortKey, ProxyProtocol, SessionKey, TlsOptions,
 };
 
 mod base64_text;
 mod requests;
+mod session_key;
 
-pub(super) use requests::{ExternalAuth, Filters, Host, Match, Mirror, Retry, Rule, RuleBackend};
+pub(super) use requests::{ExternalAuth, Filters, Host, Match, Mirror, Retry, Rule, RuleBackend, Session};
 
 /// A part.
 #[derive(Serialize, Deserialize)]
@@ -65,6 +66,9 @@ pub(super) struct Head {
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) client_certificate: Option<Certificate>,
     pub(super) client_certificate_headers: ClientCertificateHeaders,
+    /// It opens what clients keep, and in there stands what the parts say of endpoints anyway: so it travels as they do.
+    #[serde(default, with = "session_key", skip_serializing_if = "Option::is_none")]
+    pub(super) session_key: Option<SessionKey>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -418,7 +418,6 @@ pub enum Cause {
         rule: usize,
     },
     RedirectToItself,
-    SessionPersistenceIgnored,
 
     // Around the routes.
     PolicyTargetMissing {

@@ -268,7 +268,6 @@ impl Cause {
             | Self::PortFailed { .. }
             | Self::ValueUnsupported { .. }
             | Self::RegexInvalid { .. }
-            | Self::SessionPersistenceIgnored
             | Self::EndpointInvalid { .. } => return None,
         };
         Some(hint)

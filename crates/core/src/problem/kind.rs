@@ -29,7 +29,6 @@ impl Cause {
             | Self::AllWeightsZero { .. }
             | Self::MatchShadowed { .. }
             | Self::RedirectToItself
-            | Self::SessionPersistenceIgnored
             | Self::DefaultGatewaysIgnored
             | Self::ConnectNotServed
             | Self::CertificateNameMissing { .. }
@@ -185,7 +184,6 @@ impl Cause {
             Self::RouteKindConflict { .. } => "route-kind-conflict",
             Self::MatchShadowed { .. } => "match-shadowed",
             Self::RedirectToItself => "redirect-to-itself",
-            Self::SessionPersistenceIgnored => "session-persistence-ignored",
             Self::PolicyTargetMissing { .. } => "policy-target-missing",
             Self::PolicyTargetKind { .. } => "policy-target-kind",
             Self::PolicySectionMissing { .. } => "policy-section-missing",

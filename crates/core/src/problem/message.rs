@@ -331,9 +331,6 @@ impl Cause {
                 format!("the same conditions as in {by}, rule {rule}, which comes first: this never serves")
             }
             Self::RedirectToItself => "redirects every request to where it came from".to_owned(),
-            Self::SessionPersistenceIgnored => {
-                "session persistence is not served yet: requests go to backends by weight alone".to_owned()
-            }
             Self::PolicyTargetMissing { target } => format!("there is no {target}"),
             Self::PolicyTargetKind { group, kind } => {
                 format!("kind {kind}{} cannot be a target: only Services are", of_group(group))

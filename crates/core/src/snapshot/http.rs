@@ -19,10 +19,13 @@ mod filters;
 mod host;
 mod lookup;
 mod matching;
+mod session;
 
 pub use filters::{AuthProtocol, Cors, CorsOrigin, ExternalAuth, Filters, HeaderEdit, Mirror, PathModifier, Redirect, Rewrite};
 pub use host::HttpHost;
 pub use matching::{HeaderMatcher, PathMatcher, Pattern, QueryMatcher, ValueMatcher};
+pub use session::{Session, SessionCarrier, SessionKey};
+pub(crate) use session::{is_cookie_name, is_cookie_path};
 
 /// Plan of a port with plain HTTP listeners.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -159,6 +162,9 @@ pub struct HttpBackend {
     /// What is done to requests that go there, after the rule's own.
     #[serde(skip_serializing_if = "Filters::is_empty")]
     pub filters: Filters,
+    /// How clients keep their endpoint of it; `None`: they do not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<Arc<Session>>,
     /// Set when one of its filters cannot be honoured.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<RuleFault>,

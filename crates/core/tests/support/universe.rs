@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use sealway_api::{Kind, ObjectKey, Resource, Resources};
 use sealway_core::{
-    BackendAddress, BindFailure, EndpointOverride, Observed, Placement, PortSelector, PortState, Ports, Settings, SocketKey,
-    Transport,
+    BackendAddress, BindFailure, EndpointOverride, Observed, Placement, PortSelector, PortState, Ports, SessionKey, Settings,
+    SocketKey, Transport,
 };
 use serde_json::{Value, json};
 
@@ -531,6 +531,7 @@ fn observed() -> impl Strategy<Value = Observed> {
         ports,
         names: names.into_iter().collect(),
         revocation_lists,
+        session_key: Some(SessionKey::of_secret(b"secret")),
         ..Observed::assumed("2030-01-01T00:00:00Z".parse().expect("time"))
     })
 }

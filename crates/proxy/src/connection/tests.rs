@@ -24,6 +24,7 @@ async fn what_a_relayed_connection_holds_is_small() {
         trusted_proxies: Vec::new(),
         client_certificate: None,
         client_certificate_headers: Default::default(),
+        session_key: None,
         ports: BTreeMap::new(),
     };
     let binding = Binding {

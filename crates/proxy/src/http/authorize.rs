@@ -85,6 +85,7 @@ pub(super) async fn ask(
         backend,
         connect_timeout: state.rule.connect_timeout,
         now: Instant::now(),
+        endpoint: None,
         proxy_header: proxy_header(served, backend),
     };
     let exchange = async {

@@ -27,6 +27,8 @@ pub(super) struct Outbound<'a> {
     /// Of the backend in the rule.
     pub(super) position: usize,
     pub(super) backend: &'a Arc<Backend>,
+    /// Where the client's session is.
+    pub(super) endpoint: Option<SocketAddr>,
     pub(super) upgrade: bool,
     /// When the request began.
     pub(super) begun: Instant,
@@ -71,6 +73,7 @@ async fn tried(
         backend,
         connect_timeout: state.rule.connect_timeout,
         now,
+        endpoint: outbound.endpoint,
         proxy_header: proxy_header(served, backend),
     };
     let limit = earlier(

@@ -98,6 +98,7 @@ async fn deliver(served: &Arc<Served>, state: &RuleState, backend: &Arc<Backend>
         backend,
         connect_timeout: CONNECT_TIMEOUT,
         now: Instant::now(),
+        endpoint: None,
         proxy_header: proxy_header(served, backend),
     };
     let Ok((response, lease, _)) = channel.send(&served.shared, Box::new(copy), &passage, |_, _| {}).await else {

@@ -2,11 +2,12 @@
 //!
 //! The order: hygiene; the listener's filters, which may refuse; lookup; CORS, which may answer a preflight; headers of the connection are stripped and those that tell of it are
 //! written; the authorization server; a redirect, which answers; the rule's request headers and rewrite, then the chosen backend's; copies;
-//! the backend. On the way back: the backend's response headers, then the rule's, then the authorization server's, then CORS.
+//! the backend. On the way back: the backend's response headers, then the rule's, then the authorization server's, then CORS, then the session's.
 
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
+use std::time::SystemTime;
 
 use http::header::{CONNECTION, HOST, UPGRADE};
 use http::request::Parts;
@@ -15,7 +16,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use sealway_core::{
-    Backend, Filters, HttpAction, HttpMatch, ListenerId, NoTrace, PathMatcher, PortPlan, RequestHead, RuleKind, Target,
+    Backend, Filters, HttpAction, HttpBackend, HttpMatch, ListenerId, NoTrace, PathMatcher, PortPlan, RequestHead, RuleKind,
+    Target,
 };
 use tokio::time::Instant;
 
@@ -32,6 +34,7 @@ use super::redirect::{self, RequestUrl};
 use super::refusal::{self, HttpReason};
 use super::rewrite;
 use super::rule::RuleState;
+use super::session::Visit;
 use super::upgrade::{self, Relay};
 use super::{HttpConnection, mirror};
 use crate::Shared;
@@ -73,6 +76,8 @@ struct Way {
     /// The target towards the backend, when that is another.
     target: Option<PathAndQuery>,
     redirect: Option<Response<ResponseBody>>,
+    /// What the client shows of its session with the backend, if there is to be one.
+    visit: Option<Box<Visit>>,
 }
 
 /// What a request asks for beside a response.
@@ -254,6 +259,7 @@ impl Served {
             state: &way.state,
             position,
             backend: &backend,
+            endpoint: way.visit.as_ref().and_then(|visit| visit.endpoint),
             upgrade: is_upgrade,
             begun: record.begun,
         };
@@ -277,6 +283,10 @@ impl Served {
         }
         finish(&mut response, &rule.filters, verdict.as_ref(), manner.cors.as_ref());
         heard.iter().for_each(|changes| changes.apply(response.headers_mut()));
+        // Last, so that no filter takes it out.
+        if let Some(visit) = way.visit {
+            visit.answer(endpoint, &rule, self.https, response.headers_mut());
+        }
         Ok(response)
     }
 
@@ -344,12 +354,27 @@ impl Served {
             .map_err(|_| HttpReason::InvalidPath)?;
         let redirect = rule.filters.redirect.as_ref();
         let redirect = redirect.map(|redirect| redirected(redirect, &matched.path, host, self, parts));
+        let redirect = redirect.transpose()?;
+        let visit = backend.and_then(|position| self.visit(&binding, state.rule.backends.get(position)?, parts));
         Ok(Way {
             state,
             backend,
             target,
-            redirect: redirect.transpose()?,
+            redirect,
+            visit,
         })
+    }
+
+    fn visit(&self, binding: &Binding, chosen: &HttpBackend, parts: &Parts) -> Option<Box<Visit>> {
+        let (Some(session), Target::Backend(backend)) = (&chosen.session, &chosen.backend.target) else {
+            return None;
+        };
+        let key = binding
+            .snapshot
+            .session_key
+            .as_ref()
+            .or(self.shared.http.session_key.as_ref())?;
+        Some(Box::new(Visit::new(session, key, backend, &parts.headers, SystemTime::now())))
     }
 
     /// The listener that this connection came through, as it is now.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, RwLock};
 
-use sealway_core::{Backend, HttpRule, Target};
+use sealway_core::{Backend, HttpRule, SessionKey, Target};
 
 use super::upstream::{Channel, Channels, Speak};
 use crate::Shared;
@@ -21,6 +21,8 @@ pub(crate) struct HttpShared {
     rules: RwLock<HashMap<RuleKey, Arc<RuleState>>>,
     /// Of requests without a route.
     pub(super) nobody: Arc<RouteCounters>,
+    /// For snapshots that bring none; `None`: there is no randomness, so no session either.
+    pub(super) session_key: Option<SessionKey>,
     pub(super) mirrors: Arc<tokio::sync::Semaphore>,
     pub(super) mirror_bytes: Arc<tokio::sync::Semaphore>,
     metrics: HttpMetrics,
@@ -51,6 +53,7 @@ impl HttpShared {
             channels: Channels::default(),
             rules: RwLock::default(),
             nobody: Arc::new(metrics.route("")),
+            session_key: own_key(),
             mirrors: Arc::new(tokio::sync::Semaphore::new(limits.concurrent_mirrors)),
             mirror_bytes: Arc::new(tokio::sync::Semaphore::new(super::limits::COPY_BYTES)),
             metrics: metrics.clone(),
@@ -92,6 +95,13 @@ impl HttpShared {
         let mut rules = self.rules.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         Arc::clone(rules.entry(key).or_insert(state))
     }
+}
+
+/// Of this process alone.
+fn own_key() -> Option<SessionKey> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(SessionKey::new(bytes))
 }
 
 impl RuleKey {

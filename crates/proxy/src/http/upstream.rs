@@ -115,6 +115,8 @@ pub(super) struct Passage<'a> {
     /// For one connection to come about.
     pub(super) connect_timeout: std::time::Duration,
     pub(super) now: Instant,
+    /// Of the backend: where the client's session is, which is tried before all others.
+    pub(super) endpoint: Option<SocketAddr>,
     /// What the backend hears first, when it wants a PROXY header.
     pub(super) proxy_header: Option<Vec<u8>>,
 }

@@ -99,6 +99,7 @@ fn server(authority: &Authority, mode: ClientValidationMode) -> Arc<ServerTls> {
         trusted_proxies: Vec::new(),
         client_certificate: None,
         client_certificate_headers: Default::default(),
+        session_key: None,
         ports: BTreeMap::from([(port, Arc::clone(&plan))]),
     };
     let material = KeyMaterial {

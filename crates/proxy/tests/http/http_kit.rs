@@ -255,6 +255,7 @@ pub(crate) fn rule_of(backends: Vec<(u32, Target)>) -> HttpRule {
             .map(|(weight, target)| HttpBackend {
                 backend: weighted(weight, target),
                 filters: Filters::default(),
+                session: None,
                 fault: None,
             })
             .collect(),
@@ -334,6 +335,7 @@ pub(crate) fn http_snapshot(port: u16, plan: PortPlan) -> Snapshot {
         trusted_proxies: Vec::new(),
         client_certificate: None,
         client_certificate_headers: Default::default(),
+        session_key: None,
         ports: BTreeMap::from([(key, Arc::new(plan))]),
     }
 }

@@ -134,6 +134,7 @@ pub(crate) fn snapshot(name: &str, port: u16, plan: TlsPlan) -> Snapshot {
         trusted_proxies: Vec::new(),
         client_certificate: None,
         client_certificate_headers: Default::default(),
+        session_key: None,
         ports: BTreeMap::from([(key, Arc::new(PortPlan::Tls(plan)))]),
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustls::ServerConfig;
 use sealway_api::{ObjectKey, Timestamp};
+use sealway_core::SessionKey;
 use sealway_feed::{Authority, server_config};
 use sealway_provider::kube::{Client, Unanswered, read_secret, write_secret};
 use tokio::sync::watch;
@@ -22,6 +23,8 @@ pub(crate) struct Credentials {
     pub(crate) tls: Arc<ServerConfig>,
     /// PEM.
     pub(crate) bundle: String,
+    /// See [`sealway_core::Observed`].
+    pub(crate) session_key: Option<SessionKey>,
 }
 
 /// Where it is kept.
@@ -100,7 +103,11 @@ impl Keeper {
         let bundle = authority.bundle();
         write_file(&self.file, &bundle).with_context(|| format!("cannot write {}", self.file.display()))?;
         let tls = server_config(leaf.chain, leaf.key)?;
-        credentials.send_replace(Some(Credentials { tls, bundle }));
+        credentials.send_replace(Some(Credentials {
+            tls,
+            bundle,
+            session_key: authority.session_key(),
+        }));
         Ok(leaf.renew_at)
     }
 }

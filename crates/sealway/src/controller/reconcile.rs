@@ -191,6 +191,7 @@ impl Reconciler {
             fleets: fleets.fleets.clone(),
             parameter_faults: fleets.faults.clone(),
             served: Some(served),
+            session_key: credentials.session_key.clone(),
             ..Observed::assumed(now)
         };
         let holds = memory

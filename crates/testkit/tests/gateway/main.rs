@@ -8,5 +8,6 @@ mod endpoints;
 mod manifests;
 mod proxy_protocol;
 mod refusals;
+mod sessions;
 mod tcp;
 mod udp;

@@ -7,8 +7,8 @@ use crate::parts::PartKey;
 use crate::parts::wire::{self, Wire};
 use crate::snapshot::{
     Backend, BackendAuthorities, BackendTls, CertificateSlot, ClientValidation, ExternalAuth, Filters, Forward, HttpBackend,
-    HttpHost, HttpListener, HttpMatch, HttpRoutes, HttpRule, Mirror, Retry, Target, Termination, TlsListener, TrustBundle,
-    UpstreamTls, WeightedBackend,
+    HttpHost, HttpListener, HttpMatch, HttpRoutes, HttpRule, Mirror, Retry, Session, Target, Termination, TlsListener,
+    TrustBundle, UpstreamTls, WeightedBackend,
 };
 
 /// JSON. Nothing in a part can fail to be written: there are no maps and no numbers that JSON lacks.
@@ -146,6 +146,21 @@ pub(super) fn host(host: &HttpHost, names: &Names<'_>) -> wire::Host {
     }
 }
 
+fn kept(session: &Session) -> wire::Session {
+    let Session {
+        owner,
+        carrier,
+        absolute_timeout,
+        idle_timeout,
+    } = session;
+    wire::Session {
+        owner: owner.clone(),
+        carrier: carrier.clone(),
+        absolute_timeout: *absolute_timeout,
+        idle_timeout: *idle_timeout,
+    }
+}
+
 pub(super) fn rule(rule: &HttpRule, names: &Names<'_>) -> wire::Rule {
     let HttpRule {
         route,
@@ -164,11 +179,13 @@ pub(super) fn rule(rule: &HttpRule, names: &Names<'_>) -> wire::Rule {
         let HttpBackend {
             backend,
             filters: own,
+            session,
             fault,
         } = backend;
         wire::RuleBackend {
             backend: weighted(backend, names),
             filters: filters(own, names),
+            session: session.as_deref().map(kept),
             fault: *fault,
         }
     };

@@ -9,6 +9,7 @@ use super::{Object, Weighted};
 use crate::parts::PartKey;
 use crate::snapshot::{
     AuthProtocol, Cors, HeaderEdit, HeaderMatcher, PathMatcher, QueryMatcher, Redirect, Rewrite, RuleFault, RuleKind,
+    SessionCarrier,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -54,7 +55,18 @@ pub(in crate::parts) struct RuleBackend {
     #[serde(default, skip_serializing_if = "Filters::is_empty")]
     pub(in crate::parts) filters: Filters,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::parts) session: Option<Session>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::parts) fault: Option<RuleFault>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::parts) struct Session {
+    pub(in crate::parts) owner: String,
+    pub(in crate::parts) carrier: SessionCarrier,
+    pub(in crate::parts) absolute_timeout: Option<Duration>,
+    pub(in crate::parts) idle_timeout: Option<Duration>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -127,9 +127,10 @@ impl Channel {
     ) -> Result<(Response<Incoming>, Lease, SocketAddr), Failure> {
         let endpoints = &passage.backend.endpoints;
         let mut others = None;
-        let mut next = match self.health.next(endpoints.len()) {
-            Some(first) => endpoints.get(first).copied(),
-            None => others.insert(self.health.order(endpoints, passage.now).into_iter()).next(),
+        let mut next = match (passage.endpoint, self.health.next(endpoints.len())) {
+            (Some(endpoint), _) => Some(endpoint),
+            (None, Some(first)) => endpoints.get(first).copied(),
+            (None, None) => others.insert(self.health.order(endpoints, passage.now).into_iter()).next(),
         };
         let mut failure = Failure {
             reason: HttpReason::Backend(sealway_core::BackendFault::NoEndpoints),
