@@ -1,5 +1,6 @@
 //! All objects of one moment, by kind and key.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -118,6 +119,26 @@ macro_rules! resources {
                 }
             }
 
+            /// What was added since `before`, taken away, or given in another form: what is the same `Arc` has not changed.
+            #[must_use]
+            pub fn changes_since(&self, before: &Self) -> Vec<ObjectRef> {
+                let mut changes = Vec::new();
+                $(differences(&self.$field, &before.$field, |key| changes.push(ObjectRef::of(Kind::$kind, key)));)+
+                changes
+            }
+
+            /// Takes one object as it is in `other`, or as it is not there.
+            pub fn take_from(&mut self, other: &Self, reference: &ObjectRef) {
+                let ObjectRef { kind, key } = reference;
+                match kind {
+                    $(Kind::$kind => match other.$field.get(key) {
+                        Some(object) => drop(self.$field.insert(key.clone(), Arc::clone(object))),
+                        None => drop(self.$field.remove(key)),
+                    },)+
+                    _ => {}
+                }
+            }
+
             /// Every object, by kind and then by key.
             pub fn iter(&self) -> impl Iterator<Item = Resource> + '_ {
                 std::iter::empty()
@@ -170,6 +191,26 @@ resources! {
     tls_routes: TlsRoute => TlsRoute,
     /// UDP routing.
     udp_routes: UdpRoute => UdpRoute,
+}
+
+/// Keys under which two maps do not hold the same `Arc`.
+fn differences<T>(new: &BTreeMap<ObjectKey, Arc<T>>, old: &BTreeMap<ObjectKey, Arc<T>>, mut tell: impl FnMut(&ObjectKey)) {
+    let (mut new, mut old) = (new.iter().peekable(), old.iter().peekable());
+    loop {
+        let order = match (new.peek(), old.peek()) {
+            (Some((one, _)), Some((two, _))) => one.cmp(two),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return,
+        };
+        let added = if order.is_le() { new.next() } else { None };
+        let gone = if order.is_ge() { old.next() } else { None };
+        match (added, gone) {
+            (Some((_, new)), Some((_, old))) if Arc::ptr_eq(new, old) => {}
+            (Some((key, _)), _) | (None, Some((key, _))) => tell(key),
+            (None, None) => {}
+        }
+    }
 }
 
 impl Resources {

@@ -1,7 +1,8 @@
-//! How long a compilation takes: full, with one route changed, with one endpoint changed, and with nothing changed; for TLSRoutes, for
-//! HTTPRoutes with a name each, and for HTTPRoutes that share ten names. Then how long it takes to find a rule among so many.
+//! How long a compilation takes: full, with one route changed, with one endpoint changed, and with nothing changed; for TLSRoutes, for the
+//! same over a hundred ListenerSets, for HTTPRoutes with a name each, and for HTTPRoutes that share ten names. Then how long it takes to
+//! find a rule among so many.
 //!
-//! `cargo run --release -p sealway-core --example compile_scale`. Each figure is the least of several runs: other work on the machine can
+//! `cargo run --release -p sealway-core --example compile_scale [Connections|Sets|Names|Paths]`. Each figure is the least of several runs: other work on the machine can
 //! only add to it. The gateway itself allocates with jemalloc, which is faster here than the system's allocator.
 
 use std::net::SocketAddr;
@@ -19,6 +20,8 @@ const SIZES: [usize; 3] = [10, 1_000, 10_000];
 const RUNS: usize = 40;
 /// Namespaces and Services that the routes share out among themselves.
 const TENANTS: usize = 50;
+/// ListenerSets, where there are any.
+const SETS: usize = 100;
 
 #[expect(clippy::print_stdout, reason = "its output is what it is for")]
 fn main() {
@@ -26,8 +29,14 @@ fn main() {
         "{:>20} {:>7} {:>12} {:>12} {:>12} {:>12} {:>12}",
         "", "routes", "first", "one route", "one endpoint", "nothing", "one lookup"
     );
-    let cases = [Load::Connections, Load::Names, Load::Paths];
-    for (load, routes) in cases.into_iter().flat_map(|load| SIZES.map(|routes| (load, routes))) {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let cases = [Load::Connections, Load::Sets, Load::Names, Load::Paths];
+    let is_wanted = |load: &Load| wanted.is_empty() || wanted.contains(&format!("{load:?}"));
+    for (load, routes) in cases
+        .into_iter()
+        .filter(is_wanted)
+        .flat_map(|load| SIZES.map(|routes| (load, routes)))
+    {
         let resources = resources(load, routes);
         let observed = Observed::assumed(Timestamp::UNIX_EPOCH);
         let first = least(|| {
@@ -60,6 +69,8 @@ fn main() {
 enum Load {
     /// TLSRoutes with two names each.
     Connections,
+    /// The same, each at a ListenerSet's listener.
+    Sets,
     /// HTTPRoutes with two names each.
     Names,
     /// HTTPRoutes with a path each, on ten names that they share.
@@ -75,6 +86,7 @@ fn lookups(load: Load, routes: usize, compiled: &Compiled) -> Duration {
     let last = routes - 1;
     let host = match load {
         Load::Connections | Load::Names => format!("a{last}.zone{}.test", last % 4),
+        Load::Sets => format!("a{last}.zone{}.test", last % SETS),
         Load::Paths => format!("n{}.zone0.test", last % 10),
     };
     let path = format!("/api/{last}/items");
@@ -96,7 +108,9 @@ fn lookups(load: Load, routes: usize, compiled: &Compiled) -> Duration {
     let took = timed(|| {
         for _ in 0..TIMES {
             let found = match load {
-                Load::Connections => matches!(plan.connection(Some(&hello), &mut NoTrace), Action::Passthrough { .. }),
+                Load::Connections | Load::Sets => {
+                    matches!(plan.connection(Some(&hello), &mut NoTrace), Action::Passthrough { .. })
+                }
                 Load::Names | Load::Paths => matches!(plan.request(None, &head, &mut NoTrace), HttpAction::Serve { .. }),
             };
             assert!(found, "no rule for {host}{path}");
@@ -130,11 +144,12 @@ fn resources(load: Load, routes: usize) -> Resources {
         json!({"kind": "GatewayClass", "metadata": {"name": "sealway"}, "spec": {"controllerName": "sealway.dev/gateway-controller"}}),
     );
     let selector = json!({"namespaces": {"from": "Selector", "selector": {"matchLabels": {"tls": "true"}}}});
-    let listeners: Vec<_> = (0..4)
+    let own = if matches!(load, Load::Sets) { 1 } else { 4 };
+    let listeners: Vec<_> = (0..own)
         .map(|number| {
             let mut listener = json!({"name": format!("l{number}"), "port": 8443, "protocol": "HTTP",
-                "hostname": format!("*.zone{number}.test"), "allowedRoutes": selector});
-            if matches!(load, Load::Connections) {
+                "hostname": format!("*.{}zone{number}.test", if own == 1 { "own" } else { "" }), "allowedRoutes": selector});
+            if matches!(load, Load::Connections | Load::Sets) {
                 listener["protocol"] = json!("TLS");
                 listener["tls"] = json!({"mode": "Passthrough"});
             }
@@ -142,7 +157,17 @@ fn resources(load: Load, routes: usize) -> Resources {
         })
         .collect();
     add(json!({"kind": "Gateway", "metadata": {"name": "edge", "namespace": "infra"},
-        "spec": {"gatewayClassName": "sealway", "listeners": listeners}}));
+        "spec": {"gatewayClassName": "sealway", "listeners": listeners, "allowedListeners": {"namespaces": {"from": "Same"}}}}));
+    for number in 0..SETS {
+        if matches!(load, Load::Sets) {
+            let listener = json!({"name": "tls", "port": 8443, "protocol": "TLS", "tls": {"mode": "Passthrough"},
+                "hostname": format!("*.zone{number}.test"), "allowedRoutes": selector});
+            add(
+                json!({"kind": "ListenerSet", "metadata": {"name": format!("set{number}"), "namespace": "infra"},
+                "spec": {"parentRef": {"name": "edge"}, "listeners": [listener]}}),
+            );
+        }
+    }
     for tenant in 0..TENANTS {
         let namespace = format!("tenant{tenant}");
         add(json!({"kind": "Namespace", "metadata": {"name": namespace, "labels": {"tls": "true"}}}));
@@ -160,21 +185,25 @@ fn resources(load: Load, routes: usize) -> Resources {
         }
     }
     for number in 0..routes {
-        let zone = number % 4;
+        let zone = number % if matches!(load, Load::Sets) { SETS } else { 4 };
         let own = vec![format!("a{number}.zone{zone}.test"), format!("b{number}.zone{zone}.test")];
         let path = json!([{"path": {"type": "PathPrefix", "value": format!("/api/{number}")}}]);
         let (kind, hostnames, matches) = match load {
-            Load::Connections => ("TLSRoute", own, json!(null)),
+            Load::Connections | Load::Sets => ("TLSRoute", own, json!(null)),
             Load::Names => ("HTTPRoute", own, json!([{"path": {"type": "PathPrefix", "value": "/"}}])),
             Load::Paths => ("HTTPRoute", vec![format!("n{}.zone0.test", number % 10)], path),
         };
         let mut rule = json!({"backendRefs": [{"name": "blue", "port": 443, "weight": 9}, {"name": "green", "port": 443}]});
+        let parent = match load {
+            Load::Sets => json!({"kind": "ListenerSet", "name": format!("set{zone}"), "namespace": "infra"}),
+            Load::Connections | Load::Names | Load::Paths => json!({"name": "edge", "namespace": "infra"}),
+        };
         if !matches.is_null() {
             rule["matches"] = matches;
         }
         add(json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": kind,
             "metadata": {"name": format!("route{number}"), "namespace": format!("tenant{}", number % TENANTS)},
-            "spec": {"parentRefs": [{"name": "edge", "namespace": "infra"}], "hostnames": hostnames, "rules": [rule]}}));
+            "spec": {"parentRefs": [parent], "hostnames": hostnames, "rules": [rule]}}));
     }
     resources
 }
@@ -182,7 +211,7 @@ fn resources(load: Load, routes: usize) -> Resources {
 fn change_route(load: Load, resources: &mut Resources, turn: u32) {
     let key = ObjectKey::new("tenant1", "route1");
     let reference = match load {
-        Load::Connections => {
+        Load::Connections | Load::Sets => {
             let route = resources.tls_routes.get_mut(&key).map(Arc::make_mut);
             let mut rules = route.into_iter().flat_map(|route| &mut route.spec.rules);
             rules.next().and_then(|rule| rule.backend_refs.first_mut())

@@ -9,6 +9,7 @@ mod backends;
 mod certificates;
 mod conflicts;
 mod coverage;
+mod extent;
 mod frontend;
 mod gateways;
 mod grants;
@@ -37,6 +38,7 @@ use crate::problem::Problem;
 use crate::settings::{Observed, Settings};
 use crate::snapshot::Snapshot;
 use backends::LastBackends;
+use extent::{Extent, Kept};
 use memory::Memory;
 use world::World;
 
@@ -47,6 +49,7 @@ pub struct Compiler {
     last: BTreeMap<ObjectRef, Arc<Snapshot>>,
     backends: LastBackends,
     memory: Memory,
+    kept: Kept,
 }
 
 /// Everything that one compilation gives.
@@ -75,12 +78,17 @@ impl Compiler {
             last: BTreeMap::new(),
             backends: LastBackends::new(),
             memory: Memory::default(),
+            kept: Kept::default(),
         }
     }
 
     /// Compiles. Total: every mistake becomes a status and a problem, never an error, and no object takes its neighbour down.
     pub fn compile(&mut self, resources: &Resources, observed: &Observed) -> Compiled {
-        let mut world = World::new(&self.settings, resources, observed, &self.backends, &self.memory);
+        // Taken, so that nothing of it is believed after a compilation that did not come to its end.
+        let mut kept = std::mem::take(&mut self.kept);
+        let extent = kept.narrow(resources, observed);
+        let mut world = World::new(&self.settings, resources, observed, &self.backends, &self.memory, &extent);
+        world.uses = std::mem::take(&mut kept.uses);
         let classes = gateways::classes(&mut world);
         let mut gateways = gateways::collect(&mut world);
         sets::collect(&mut world, &mut gateways);
@@ -93,12 +101,23 @@ impl Compiler {
         ports::assign(&mut world, &mut gateways);
         policies::collect(&mut world);
         http::listener_filters(&mut world, &mut gateways);
+        let told = world.problems.len();
         let routes = attach::attach(&mut world, &mut gateways);
+        // What is told once for all routes that lead somewhere is not told again by those that are left out.
+        let is_of_routes = world.names.is_empty() && extent::are_of_routes(&world.problems[told..]);
+        kept.count_attached(&extent, &mut gateways);
+        policies::settle(&mut world);
         policies::tell_evidence(&mut world, &gateways);
         coverage::check(&mut world, &gateways);
         references::check(&mut world);
 
-        let snapshots = snapshots::build(&mut gateways, &self.settings, observed.session_key.as_ref(), &self.last);
+        let snapshots = snapshots::build(
+            &mut gateways,
+            &self.settings,
+            observed.session_key.as_ref(),
+            (&self.last, &extent),
+        );
+        kept.routes.extend(routes);
         let statuses = Statuses {
             gateway_classes: classes,
             gateways: gateways
@@ -106,9 +125,10 @@ impl Compiler {
                 .map(|gateway| (gateway.key.clone(), statuses::gateway(&world, gateway)))
                 .collect(),
             listener_sets: gateways.iter().flat_map(statuses::listener_sets).collect(),
-            routes,
+            routes: kept.routes.clone(),
             backend_tls_policies: policies::statuses(&world),
         };
+        kept.remember((resources, observed), &gateways, world.wake_at, is_of_routes);
         let World {
             mut problems,
             names,
@@ -116,11 +136,25 @@ impl Compiler {
             memory,
             keys,
             wake_at,
+            uses,
             ..
         } = world;
         self.last.clone_from(&snapshots);
-        self.backends = backends::remember(backends);
-        self.memory = memory;
+        let backends = backends::remember(backends);
+        match &extent {
+            Extent::Everything => {
+                self.backends = backends;
+                self.memory = memory;
+            }
+            Extent::Within { routes, .. } => {
+                self.backends.extend(backends);
+                self.memory.follow(memory, routes);
+            }
+        }
+        kept.uses = uses;
+        kept.problems.extend(extent::of_routes(&problems).cloned());
+        problems.extend(kept.problems.iter().cloned());
+        self.kept = kept;
         Problem::sort(&mut problems);
         problems.dedup();
         Compiled {

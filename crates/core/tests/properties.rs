@@ -135,6 +135,30 @@ proptest! {
     }
 
     #[test]
+    fn a_compiler_that_follows_routes_and_endpoints_equals_a_fresh_one(
+        first in prop_oneof![input(), merged(), crowded()],
+        history in proptest::collection::vec((resources(), proptest::collection::vec(any::<prop::sample::Index>(), 1..4)), 1..6),
+    ) {
+        let mut compiler = Compiler::new(first.settings.clone());
+        let mut last = compiler.compile(&first.resources, &first.observed);
+        let mut input = first;
+        for (other, choices) in history {
+            let here = routes_and_endpoints(&input.resources);
+            let there = routes_and_endpoints(&other);
+            for choice in choices {
+                let all: Vec<_> = here.union(&there).cloned().collect();
+                if !all.is_empty() {
+                    input.resources.take_from(&other, choice.get(&all));
+                }
+            }
+            let compiled = compiler.compile(&input.resources, &input.observed);
+            prop_assert_eq!(bytes(&compiled), bytes(&compile(&input)));
+            unchanged_parts_are_shared(&last, &compiled)?;
+            last = compiled;
+        }
+    }
+
+    #[test]
     fn a_gateway_that_breaks_changes_no_other_gateway(input in input(), broken in gateway_spec()) {
         let before = compile(&Input { settings: apart(&input.settings), ..input.clone() });
         for key in input.resources.gateways.keys() {
@@ -203,6 +227,20 @@ proptest! {
         after.resources.gateways.insert(young.metadata.key(), Arc::new(young));
         others_are_equal(&before, &compile(&after), |gateway| gateway.namespace == "young")?;
     }
+}
+
+/// What may change without everything being compiled again.
+fn routes_and_endpoints(resources: &Resources) -> BTreeSet<ObjectRef> {
+    let kinds = [
+        Kind::EndpointSlice,
+        Kind::GrpcRoute,
+        Kind::HttpRoute,
+        Kind::TcpRoute,
+        Kind::TlsRoute,
+        Kind::UdpRoute,
+    ];
+    let all = resources.iter().map(|resource| resource.reference());
+    all.filter(|object| kinds.contains(&object.kind)).collect()
 }
 
 fn gateway_spec() -> impl Strategy<Value = sealway_api::GatewaySpec> {

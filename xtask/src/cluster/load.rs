@@ -201,6 +201,14 @@ impl Target {
         timeout(DEADLINE, async { self.connect(Protocol::Http).await?.ask(host).await }).await?
     }
 
+    /// Asks once in each protocol.
+    pub(super) async fn answers(&self) -> anyhow::Result<()> {
+        for protocol in [Protocol::Http, Protocol::Passthrough] {
+            timeout(DEADLINE, async { self.connect(protocol).await?.ask(protocol.host()).await }).await??;
+        }
+        Ok(())
+    }
+
     async fn connect(&self, protocol: Protocol) -> anyhow::Result<Connection> {
         let address = SocketAddr::new(self.gateway, protocol.port());
         let stream: Box<dyn Duplex> = match protocol {

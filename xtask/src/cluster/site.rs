@@ -57,6 +57,11 @@ impl<'a> Site<'a> {
             _backends: backends,
         };
         site.until_settled().await?;
+        // Proxies that are ready are one thing, rules of kube-proxy that lead to them another.
+        until("requests of every kind are answered", SETTLED, async || {
+            Ok(site.target.answers().await.is_ok())
+        })
+        .await?;
         Ok(site)
     }
 

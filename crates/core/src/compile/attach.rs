@@ -72,11 +72,11 @@ impl Index {
     }
 }
 
-/// Attaches routes of every kind.
+/// Attaches the routes of every kind that are looked at.
 pub(super) fn attach<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>]) -> BTreeMap<ObjectRef, RouteStatus> {
     let index = Index::new(gateways);
     let mut statuses = BTreeMap::new();
-    for route in routes::in_order(world) {
+    for route in routes::in_order(world, world.extent) {
         let ours = parents(world, &route, &index);
         if ours.is_empty() {
             continue;

@@ -108,6 +108,8 @@ pub(super) fn resolve<'a>(
         port,
         ..
     } = &found.spoken;
+    let uses = world.uses.entry(route.object.clone()).or_default();
+    uses.services.insert(service.clone());
     if *transport == Transport::Tcp {
         policies::need(world, &route.object, service, service_port(world, service, *transport, *port));
     }

@@ -8,6 +8,7 @@ use sealway_api::{
     Protocol, RouteGroupKind, TlsMode,
 };
 
+use super::extent::Extent;
 use super::http::ListenerRequests;
 use super::world::{Binding, GatewayWork, ListenerWork, World};
 use super::{certificates, routes};
@@ -244,7 +245,7 @@ fn knocking(world: &mut World<'_>, work: &ListenerWork<'_>) -> Vec<String> {
 
 fn routes_by_parent<'a>(world: &World<'a>) -> Knocking<'a> {
     let mut by_parent = Knocking::new();
-    for route in routes::in_order(world) {
+    for route in routes::in_order(world, &Extent::Everything) {
         for parent in route.parents {
             let (namespace, name) = route.parent(parent);
             let of = ObjectRef::new(Kind::from(parent.kind.as_str()), namespace, name);

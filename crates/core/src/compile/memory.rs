@@ -1,7 +1,7 @@
 //! What the compiler keeps between calls, so that one change does not parse a thousand Secrets again and what is equal stays the same
 //! `Arc`. Nothing here changes what a compilation says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sealway_api::{ClusterTrustBundle, ConfigMap, ObjectKey, ObjectRef, Secret};
@@ -28,6 +28,20 @@ pub(super) struct Memory {
     pub(super) requests: BTreeMap<ObjectRef, Arc<RouteRequests>>,
     /// Regular expressions by their text.
     pub(super) patterns: BTreeMap<String, Pattern>,
+}
+
+impl Memory {
+    /// Of a compilation that looked at these routes only.
+    pub(super) fn follow(&mut self, next: Self, routes: &BTreeSet<ObjectRef>) {
+        let mut last = std::mem::replace(self, next);
+        for route in routes {
+            last.requests.remove(route);
+        }
+        last.requests.append(&mut self.requests);
+        last.patterns.append(&mut self.patterns);
+        self.requests = last.requests;
+        self.patterns = last.patterns;
+    }
 }
 
 /// A Secret and what was read from it.

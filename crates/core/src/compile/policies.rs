@@ -27,8 +27,6 @@ use crate::snapshot::{BackendAuthorities, BackendName, BackendTls, ContentHash, 
 pub(super) struct Policies<'a> {
     list: Vec<Work<'a>>,
     targets: BTreeMap<(&'a str, &'a str), Targets<'a>>,
-    /// Positions of the policies that each route needs for its backends.
-    needed: BTreeMap<ObjectRef, BTreeSet<usize>>,
     /// Gateways through which the targets of a policy are reached, by its position.
     ancestors: BTreeMap<usize, BTreeSet<ObjectKey>>,
 }
@@ -318,8 +316,11 @@ fn missing(world: &World<'_>, service: &ObjectRef, section: Option<&str>) -> Opt
 
 /// Notes that a route needs the policies of a Service's port.
 pub(super) fn need(world: &mut World<'_>, route: &ObjectRef, service: &ObjectKey, port: Option<&ServicePort>) {
-    let policies = &mut world.policies;
-    let Some(targets) = policies.targets.get(&(service.namespace.as_str(), service.name.as_str())) else {
+    let Some(targets) = world
+        .policies
+        .targets
+        .get(&(service.namespace.as_str(), service.name.as_str()))
+    else {
         return;
     };
     let name = port.map(|port| port.name.as_str());
@@ -328,16 +329,26 @@ pub(super) fn need(world: &mut World<'_>, route: &ObjectRef, service: &ObjectKey
         // A Service that is not there may have any port.
         (None, _) | (_, None) => true,
     });
-    let positions: Vec<usize> = concerned.map(|claim| claim.position).collect();
-    policies.needed.entry(route.clone()).or_default().extend(positions);
+    let uses = world.uses.entry(route.clone()).or_default();
+    uses.policies.extend(concerned.map(|claim| claim.position));
 }
 
 /// Notes that a route, and so the Services behind it, is reached through a Gateway by a listener that does not pass TLS through.
 pub(super) fn reach(world: &mut World<'_>, route: &ObjectRef, gateway: &ObjectKey) {
-    let policies = &mut world.policies;
-    for position in policies.needed.get(route).into_iter().flatten() {
-        policies.ancestors.entry(*position).or_default().insert(gateway.clone());
+    if let Some(uses) = world.uses.get_mut(route).filter(|uses| !uses.policies.is_empty()) {
+        uses.gateways.insert(gateway.clone());
     }
+}
+
+/// Notes for each policy the Gateways through which its targets are reached.
+pub(super) fn settle(world: &mut World<'_>) {
+    for uses in world.uses.values() {
+        for position in &uses.policies {
+            let ancestors = world.policies.ancestors.entry(*position).or_default();
+            ancestors.extend(uses.gateways.iter().cloned());
+        }
+    }
+    world.policies.ancestors.retain(|_, gateways| !gateways.is_empty());
 }
 
 /// What backends have been seen to do, told where it can be mended.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sealway_api::{BackendRef, GrpcRouteRule, HttpRouteRule, Kind, L4RouteRule, ObjectMeta, ObjectRef, ParentRef};
 
+use super::extent::Extent;
 use super::http::{self, RouteRequests};
 use super::world::{Labels, World};
 use super::{backends, gateways, policies, values};
@@ -91,13 +92,14 @@ impl<'a> Route<'a> {
     }
 }
 
-/// Every route, oldest first, then by namespace and name. Objects without a time are equally old, and older than any that has one:
+/// The routes within `extent`, oldest first, then by namespace and name. Objects without a time are equally old, and older than any that has one:
 /// they stand in manifests, not in a cluster.
-pub(super) fn in_order<'a>(world: &World<'a>) -> Vec<Route<'a>> {
+pub(super) fn in_order<'a>(world: &World<'a>, extent: &Extent) -> Vec<Route<'a>> {
     let mut routes: Vec<Route<'a>> = Vec::new();
     macro_rules! take {
         ($field:ident, $kind:ident, |$spec:ident| $hostnames:expr, $rules:expr) => {
-            routes.extend(world.resources.$field.iter().map(|(key, object)| {
+            let some = extent.select(&Kind::$kind, &world.resources.$field);
+            routes.extend(some.into_iter().map(|(key, object)| {
                 let $spec = &object.spec;
                 Route {
                     object: ObjectRef::of(Kind::$kind, key),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sealway_api::{ObjectRef, Protocol};
 
+use super::extent::Extent;
 use super::listeners;
 use super::world::{GatewayWork, ListenerWork};
 use crate::hostname::NameIndex;
@@ -20,7 +21,7 @@ pub(super) fn build(
     gateways: &mut [GatewayWork<'_>],
     settings: &Settings,
     session_key: Option<&SessionKey>,
-    last: &BTreeMap<ObjectRef, Arc<Snapshot>>,
+    (last, extent): (&BTreeMap<ObjectRef, Arc<Snapshot>>, &Extent),
 ) -> BTreeMap<ObjectRef, Arc<Snapshot>> {
     let served = gateways.iter_mut().filter(|gateway| gateway.refused.is_none());
     served
@@ -28,7 +29,7 @@ pub(super) fn build(
             let before = last.get(&gateway.object);
             (
                 gateway.object.clone(),
-                share(snapshot(gateway, settings, session_key, before), before),
+                share(snapshot(gateway, settings, session_key, (before, extent)), before),
             )
         })
         .collect()
@@ -38,7 +39,7 @@ fn snapshot(
     gateway: &mut GatewayWork<'_>,
     settings: &Settings,
     session_key: Option<&SessionKey>,
-    last: Option<&Arc<Snapshot>>,
+    (last, extent): (Option<&Arc<Snapshot>>, &Extent),
 ) -> Snapshot {
     // A port is opened for the sake of a listener that serves; listeners that were refused go on claiming their names on it, save those
     // whose names are another's that comes first.
@@ -52,10 +53,10 @@ fn snapshot(
         // What speaks otherwise on the port has lost to it.
         let served = works.iter().position(|work| work.serves()).unwrap_or_default();
         let plan = match works.get(served).map(|work| &work.listener.protocol) {
-            Some(Protocol::Http) => PortPlan::Http(http_plan(works, before)),
-            Some(Protocol::Tcp) => PortPlan::Tcp(relay_plan(works, before)),
-            Some(Protocol::Udp) => PortPlan::Udp(relay_plan(works, before)),
-            _ => PortPlan::Tls(tls_plan(works, before)),
+            Some(Protocol::Http) => PortPlan::Http(http_plan(works, before, extent)),
+            Some(Protocol::Tcp) => PortPlan::Tcp(relay_plan(works, before, extent)),
+            Some(Protocol::Udp) => PortPlan::Udp(relay_plan(works, before, extent)),
+            _ => PortPlan::Tls(tls_plan(works, before, extent)),
         };
         (key, share(plan, before))
     });
@@ -72,7 +73,7 @@ fn snapshot(
     }
 }
 
-fn tls_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> TlsPlan {
+fn tls_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>, extent: &Extent) -> TlsPlan {
     let before = last.and_then(|plan| match &**plan {
         PortPlan::Tls(plan) => Some(&plan.listeners),
         PortPlan::Http(_) | PortPlan::Tcp(_) | PortPlan::Udp(_) => None,
@@ -86,14 +87,19 @@ fn tls_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> 
     for work in works.into_iter().filter(|work| listeners::speaks_tls(work.listener)) {
         let before = before.get(&*work.name).copied();
         let position = plan.listeners.len();
-        plan.listeners.push(share(tls_listener(work, before), before));
+        // What no change reaches is what it was, with everything that it holds.
+        let listener = match before.filter(|_| !extent.covers(&work.owner)) {
+            Some(before) => Arc::clone(before),
+            None => share(tls_listener(work, before), before),
+        };
+        plan.listeners.push(listener);
         // Of two claims on one name both listeners were refused, so it does not matter which one answers.
         let _ = plan.names.claim(&work.hostname, position);
     }
     plan
 }
 
-fn http_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> HttpPlan {
+fn http_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>, extent: &Extent) -> HttpPlan {
     let before = last.and_then(|plan| match &**plan {
         PortPlan::Http(plan) => Some(&plan.listeners),
         PortPlan::Tls(_) | PortPlan::Tcp(_) | PortPlan::Udp(_) => None,
@@ -107,28 +113,38 @@ fn http_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) ->
     for work in works.into_iter().filter(|work| work.listener.protocol == Protocol::Http) {
         let before = before.get(&*work.name).copied();
         let position = plan.listeners.len();
-        let listener = HttpListener {
-            name: work.name.clone(),
-            hostname: work.hostname.clone(),
-            fate: work.fate(),
-            requests: requests(work, before.map(|listener| &listener.requests)),
+        let listener = match before.filter(|_| !extent.covers(&work.owner)) {
+            Some(before) => Arc::clone(before),
+            None => share(http_listener(work, before), before),
         };
-        plan.listeners.push(share(listener, before));
+        plan.listeners.push(listener);
         // Likewise.
         let _ = plan.names.claim(&work.hostname, position);
     }
     plan
 }
 
+fn http_listener(work: &mut ListenerWork<'_>, last: Option<&Arc<HttpListener>>) -> HttpListener {
+    HttpListener {
+        name: work.name.clone(),
+        hostname: work.hostname.clone(),
+        fate: work.fate(),
+        requests: requests(work, last.map(|last| &last.requests)),
+    }
+}
+
 /// Of the one listener that serves; it has the port for itself.
-fn relay_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>) -> RelayPlan {
+fn relay_plan(works: Vec<&mut ListenerWork<'_>>, last: Option<&Arc<PortPlan>>, extent: &Extent) -> RelayPlan {
     let before = last.and_then(|plan| match &**plan {
         PortPlan::Tcp(plan) | PortPlan::Udp(plan) => plan.forward.as_ref(),
         PortPlan::Tls(_) | PortPlan::Http(_) => None,
     });
     let work = works.into_iter().find(|work| work.serves());
     let name = work.as_ref().map(|work| work.name.clone());
-    let forward = work.and_then(|work| work.routes.find(None).cloned());
+    let forward = work.and_then(|work| match extent.covers(&work.owner) {
+        true => work.routes.find(None).cloned(),
+        false => before.cloned(),
+    });
     RelayPlan {
         listener: name.unwrap_or_default(),
         forward: forward.map(|new| match before {

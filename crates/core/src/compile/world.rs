@@ -12,6 +12,7 @@ use sealway_api::{
 };
 
 use super::backends::{Known, LastBackends};
+use super::extent::{Extent, Uses};
 use super::grants::Grants;
 use super::http::ListenerRequests;
 use super::listeners::{self, Knocking};
@@ -46,6 +47,10 @@ pub(super) struct World<'a> {
     /// What the compilation before kept, and what this one keeps for the next.
     pub(super) last: &'a Memory,
     pub(super) memory: Memory,
+    /// Which routes are looked at.
+    pub(super) extent: &'a Extent,
+    /// What routes lead to; those that are not looked at included. Filters of listeners count as routes of what holds the listener.
+    pub(super) uses: BTreeMap<ObjectRef, Uses>,
     /// BackendTLSPolicies by what they target.
     pub(super) policies: Policies<'a>,
     /// Keys of all certificates that are shown.
@@ -63,6 +68,7 @@ impl<'a> World<'a> {
         observed: &'a Observed,
         last_backends: &'a LastBackends,
         last: &'a Memory,
+        extent: &'a Extent,
     ) -> Self {
         let mut slices: BTreeMap<ObjectKey, Vec<&EndpointSlice>> = BTreeMap::new();
         for (key, slice) in &resources.endpoint_slices {
@@ -83,6 +89,8 @@ impl<'a> World<'a> {
             last_backends,
             last,
             memory: Memory::default(),
+            extent,
+            uses: BTreeMap::new(),
             policies: Policies::default(),
             keys: BTreeMap::new(),
             problems: Vec::new(),
