@@ -83,8 +83,9 @@ impl Template {
 /// What the namespace of a release stands in place of; it is part of the names of what belongs to no namespace, too.
 const NAMESPACE: &str = "sealway-system";
 
-const TEMPLATES: [Template; 8] = [
+const TEMPLATES: [Template; 9] = [
     plain("service-account.yaml"),
+    plain("state.yaml"),
     plain("service.yaml"),
     plain("roles.yaml"),
     Template {
