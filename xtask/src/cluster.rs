@@ -19,9 +19,11 @@ use crate::report::Report;
 
 mod article;
 mod disruptions;
+mod installations;
 mod installed;
 mod load;
 mod site;
+mod tenant;
 
 use installed::Cluster;
 use site::Site;
@@ -47,9 +49,10 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<ExitCode> {
     } else {
         None
     };
+    let helm = options.wants("chart").then(|| lab::build_helm(&place)).transpose()?;
     let was_up = Node::running(&place).is_ok();
     let node = lab::up(&place, Channel::Experimental)?;
-    let cluster = Cluster::new(node, place.clone(), context, programs);
+    let cluster = Cluster::new(node, place.clone(), context, programs, helm);
     // In a thread: the process itself stays outside of the lab's network, for whatever is in it ends with the lab.
     let outcome = thread::scope(|scope| {
         let inside = scope.spawn(|| {
@@ -70,7 +73,13 @@ async fn cases(cluster: &Cluster, options: &Options<'_>) -> anyhow::Result<ExitC
     if options.wants("article") {
         report.record("article", article::in_the_cluster(cluster)).await;
     }
-    if !CASES[1..].iter().any(|case| options.wants(case)) {
+    if options.wants("two-installations") {
+        report.record("two-installations", installations::side_by_side(cluster)).await;
+    }
+    if options.wants("chart") {
+        report.record("chart", installations::chart(cluster)).await;
+    }
+    if !CASES[3..].iter().any(|case| options.wants(case)) {
         return Ok(report.close());
     }
     // One for all of them: each leaves it as it was.
@@ -135,8 +144,10 @@ impl<'a> Options<'a> {
     }
 }
 
-const CASES: [&str; 6] = [
+const CASES: [&str; 8] = [
     "article",
+    "two-installations",
+    "chart",
     "rolling-proxies",
     "rolling-controller",
     "leader-killed",
@@ -146,8 +157,8 @@ const CASES: [&str; 6] = [
 /// Long, and full of figures rather than of verdicts: only when asked for.
 const SCALE: &str = "scale";
 const USAGE: &str = "usage: cargo xtask cluster [OPTION...] [CASE...]
-  CASE                          article, rolling-proxies, rolling-controller, leader-killed, api-cut, proxies-killed (default: all of
-                                these), or scale
+  CASE                          article, two-installations, chart, rolling-proxies, rolling-controller, leader-killed, api-cut,
+                                proxies-killed (default: all of these), or scale
   --cut SECONDS                 how long api-cut takes the API server away (default: 120)
   --debug                       the unoptimised binary
   --keep                        leave the lab up

@@ -22,7 +22,7 @@ mod settings;
 pub(crate) use install::{NAMESPACE, install};
 pub(crate) use node::{Node, stop as down};
 pub(crate) use place::Place;
-pub(crate) use programs::{SUITE_MODULE, Suite, build_suite};
+pub(crate) use programs::{SUITE_MODULE, Suite, build_helm, build_suite};
 pub(crate) use settings::{NODE_IPS, UNUSABLE_ADDRESS, USABLE_ADDRESS};
 
 /// Which CustomResourceDefinitions of the Gateway API a lab has.

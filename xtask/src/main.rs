@@ -5,6 +5,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
 
+mod chart;
 mod cluster;
 mod conformance;
 mod crds;
@@ -29,6 +30,7 @@ fn main() -> anyhow::Result<ExitCode> {
         ["conformance", rest @ ..] => return conformance::run(rest),
         ["lab", rest @ ..] => return lab::run(rest),
         ["image", rest @ ..] => image::run(rest),
+        ["chart"] => chart::run(),
         ["crds", ..] => crds::run(arguments.get(1..).unwrap_or_default()),
         ["edges"] => edges::run(),
         ["golden"] => golden::run(),
@@ -76,6 +78,7 @@ fn finish(command: &mut Command) -> anyhow::Result<()> {
 }
 
 const USAGE: &str = "usage: cargo xtask COMMAND
+  chart                         make the templates of the Helm chart from deploy/
   cluster [OPTION...] [CASE...] the gateway in a lab, and what a cluster does to it; --help lists options
   conformance [OPTION...]       the Gateway API's own suite against this gateway in a lab; --help lists options
   crds GATEWAY_API CERT_MANAGER TRUST_MANAGER

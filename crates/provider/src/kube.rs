@@ -33,6 +33,8 @@ mod own;
 mod pause;
 mod raw;
 mod referenced;
+#[cfg(test)]
+mod rights;
 mod source;
 mod status;
 mod store;

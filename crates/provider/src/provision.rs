@@ -58,9 +58,9 @@ pub fn service_account(gateway: &Gateway) -> String {
     metadata::name(gateway)
 }
 
-/// Value of [`GATEWAY_NAME_LABEL`] for a Gateway of this name.
+/// Value of [`GATEWAY_NAME_LABEL`] or [`GATEWAY_CLASS_LABEL`] for a Gateway or a class of this name.
 #[must_use]
-pub fn gateway_label(name: &str) -> String {
+pub fn label_value(name: &str) -> String {
     metadata::fitted(name)
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -21,16 +22,18 @@ pub(super) struct Cluster {
     place: Place,
     context: Context,
     programs: Option<Programs>,
+    helm: Option<PathBuf>,
 }
 
 impl Cluster {
-    /// Around a node that is up. `programs`: cert-manager, if a case needs it.
-    pub(super) fn new(node: Node, place: Place, context: Context, programs: Option<Programs>) -> Self {
+    /// Around a node that is up. `programs`: cert-manager, and `helm`: Helm, if a case needs it.
+    pub(super) fn new(node: Node, place: Place, context: Context, programs: Option<Programs>, helm: Option<PathBuf>) -> Self {
         Self {
             node,
             place,
             context,
             programs,
+            helm,
         }
     }
 
@@ -48,6 +51,10 @@ impl Cluster {
 
     pub(super) fn programs(&self) -> anyhow::Result<&Programs> {
         self.programs.as_ref().context("cert-manager was not built")
+    }
+
+    pub(super) fn helm(&self) -> anyhow::Result<&Path> {
+        self.helm.as_deref().context("Helm was not built")
     }
 
     /// Installs the gateway, which serves [`CONTROLLER`].

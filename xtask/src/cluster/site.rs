@@ -123,7 +123,7 @@ impl<'a> Site<'a> {
 }
 
 /// Answers every request on a connection.
-async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
+pub(super) async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     let mut read = Vec::new();
     loop {
         while !read.ends_with(b"\r\n\r\n") {

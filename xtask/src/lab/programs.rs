@@ -36,6 +36,13 @@ pub(crate) fn build_suite(place: &Place) -> anyhow::Result<Suite> {
     })
 }
 
+/// Builds Helm, unless it is there, and says where it is.
+pub(crate) fn build_helm(place: &Place) -> anyhow::Result<PathBuf> {
+    let _lock = lock(place)?;
+    module(place, HELM, &[&["build", "-ldflags", STRIPPED, OUTPUT, "tool"]])?;
+    Ok(place.programs().join(HELM).join("helm"))
+}
+
 /// The conformance suite.
 #[derive(Debug)]
 pub(crate) struct Suite {
@@ -130,6 +137,7 @@ fn version_flags(module: &Path) -> anyhow::Result<String> {
 
 const RUNTIME: &str = "runtime";
 const CLUSTER: &str = "cluster";
+const HELM: &str = "helm";
 /// Without symbols.
 const STRIPPED: &str = "-s -w";
 /// The module of the suite, and of the programs that it tests with.

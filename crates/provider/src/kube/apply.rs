@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::core::Request;
 use sealway_api::ObjectKey;
 use serde_json::Value;
@@ -21,13 +21,17 @@ use super::call::{Refusal, call};
 use super::lease::Leadership;
 use super::own::get;
 use super::pause::{Backoff, about, random};
-use crate::provision::{Changes, FIELD_MANAGER, GATEWAY_NAME_LABEL, Identity, Present, changes, gateway_label};
+use crate::provision::{
+    Changes, FIELD_MANAGER, GATEWAY_CLASS_LABEL, GATEWAY_NAME_LABEL, Identity, Present, changes, label_value,
+};
 
 /// What one Gateway needs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Needed {
     /// Of the Gateway.
     pub uid: String,
+    /// Name of its class.
+    pub class: String,
     /// As [`provision`](crate::provision::provision) gives them; none when the Gateway is no longer ours.
     pub objects: Vec<Value>,
 }
@@ -60,7 +64,7 @@ const AGAIN: Backoff = Backoff {
     most: Duration::from_secs(30),
 };
 /// Kinds that are made, and where they are kept.
-const COLLECTIONS: [(&str, &str, &str); 6] = [
+pub(super) const COLLECTIONS: [(&str, &str, &str); 6] = [
     ("ServiceAccount", "/api/v1", "serviceaccounts"),
     ("ConfigMap", "/api/v1", "configmaps"),
     ("Service", "/api/v1", "services"),
@@ -167,8 +171,8 @@ fn start(
         let goal = match (wanted.get(gateway), &turn.done) {
             (Some(needed), _) => needed.clone(),
             (None, Some(done)) => Needed {
-                uid: done.uid.clone(),
                 objects: Vec::new(),
+                ..done.clone()
             },
             (None, None) => continue,
         };
@@ -240,7 +244,7 @@ async fn settle(client: &Client, gateway: &ObjectKey, goal: &Needed) -> Result<A
             present.push(self::present(identity.kind, gateway, &object));
         }
     }
-    let Changes { apply, delete, taken } = changes(goal.objects.clone(), &present, &goal.uid);
+    let Changes { apply, delete, taken } = changes(goal.objects.clone(), &present, &goal.uid, &label_value(&goal.class));
     let mut outcome = Applied::default();
     for identity in taken {
         outcome.faults.push(format!(
@@ -264,11 +268,16 @@ async fn settle(client: &Client, gateway: &ObjectKey, goal: &Needed) -> Result<A
             Err(refusal) => outcome.faults.push(format!("{} {}: {refusal}", identity.kind, identity.name)),
         }
     }
-    for identity in delete {
+    for (identity, version) in delete {
         let Some(collection) = collection(&identity.kind, &gateway.namespace) else {
             continue;
         };
-        let request = Request::new(collection).delete(&identity.name, &DeleteParams::background());
+        let unchanged = Preconditions {
+            resource_version: Some(version),
+            uid: None,
+        };
+        let parameters = DeleteParams::background().preconditions(unchanged);
+        let request = Request::new(collection).delete(&identity.name, &parameters);
         match call(client, request).await {
             Ok(_) => {}
             Err(refusal) if refusal.code() == Some(404) => {}
@@ -286,7 +295,7 @@ fn collection(kind: &str, namespace: &str) -> Option<String> {
 /// Everything that carries the Gateway's label.
 async fn labelled(client: &Client, gateway: &ObjectKey) -> Result<Vec<Present>, Refusal> {
     let mut found = Vec::new();
-    let parameters = ListParams::default().labels(&format!("{GATEWAY_NAME_LABEL}={}", gateway_label(&gateway.name)));
+    let parameters = ListParams::default().labels(&format!("{GATEWAY_NAME_LABEL}={}", label_value(&gateway.name)));
     for (kind, root, plural) in COLLECTIONS {
         let requests = Request::new(format!("{root}/namespaces/{}/{plural}", gateway.namespace));
         let list = call(client, requests.list(&parameters)).await?.0;
@@ -302,8 +311,10 @@ async fn labelled(client: &Client, gateway: &ObjectKey) -> Result<Vec<Present>, 
 }
 
 fn present(kind: String, gateway: &ObjectKey, object: &Value) -> Present {
-    let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    let metadata = |field: &str| object.get("metadata")?.get(field);
+    let text = |field: &str| metadata(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let class = metadata("labels").and_then(|labels| labels.get(GATEWAY_CLASS_LABEL)?.as_str().map(str::to_owned));
+    let owners = metadata("ownerReferences").and_then(Value::as_array);
     let mut controllers = owners
         .into_iter()
         .flatten()
@@ -313,8 +324,10 @@ fn present(kind: String, gateway: &ObjectKey, object: &Value) -> Present {
         identity: Identity {
             kind,
             namespace: gateway.namespace.clone(),
-            name: name.to_owned(),
+            name: text("name"),
         },
         owner,
+        class,
+        version: text("resourceVersion"),
     }
 }

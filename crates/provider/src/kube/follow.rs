@@ -157,7 +157,7 @@ impl Follower {
                 Ok(page) => page,
                 Err(failure) => return Ok(Err(failure)),
             };
-            for object in page.items {
+            for object in page.items.unwrap_or_default() {
                 self.send(Change::Object(object, version)).await?;
             }
             if !page.metadata.continue_token.is_empty() {

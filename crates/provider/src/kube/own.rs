@@ -89,7 +89,8 @@ pub async fn pod_image(client: &Client, pod: &ObjectKey) -> Result<String, Unans
 pub struct OwnSecret {
     /// By key; what is no text is left out.
     pub data: BTreeMap<String, Zeroizing<String>>,
-    resource_version: String,
+    /// Labels and annotations are not ours alone: an installer's stand there.
+    metadata: Value,
 }
 
 /// Reads a Secret of our own; `None`: there is none.
@@ -100,8 +101,7 @@ pub async fn read_secret(client: &Client, key: &ObjectKey) -> Result<Option<OwnS
     let Some(found) = get(client, &core(&key.namespace, "secrets"), &key.name).await? else {
         return Ok(None);
     };
-    let version = found.pointer("/metadata/resourceVersion").and_then(Value::as_str);
-    let resource_version = version.unwrap_or_default().to_owned();
+    let metadata = found.get("metadata").cloned().unwrap_or_default();
     let secret: sealway_api::Secret = serde_json::from_value(found).map_err(|error| Unanswered::Refused(error.to_string()))?;
     let text = |bytes: &sealway_api::SecretBytes| String::from_utf8(bytes.expose().to_vec()).ok().map(Zeroizing::new);
     let data = secret
@@ -110,7 +110,7 @@ pub async fn read_secret(client: &Client, key: &ObjectKey) -> Result<Option<OwnS
         .filter_map(|(name, bytes)| Some((name.clone(), text(bytes)?)));
     Ok(Some(OwnSecret {
         data: data.collect(),
-        resource_version,
+        metadata,
     }))
 }
 
@@ -137,7 +137,7 @@ pub async fn write_secret(
     let request = match before {
         None => requests.create(&parameters, object.to_string().into_bytes()),
         Some(before) => {
-            object["metadata"]["resourceVersion"] = json!(before.resource_version);
+            object["metadata"] = before.metadata.clone();
             requests.replace(&key.name, &parameters, object.to_string().into_bytes())
         }
     };

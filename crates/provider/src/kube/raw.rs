@@ -24,8 +24,8 @@ impl std::fmt::Debug for Raw {
 pub(super) struct Page {
     #[serde(default)]
     pub(super) metadata: PageMeta,
-    #[serde(default)]
-    pub(super) items: Vec<Raw>,
+    /// `null` in an empty list of metadata.
+    pub(super) items: Option<Vec<Raw>>,
 }
 
 /// Where a list stands.
@@ -90,4 +90,17 @@ impl Raw {
 /// The problem of an object that cannot be read.
 pub(super) fn odd(reference: ObjectRef, detail: String) -> Problem {
     Problem::new(reference, "", Cause::Invalid { detail })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_without_secrets_has_an_empty_list() {
+        let list = r#"{"kind":"PartialObjectMetadataList","metadata":{"resourceVersion":"697"},"items":null}"#;
+        let page: Page = serde_json::from_str(list).expect("a list");
+        assert_eq!(page.metadata.resource_version, "697");
+        assert!(page.items.is_none());
+    }
 }

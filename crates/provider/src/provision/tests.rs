@@ -155,6 +155,8 @@ fn what_belongs_to_somebody_else_is_left_alone() {
             name: name.to_owned(),
         },
         owner: owner.map(str::to_owned),
+        class: None,
+        version: "1".to_owned(),
     };
     let present = [
         own("Service", "sealway-g", None),
@@ -163,9 +165,9 @@ fn what_belongs_to_somebody_else_is_left_alone() {
         own("Deployment", "sealway-g", Some("u1")),
     ];
     let count = wanted.len();
-    let changes = changes(wanted, &present, "u1");
+    let changes = changes(wanted, &present, "u1", "c");
     assert_eq!(changes.taken, vec![present[0].identity.clone()]);
-    assert_eq!(changes.delete, vec![present[1].identity.clone()]);
+    assert_eq!(changes.delete, vec![(present[1].identity.clone(), "1".to_owned())]);
     assert_eq!(changes.apply.len(), count - 1);
 }
 

@@ -23,7 +23,10 @@ fn object(api: &str, kind: &str, name: &str, owner: &str) -> Value {
         "apiVersion": api, "kind": kind,
         "metadata": {
             "name": name, "namespace": "infra",
-            "labels": { "gateway.networking.k8s.io/gateway-name": "edge" },
+            "labels": {
+                "gateway.networking.k8s.io/gateway-name": "edge",
+                "gateway.networking.k8s.io/gateway-class-name": "ours",
+            },
             "ownerReferences": [{ "kind": "Gateway", "name": "edge", "uid": owner, "controller": true }],
         },
     })
@@ -34,6 +37,7 @@ fn needed(objects: Vec<Value>) -> BTreeMap<ObjectKey, Needed> {
         edge(),
         Needed {
             uid: "u".to_owned(),
+            class: "ours".to_owned(),
             objects,
         },
     )])
@@ -110,6 +114,32 @@ async fn what_belongs_to_somebody_else_is_left_alone_and_said() {
     let kept = bench.server.get(SERVICES, "infra", "sealway-edge").expect("there");
     assert_eq!(kept["spec"]["theirs"], true);
     assert!(bench.has(DEPLOYMENTS, "sealway-edge"), "the rest is made all the same");
+}
+
+#[tokio::test]
+async fn what_another_controller_has_taken_over_with_its_gateway_stays() {
+    let bench = bench(Leadership::Leader).await;
+    let service = object("v1", "Service", "sealway-edge", "u");
+    let deployment = object("apps/v1", "Deployment", "sealway-edge", "u");
+    bench.provisioner.need(needed(vec![service.clone(), deployment]));
+    bench.applied("made", |applied| *applied == Applied::default()).await;
+    let mut theirs = service;
+    theirs["metadata"]["labels"]["gateway.networking.k8s.io/gateway-class-name"] = json!("theirs");
+    bench.server.put(SERVICES, theirs);
+    bench.provisioner.need(BTreeMap::new());
+    bench
+        .server
+        .until("what is ours is gone", |server| {
+            server.get(DEPLOYMENTS, "infra", "sealway-edge").is_none()
+        })
+        .await;
+    let mut applied = bench.provisioner.applied();
+    let settled = applied.wait_for(|all| all.is_empty());
+    timeout(Duration::from_secs(20), settled)
+        .await
+        .expect("settled")
+        .expect("it runs");
+    assert!(bench.has(SERVICES, "sealway-edge"));
 }
 
 #[tokio::test]

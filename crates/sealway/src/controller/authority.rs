@@ -72,6 +72,8 @@ impl Keeper {
             let before = read_secret(&self.client, &self.secret).await?;
             let (authority, next) = match &before {
                 None => (None, Some(Authority::new(now)?)),
+                // As deploy/ makes it, so that it goes with the installation.
+                Some(secret) if secret.data.is_empty() => (None, Some(Authority::new(now)?)),
                 Some(secret) => {
                     let authority = Authority::read(&secret.data).with_context(|| format!("Secret {}", self.secret))?;
                     let next = authority.step(now)?;

@@ -261,7 +261,8 @@ impl Reconciler {
             };
             let ports = snapshot.ports.keys().map(|port| (port.transport, port.port)).collect();
             let objects = provision(gateway, parameters, &ports, &installation);
-            needed.insert(key.clone(), Needed { uid, objects });
+            let class = gateway.spec.gateway_class_name.clone();
+            needed.insert(key.clone(), Needed { uid, class, objects });
         }
         if memory.needed != needed {
             memory.needed.clone_from(&needed);
