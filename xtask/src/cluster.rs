@@ -22,6 +22,7 @@ mod disruptions;
 mod installations;
 mod installed;
 mod load;
+mod scale;
 mod site;
 mod tenant;
 
@@ -78,6 +79,9 @@ async fn cases(cluster: &Cluster, options: &Options<'_>) -> anyhow::Result<ExitC
     }
     if options.wants("chart") {
         report.record("chart", installations::chart(cluster)).await;
+    }
+    if options.wants(SCALE) {
+        report.record(SCALE, scale::scale(cluster)).await;
     }
     if !CASES[3..].iter().any(|case| options.wants(case)) {
         return Ok(report.close());

@@ -41,6 +41,8 @@ open_enum! {
         Accepted = "Accepted",
         /// The listener clashes with another (negative polarity).
         Conflicted = "Conflicted",
+        /// Routes that ask for a default Gateway attach to it (GEP-3793, absent when false).
+        DefaultGateway = "DefaultGateway",
         /// Client certificates are asked for, but not insisted on (negative polarity).
         InsecureFrontendValidationMode = "InsecureFrontendValidationMode",
         /// Listeners of one port overlap in names or certificates (negative polarity, absent when false).
@@ -71,6 +73,8 @@ open_enum! {
         Conflicted = "Conflicted",
         /// The change waits for something.
         ConfigurationChanged = "ConfigurationChanged",
+        /// The Gateway's scope says so; GEP-3793 has no word for it.
+        DefaultGateway = "DefaultGateway",
         /// Two listeners claim the same names.
         HostnameConflict = "HostnameConflict",
         /// Filters that exclude each other.

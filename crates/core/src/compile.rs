@@ -17,6 +17,7 @@ mod http;
 mod listeners;
 mod memory;
 mod options;
+mod parents;
 mod policies;
 mod ports;
 mod references;

@@ -5,6 +5,8 @@ mod access;
 #[allow(dead_code, reason = "the golden runner uses the rest")]
 #[path = "support/case.rs"]
 mod case;
+#[path = "support/defaults.rs"]
+mod defaults;
 #[path = "support/held.rs"]
 mod held;
 #[path = "support/outputs.rs"]
@@ -22,11 +24,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use access::*;
+use defaults::*;
 use held::Held;
 use outputs::*;
 use proptest::prelude::*;
 use requests_access::*;
-use sealway_api::{Condition, ConditionStatus, ConditionType, Kind, ListenerStatus, ObjectKey, ObjectRef, Protocol, Resources};
+use sealway_api::{
+    Condition, ConditionStatus, ConditionType, Kind, ListenerStatus, ObjectKey, ObjectRef, ParentRef, Protocol, Resources,
+};
 use sealway_core::{
     Action, Backend, Cause, CertificateSlot, Compiled, Compiler, Forward, HelloFacts, HttpAction, ListenerFate, NoTrace,
     Placement, PortPlan, RejectReason, RelayPlan, ServerName, Settings, Snapshot, Target, Transport,
@@ -63,17 +68,19 @@ fn goldens() -> Vec<Input> {
 /// Every property of a single input.
 fn check(input: &Input) -> Result<(), TestCaseError> {
     let compiled = compile(input);
+    let named = written_out(input);
     two_runs_give_equal_bytes(input, &compiled)?;
     order_inside_objects_does_not_matter(input, &compiled)?;
     statuses_are_a_fixpoint(input, &compiled)?;
-    every_parent_reference_of_ours_has_one_status(input, &compiled)?;
+    default_gateways_serve_as_if_they_were_named(&named, &compiled)?;
+    every_parent_reference_of_ours_has_one_status(input, &named, &compiled)?;
     conditions_are_well_formed(&compiled)?;
-    attached_routes_are_the_accepted_ones(input, &compiled)?;
+    attached_routes_are_the_accepted_ones(&named, &compiled)?;
     no_output_holds_key_bytes(input, &compiled)?;
     keys_are_those_of_the_snapshot(&compiled)?;
     conflicts_are_those_of_the_specification(input, &compiled)?;
-    lookup_agrees_with_the_reference(input, &compiled)?;
-    relays_agree_with_the_reference(input, &compiled)?;
+    lookup_agrees_with_the_reference(&named, &compiled)?;
+    relays_agree_with_the_reference(&named, &compiled)?;
     every_refusal_by_a_listener_shows_in_its_conditions(input, &compiled)?;
     no_grant_less_gives_more_access(input, &compiled)
 }
@@ -115,8 +122,9 @@ proptest! {
     #[test]
     fn requests_fall_to_the_rules_that_the_specification_says(input in prop_oneof![input(), merged(), crowded(), crowded()]) {
         let compiled = compile(&input);
-        requests_agree_with_the_reference(&input, &compiled)?;
-        requests_are_counted(&input, &compiled)?;
+        let named = written_out(&input);
+        requests_agree_with_the_reference(&named, &compiled)?;
+        requests_are_counted(&named, &compiled)?;
     }
 
     #[test]
@@ -174,6 +182,7 @@ proptest! {
     fn a_route_that_changes_reaches_only_its_own_parents(input in input(), other in resources()) {
         let input = Input { settings: apart(&input.settings), ..input };
         let before = compile(&input);
+        let named = written_out(&input);
         for (key, route) in &input.resources.tls_routes {
             let mut after = input.clone();
             let replacement = other.tls_routes.values().next();
@@ -182,6 +191,7 @@ proptest! {
                     let mut new = (**replacement).clone();
                     new.metadata = route.metadata.clone();
                     new.spec.parent_refs.clone_from(&route.spec.parent_refs);
+                    new.spec.use_default_gateways.clone_from(&route.spec.use_default_gateways);
                     after.resources.tls_routes.insert(key.clone(), Arc::new(new));
                 }
                 None => {
@@ -190,7 +200,7 @@ proptest! {
             }
             others_are_equal(&before, &compile(&after), |gateway| {
                 let leads_there = |parent| reference::gateway_of(&input.resources, parent, &key.namespace).as_ref() == Some(gateway);
-                route.spec.parent_refs.iter().any(leads_there)
+                named.resources.tls_routes.get(key).is_some_and(|route| route.spec.parent_refs.iter().any(leads_there))
             })?;
         }
     }

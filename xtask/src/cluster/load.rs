@@ -181,7 +181,7 @@ async fn record(way: Way, outcomes: &Outcomes, ask: impl Future<Output = anyhow:
 }
 
 /// An open connection.
-struct Connection {
+pub(super) struct Connection {
     stream: Box<dyn Duplex>,
     opened: Instant,
 }
@@ -189,7 +189,7 @@ struct Connection {
 trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<Stream: AsyncRead + AsyncWrite + Unpin + Send> Duplex for Stream {}
 
-/// An answer with status 200.
+/// An answer with a status that was asked for.
 pub(super) struct Answer {
     pub(super) head: String,
     closes: bool,
@@ -212,7 +212,7 @@ impl Target {
     async fn connect(&self, protocol: Protocol) -> anyhow::Result<Connection> {
         let address = SocketAddr::new(self.gateway, protocol.port());
         let stream: Box<dyn Duplex> = match protocol {
-            Protocol::Http => Box::new(TcpStream::connect(address).await.context("connect")?),
+            Protocol::Http => return Connection::plain(address).await,
             Protocol::Passthrough => {
                 let session = self.client.connect(address, protocol.host()).await.context("connect")?;
                 Box::new(session.stream)
@@ -226,13 +226,28 @@ impl Target {
 }
 
 impl Connection {
+    /// One without TLS.
+    pub(super) async fn plain(address: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await.context("connect")?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream: Box::new(stream),
+            opened: Instant::now(),
+        })
+    }
+
     /// Whether the other side has closed it while nobody asked.
     async fn is_closed(&mut self) -> bool {
         timeout(Duration::ZERO, self.stream.read_u8()).await.is_ok()
     }
 
-    async fn ask(&mut self, host: &str) -> anyhow::Result<Answer> {
-        let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n");
+    pub(super) async fn ask(&mut self, host: &str) -> anyhow::Result<Answer> {
+        self.exchange(&format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n"), &["200"])
+            .await
+    }
+
+    /// Sends a request and waits for its whole answer, whose status must be one of those.
+    pub(super) async fn exchange(&mut self, request: &str, statuses: &[&str]) -> anyhow::Result<Answer> {
         self.stream.write_all(request.as_bytes()).await.context("request")?;
         self.stream.flush().await.context("request")?;
         let (mut read, mut head_length) = (Vec::new(), None);
@@ -246,11 +261,8 @@ impl Connection {
         }
         let head_length = head_length.unwrap_or_default();
         let head = String::from_utf8_lossy(&read[..head_length]).to_ascii_lowercase();
-        ensure!(
-            head.starts_with("http/1.1 200"),
-            "{}",
-            head.lines().next().unwrap_or_default()
-        );
+        let status = head.split_whitespace().nth(1).unwrap_or_default();
+        ensure!(statuses.contains(&status), "{}", head.lines().next().unwrap_or_default());
         let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let length: usize = header("content-length:").context("no content-length")?.parse()?;
         while read.len() < head_length + length {

@@ -5,19 +5,18 @@
 //! Invariant: routes are entered oldest first, then by namespace and name, so the first claim on a hostname is the one that holds.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
-use sealway_api::{GATEWAY_GROUP, Kind, ObjectKey, ObjectRef, ParentRef, RouteParentStatus, RouteStatus};
+use sealway_api::{ObjectKey, ObjectRef, Reason, RouteParentStatus, RouteStatus};
 
 use super::admission::{self, Refusal};
 use super::http::{self, RouteRequests};
+use super::parents::{self, Index, Parent};
 use super::routes::{self, Carried, Route};
-use super::sets::SetWork;
 use super::world::{GatewayWork, ListenerWork, World};
 use super::{listeners, policies, statuses};
 use crate::hostname::HostnamePattern;
-use crate::problem::Cause;
+use crate::problem::{Cause, Problem};
 use crate::snapshot::Forward;
 
 /// How a route stands with one parent.
@@ -28,76 +27,34 @@ pub(super) enum Outcome {
     Refused(Cause),
 }
 
-/// Our Gateways, and the ListenerSets that name them, by namespace and name.
-#[derive(Default)]
-struct Index {
-    gateways: BTreeMap<ObjectKey, Place>,
-    sets: BTreeMap<ObjectKey, Place>,
-}
-
-/// Where the listeners are that a reference can mean: those of a Gateway, or of one of its sets, never both.
-#[derive(Clone, Copy)]
-struct Place {
-    /// Position among the Gateways.
-    gateway: usize,
-    /// Position among its sets.
-    set: Option<usize>,
-}
-
-impl Index {
-    fn new(gateways: &[GatewayWork<'_>]) -> Self {
-        let mut index = Self::default();
-        for (gateway, work) in gateways.iter().enumerate() {
-            index.gateways.insert(work.key.clone(), Place { gateway, set: None });
-            for (position, set) in work.sets.iter().enumerate() {
-                let place = Place {
-                    gateway,
-                    set: Some(position),
-                };
-                index.sets.insert(set.object.key.clone(), place);
-            }
-        }
-        index
-    }
-
-    fn find(&self, route: &Route<'_>, reference: &ParentRef) -> Option<Place> {
-        let (namespace, name) = route.parent(reference);
-        let places = match Kind::from(reference.kind.as_str()) {
-            _ if reference.group != GATEWAY_GROUP => return None,
-            Kind::Gateway => &self.gateways,
-            Kind::ListenerSet => &self.sets,
-            _ => return None,
-        };
-        places.get(&ObjectKey::new(namespace, name)).copied()
-    }
-}
-
 /// Attaches the routes of every kind that are looked at.
 pub(super) fn attach<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>]) -> BTreeMap<ObjectRef, RouteStatus> {
     let index = Index::new(gateways);
     let mut statuses = BTreeMap::new();
     for route in routes::in_order(world, world.extent) {
-        let ours = parents(world, &route, &index);
+        let ours = parents::of(world, &route, &index, gateways);
         if ours.is_empty() {
             continue;
         }
         let traffic = routes::traffic(world, &route);
         let mut taken = Taken::default();
         let mut parents = Vec::with_capacity(ours.len());
+        let mut passed_over = PassedOver::default();
         for parent in &ours {
             let Some(gateway) = gateways.get_mut(parent.place.gateway) else {
                 continue;
             };
+            let told = world.problems.len();
             let outcome = attach_to(world, &route, parent, gateway, &traffic.carried, &mut taken);
             let positions = parent.positions(gateway);
             let is_opened = taken.listeners.iter().any(|(position, listener)| {
                 let is_its_own = *position == parent.place.gateway && positions.contains(listener);
                 let work = gateway.listeners.get(*listener).filter(|_| is_its_own);
-                work.is_some_and(|work| work.is_meant_by(parent.reference) && opens(work))
+                work.is_some_and(|work| work.is_meant_by(&parent.reference) && opens(work))
             });
             let untrusted = traffic.untrusted.as_ref().filter(|_| is_opened);
-            parents.push(RouteParentStatus {
-                parent_ref: parent.reference.clone(),
+            let status = RouteParentStatus {
+                parent_ref: parent.reference.clone().into_owned(),
                 controller_name: world.settings.controller_name().to_owned(),
                 conditions: statuses::route(
                     route.metadata.generation,
@@ -105,7 +62,21 @@ pub(super) fn attach<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>]
                     traffic.unresolved.as_ref().or(untrusted),
                     &traffic.dropped,
                 ),
-            });
+            };
+            if !parent.is_default() {
+                parents.push(status);
+            } else if is_passed_over(&outcome) {
+                passed_over.problems.extend(world.problems.drain(told..));
+                passed_over.parents.push(status);
+            } else {
+                passed_over.is_taken = true;
+                parents.push(status);
+            }
+        }
+        // Some have listeners of other kinds, or for other namespaces: that is nothing to tell a route that another one took.
+        if !passed_over.is_taken {
+            parents.append(&mut passed_over.parents);
+            world.problems.append(&mut passed_over.problems);
         }
         for (gateway, listener) in &taken.listeners {
             let listeners = gateways.get_mut(*gateway).map(|gateway| &mut gateway.listeners);
@@ -127,36 +98,27 @@ pub(super) fn attach<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>]
     statuses
 }
 
+/// What default Gateways would say that are not meant by a route.
+#[derive(Default)]
+struct PassedOver {
+    parents: Vec<RouteParentStatus>,
+    problems: Vec<Problem>,
+    /// Whether one was meant.
+    is_taken: bool,
+}
+
+/// Whether no listener of a Gateway takes such routes, or such names.
+fn is_passed_over(outcome: &Outcome) -> bool {
+    let Outcome::Refused(cause) = outcome else { return false };
+    matches!(
+        cause.reason(),
+        Reason::NotAllowedByListeners | Reason::NoMatchingListenerHostname | Reason::NoMatchingParent
+    )
+}
+
 /// Whether the gateway sees what is inside a listener's connections: what passes through is none of a BackendTLSPolicy's business.
 fn opens(work: &ListenerWork<'_>) -> bool {
     work.ends_tls() || !listeners::speaks_tls(work.listener)
-}
-
-/// A parent reference that is ours.
-struct Parent<'a> {
-    reference: &'a ParentRef,
-    /// Position among the route's references.
-    position: usize,
-    place: Place,
-}
-
-impl Parent<'_> {
-    fn field(&self) -> String {
-        format!("spec.parentRefs[{}]", self.position)
-    }
-
-    /// The set that it means.
-    fn set<'b, 'c>(&self, gateway: &'b GatewayWork<'c>) -> Option<&'b SetWork<'c>> {
-        self.place.set.and_then(|position| gateway.sets.get(position))
-    }
-
-    /// Of the listeners that it can mean, among those of the Gateway.
-    fn positions(&self, gateway: &GatewayWork<'_>) -> Range<usize> {
-        match self.set(gateway) {
-            Some(set) => set.listeners.clone(),
-            None => 0..gateway.own().len(),
-        }
-    }
 }
 
 /// What a route has got, over all its parents.
@@ -173,62 +135,6 @@ fn add(list: &mut Vec<(usize, usize)>, entry: (usize, usize)) {
     if !list.contains(&entry) {
         list.push(entry);
     }
-}
-
-/// The parent references that are ours, each once. Those that are nobody's are reported; those of another controller are not.
-fn parents<'a>(world: &mut World<'a>, route: &Route<'a>, index: &Index) -> Vec<Parent<'a>> {
-    if route.wants_default {
-        world.report(&route.object, "spec.useDefaultGateways", Cause::DefaultGatewaysIgnored);
-    } else if route.parents.is_empty() {
-        world.report(&route.object, "spec", Cause::NoParents);
-    }
-    let mut ours: Vec<Parent<'a>> = Vec::new();
-    for (position, reference) in route.parents.iter().enumerate() {
-        match index.find(route, reference) {
-            Some(_) if ours.iter().any(|other| other.reference == reference) => {}
-            Some(place) => ours.push(Parent {
-                reference,
-                position,
-                place,
-            }),
-            None => report_foreign(world, route, reference, position),
-        }
-    }
-    ours
-}
-
-/// A parent that is neither a Gateway of ours nor a set of one: reported if it is nobody's.
-fn report_foreign(world: &mut World<'_>, route: &Route<'_>, reference: &ParentRef, position: usize) {
-    let field = format!("spec.parentRefs[{position}]");
-    let (namespace, name) = route.parent(reference);
-    let key = ObjectKey::new(namespace, name);
-    let kind = Kind::from(reference.kind.as_str());
-    let cause = match (reference.group.as_str(), &kind) {
-        (GATEWAY_GROUP, Kind::Gateway) if world.resources.gateways.contains_key(&key) => return,
-        (GATEWAY_GROUP, Kind::Gateway) => {
-            let namesakes = world.resources.gateways.keys().filter(|other| other.name == key.name);
-            not_found(world, ObjectRef { kind, key: key.clone() }, namesakes.cloned().collect())
-        }
-        // Whether its Gateway is there, is told at the set.
-        (GATEWAY_GROUP, Kind::ListenerSet) if world.resources.listener_sets.contains_key(&key) => return,
-        (GATEWAY_GROUP, Kind::ListenerSet) => {
-            let namesakes = world.resources.listener_sets.keys().filter(|other| other.name == key.name);
-            not_found(world, ObjectRef { kind, key: key.clone() }, namesakes.cloned().collect())
-        }
-        // Services are parents for meshes.
-        ("", Kind::Service) => return,
-        _ => {
-            let kind = reference.kind.clone();
-            world.report(&route.object, format!("{field}.kind"), Cause::ParentKindUnsupported { kind });
-            return;
-        }
-    };
-    let part = if reference.namespace.is_some() { "namespace" } else { "name" };
-    world.report(&route.object, format!("{field}.{part}"), cause);
-}
-
-fn not_found(world: &World<'_>, parent: ObjectRef, elsewhere: Vec<ObjectKey>) -> Cause {
-    world.absence(&parent.clone(), Cause::ParentNotFound { parent, elsewhere })
 }
 
 /// Tries every listener that the reference means.
@@ -248,7 +154,7 @@ fn attach_to(
         world.report(&route.object, parent.field(), cause.clone());
         return Outcome::Refused(cause);
     }
-    let meant = |(_, work): &(usize, &ListenerWork<'_>)| work.is_meant_by(parent.reference);
+    let meant = |(_, work): &(usize, &ListenerWork<'_>)| work.is_meant_by(&parent.reference);
     let positions = parent.positions(gateway);
     let start = positions.start;
     let among = gateway.listeners_at(&positions).iter().enumerate();
@@ -357,7 +263,7 @@ fn no_section(parent: &Parent<'_>, gateway: &GatewayWork<'_>) -> (String, Cause)
     let there = there
         .map(|work| format!("{} ({})", work.listener.name, work.port()))
         .collect();
-    let Parent { reference, .. } = parent;
+    let reference = &parent.reference;
     let cause = Cause::SectionNotFound {
         parent: parent.set(gateway).map_or(&gateway.object, |set| &set.object).clone(),
         section: reference.section_name.clone(),

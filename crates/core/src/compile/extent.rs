@@ -268,7 +268,7 @@ impl<'a> RouteParents<'a> {
         Self {
             namespace: metadata.namespace.as_deref().unwrap_or_default(),
             references,
-            scope: scope.filter(|scope| gateways::is_scope(Some(scope))),
+            scope: gateways::scope(scope),
         }
     }
 
@@ -286,9 +286,8 @@ impl<'a> RouteParents<'a> {
             let namespace = reference.namespace.as_deref().unwrap_or(self.namespace);
             Some((is_set, namespace, reference.name.as_str()))
         });
-        let defaults = resources.gateways.iter().filter(move |_| self.scope.is_some());
-        let defaults = defaults.filter(|(_, gateway)| gateways::is_scope(gateway.spec.default_scope.as_deref()));
-        named.chain(defaults.map(|(key, _)| (false, key.namespace.as_str(), key.name.as_str())))
+        let defaults = self.scope.into_iter().flat_map(|scope| gateways::defaults(resources, scope));
+        named.chain(defaults.map(|key| (false, key.namespace.as_str(), key.name.as_str())))
     }
 }
 

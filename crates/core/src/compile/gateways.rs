@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use sealway_api::{
     AddressType, Condition, ConditionStatus, ConditionType, Gateway, GatewayClass, GatewayClassStatus, Kind, ObjectKey,
-    ObjectRef, Reason, SupportedFeature,
+    ObjectRef, Reason, Resources, SupportedFeature,
 };
 
 use super::world::{GatewayWork, World};
@@ -188,9 +188,6 @@ fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> G
             refused.get_or_insert(cause);
         }
     }
-    if is_scope(gateway.spec.default_scope.as_deref()) {
-        world.report(&object, "spec.defaultScope", Cause::DefaultGatewaysIgnored);
-    }
     if any_address {
         addresses.extend(default_addresses(&world.settings.placement, &object.key));
     }
@@ -252,9 +249,16 @@ static NO_FLEET: Fleet = Fleet {
 /// Reachable inside the cluster only (GEP-4764): a Service's ClusterIP.
 const CLUSTER_ROUTABILITY: &str = "Cluster";
 
-/// Whether a scope of default Gateways (GEP-3793) is more than none.
-pub(super) fn is_scope(scope: Option<&str>) -> bool {
-    !matches!(scope, None | Some("" | "None"))
+/// A scope of default Gateways (GEP-3793), if it is more than none.
+pub(super) fn scope(scope: Option<&str>) -> Option<&str> {
+    scope.filter(|scope| !matches!(*scope, "" | "None"))
+}
+
+/// Default Gateways of a scope, whoever's they are.
+pub(super) fn defaults<'a>(resources: &'a Resources, scope: &str) -> impl Iterator<Item = &'a ObjectKey> {
+    let gateways = resources.gateways.iter();
+    let of_scope = gateways.filter(move |(_, gateway)| self::scope(gateway.spec.default_scope.as_deref()) == Some(scope));
+    of_scope.map(|(key, _)| key)
 }
 
 fn default_addresses(placement: &Placement, gateway: &ObjectKey) -> Vec<IpAddr> {

@@ -11,7 +11,7 @@ use sealway_api::{
 use super::extent::Extent;
 use super::http::ListenerRequests;
 use super::world::{Binding, GatewayWork, ListenerWork, World};
-use super::{certificates, routes};
+use super::{certificates, gateways, routes};
 use crate::hostname::{HostnamePattern, NameIndex};
 use crate::problem::Cause;
 use crate::snapshot::{TlsOptions, Transport};
@@ -224,7 +224,7 @@ fn selector(world: &mut World<'_>, work: &ListenerWork<'_>) {
 }
 
 /// Routes by the parent that they name: kind and namespace of the route, and its reference.
-pub(super) type Knocking<'a> = BTreeMap<ObjectRef, Vec<(Kind, &'a ParentRef, String)>>;
+pub(super) type Knocking<'a> = BTreeMap<ObjectRef, Vec<(Kind, Option<&'a ParentRef>, String)>>;
 
 /// Namespaces of the routes that would attach to a listener.
 fn knocking(world: &mut World<'_>, work: &ListenerWork<'_>) -> Vec<String> {
@@ -232,8 +232,10 @@ fn knocking(world: &mut World<'_>, work: &ListenerWork<'_>) -> Vec<String> {
         world.knocking = Some(routes_by_parent(world));
     }
     let by_parent = world.knocking.as_ref().and_then(|by_parent| by_parent.get(&work.owner));
-    let knocks =
-        |(kind, parent, _): &&(Kind, &ParentRef, String)| fits(&work.listener.protocol, kind) && work.is_meant_by(parent);
+    // Without a reference all listeners are meant.
+    let knocks = |(kind, parent, _): &&(Kind, Option<&ParentRef>, String)| {
+        fits(&work.listener.protocol, kind) && parent.is_none_or(|parent| work.is_meant_by(parent))
+    };
     let namespaces: BTreeSet<&String> = by_parent
         .into_iter()
         .flatten()
@@ -249,8 +251,13 @@ fn routes_by_parent<'a>(world: &World<'a>) -> Knocking<'a> {
         for parent in route.parents {
             let (namespace, name) = route.parent(parent);
             let of = ObjectRef::new(Kind::from(parent.kind.as_str()), namespace, name);
-            let knock = (route.object.kind.clone(), parent, route.object.key.namespace.clone());
+            let knock = (route.object.kind.clone(), Some(parent), route.object.key.namespace.clone());
             by_parent.entry(of).or_default().push(knock);
+        }
+        let defaults = route.default_scope.map(|scope| gateways::defaults(world.resources, scope));
+        for key in defaults.into_iter().flatten() {
+            let knock = (route.object.kind.clone(), None, route.object.key.namespace.clone());
+            by_parent.entry(ObjectRef::of(Kind::Gateway, key)).or_default().push(knock);
         }
     }
     by_parent

@@ -19,8 +19,8 @@ pub(super) struct Route<'a> {
     pub(super) object: ObjectRef,
     pub(super) metadata: &'a ObjectMeta,
     pub(super) parents: &'a [ParentRef],
-    /// Whether it wants the default Gateways too.
-    pub(super) wants_default: bool,
+    /// Scope of the default Gateways that it wants too.
+    pub(super) default_scope: Option<&'a str>,
     pub(super) hostnames: &'a [String],
     /// The same, parsed.
     pub(super) patterns: Vec<HostnamePattern>,
@@ -105,7 +105,7 @@ pub(super) fn in_order<'a>(world: &World<'a>, extent: &Extent) -> Vec<Route<'a>>
                     object: ObjectRef::of(Kind::$kind, key),
                     metadata: &object.metadata,
                     parents: &$spec.parent_refs,
-                    wants_default: gateways::is_scope($spec.use_default_gateways.as_deref()),
+                    default_scope: gateways::scope($spec.use_default_gateways.as_deref()),
                     hostnames: $hostnames,
                     patterns: patterns($hostnames),
                     labels: world.labels(&key.namespace),

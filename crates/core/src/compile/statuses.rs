@@ -28,6 +28,7 @@ pub(super) fn gateway(world: &World<'_>, work: &GatewayWork<'_>) -> GatewayStatu
             Some(programmed(work, generation)),
             Some(resolved(work, generation)),
             insecure(work, generation),
+            default_gateway(work, generation),
         ]
         .into_iter()
         .flatten()
@@ -62,6 +63,13 @@ fn insecure(work: &GatewayWork<'_>, generation: i64) -> Option<Condition> {
         text::some_of(&work.insecure)
     );
     (!work.insecure.is_empty()).then(|| condition(kind, ConditionStatus::True, reason, message, generation))
+}
+
+/// Present only while it holds: "it MUST NOT set the `DefaultGateway` condition" otherwise (GEP-3793, which names no reason).
+fn default_gateway(work: &GatewayWork<'_>, generation: i64) -> Option<Condition> {
+    let message = format!("Gateway has default scope {}", work.default_scope()?);
+    let (kind, reason) = (ConditionType::DefaultGateway, Reason::DefaultGateway);
+    Some(condition(kind, ConditionStatus::True, reason, message, generation))
 }
 
 fn accepted(work: &GatewayWork<'_>, generation: i64) -> Condition {

@@ -13,6 +13,7 @@ use sealway_api::{
 
 use super::backends::{Known, LastBackends};
 use super::extent::{Extent, Uses};
+use super::gateways;
 use super::grants::Grants;
 use super::http::ListenerRequests;
 use super::listeners::{self, Knocking};
@@ -198,6 +199,11 @@ impl<'a> GatewayWork<'a> {
     /// Its own listeners.
     pub(super) fn own(&self) -> &[ListenerWork<'a>] {
         self.listeners_at(&(0..self.gateway.spec.listeners.len()))
+    }
+
+    /// Of which routes it is a default Gateway.
+    pub(super) fn default_scope(&self) -> Option<&'a str> {
+        gateways::scope(self.gateway.spec.default_scope.as_deref())
     }
 
     /// Listeners by position.

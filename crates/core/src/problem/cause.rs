@@ -120,8 +120,9 @@ pub enum Cause {
         expected: &'static str,
     },
 
-    /// At a Gateway that would be one, or a route that would have one.
-    DefaultGatewaysIgnored,
+    NoDefaultGateway {
+        scope: String,
+    },
 
     // Listeners.
     ProtocolUnsupported {

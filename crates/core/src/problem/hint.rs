@@ -42,7 +42,9 @@ impl Cause {
             Self::AddressRoutabilityUnsupported { .. } => "remove `routability`, and limit who can reach the address".to_owned(),
             Self::AddressInvalid { .. } => "write an IPv4 or IPv6 address without port".to_owned(),
             Self::AddressNotUsable { .. } => "use an address of this machine, or remove `addresses` and pass --bind".to_owned(),
-            Self::DefaultGatewaysIgnored => "name the Gateway in the route's `parentRefs`".to_owned(),
+            Self::NoDefaultGateway { scope } => {
+                format!("write `defaultScope: {scope}` in a Gateway's spec, or name the Gateway in the route's `parentRefs`")
+            }
             Self::ProtocolUnsupported { .. } => "use HTTP, HTTPS, TLS, TCP or UDP".to_owned(),
             Self::TlsModeUnsupported { mode, protocol } if mode == "Passthrough" && protocol == "HTTPS" => {
                 "use `protocol: TLS` with a TLSRoute, or `mode: Terminate`".to_owned()

@@ -29,7 +29,7 @@ impl Cause {
             | Self::AllWeightsZero { .. }
             | Self::MatchShadowed { .. }
             | Self::RedirectToItself
-            | Self::DefaultGatewaysIgnored
+            | Self::NoDefaultGateway { .. }
             | Self::ConnectNotServed
             | Self::CertificateNameMissing { .. }
             | Self::TlsOptionUnknown { .. }
@@ -113,7 +113,7 @@ impl Cause {
             Self::AddressInvalid { .. } => "address-invalid",
             Self::AddressNotUsable { .. } => "address-not-usable",
             Self::AnnotationInvalid { .. } => "annotation-invalid",
-            Self::DefaultGatewaysIgnored => "default-gateways-ignored",
+            Self::NoDefaultGateway { .. } => "no-default-gateway",
             Self::ProtocolUnsupported { .. } => "protocol-unsupported",
             Self::TlsModeUnsupported { .. } => "tls-mode-unsupported",
             Self::ListenerFiltersUnsupported { .. } => "listener-filters-unsupported",

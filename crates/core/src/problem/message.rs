@@ -60,9 +60,7 @@ impl Cause {
             Self::AnnotationInvalid { key, value, expected } => {
                 format!("annotation {key}: `{value}` is not {expected}; the annotation is ignored")
             }
-            Self::DefaultGatewaysIgnored => {
-                "default Gateways are not served yet: a route attaches only where its `parentRefs` say".to_owned()
-            }
+            Self::NoDefaultGateway { scope } => format!("no Gateway is a default Gateway of scope {scope}"),
             Self::ProtocolUnsupported { protocol } => format!("protocol {protocol} is not supported"),
             Self::TlsModeUnsupported { mode, protocol } => {
                 format!("a listener of protocol {protocol} cannot have TLS mode {mode}")

@@ -206,17 +206,17 @@ fn gateway() -> impl Strategy<Value = Value> {
         parameters,
         proxies,
         option::weighted(0.3, secured::gateway()),
-        option::weighted(0.8, allowed_listeners()),
+        (option::weighted(0.8, allowed_listeners()), default_scope()),
     )
         .prop_map(
-            |(mut metadata, class, mut listeners, addresses, parameters, proxies, tls, sets)| {
+            |(mut metadata, class, mut listeners, addresses, parameters, proxies, tls, (sets, scope))| {
                 for (position, listener) in listeners.iter_mut().enumerate() {
                     listener["name"] = json!(format!("l{position}"));
                 }
                 if let Some(proxies) = proxies {
                     metadata["annotations"] = json!({"sealway.dev/accept-proxy-protocol": proxies});
                 }
-                let mut spec = json!({"gatewayClassName": class, "listeners": listeners});
+                let mut spec = json!({"gatewayClassName": class, "listeners": listeners, "defaultScope": scope});
                 if let Some(tls) = tls {
                     spec["tls"] = tls;
                 }
@@ -317,14 +317,20 @@ fn route(kind: &'static str) -> impl Strategy<Value = Value> {
         vec(select(&HOSTNAMES[..]), 0..4),
         vec(rule, 1..3),
         timeout,
+        default_scope(),
     )
-        .prop_map(move |(mut metadata, parents, hostnames, rules, timeout)| {
+        .prop_map(move |(mut metadata, parents, hostnames, rules, timeout, scope)| {
             if let Some(timeout) = timeout {
                 metadata["annotations"] = json!({"sealway.dev/idle-timeout": timeout});
             }
-            let spec = json!({"parentRefs": parents, "hostnames": hostnames, "rules": rules});
+            let spec = json!({"parentRefs": parents, "hostnames": hostnames, "rules": rules, "useDefaultGateways": scope});
             json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": kind, "metadata": metadata, "spec": spec})
         })
+}
+
+/// Of a Gateway, or of a route that asks for one.
+fn default_scope() -> impl Strategy<Value = Value> {
+    prop_oneof![6 => Just(json!(null)), 1 => Just(json!("None")), 2 => Just(json!("All"))]
 }
 
 fn parent_ref() -> impl Strategy<Value = Value> {

@@ -4,6 +4,7 @@ mod article;
 mod blast_radius;
 mod calls;
 mod changes;
+mod default_gateways;
 mod endpoints;
 mod manifests;
 mod proxy_protocol;

@@ -36,7 +36,7 @@ fn apply<'a>(world: &mut World<'a>, metadata: &'a ObjectMeta, work: &mut Listene
         object: owner.clone(),
         metadata,
         parents: &[],
-        wants_default: false,
+        default_scope: None,
         hostnames: &[],
         patterns: Vec::new(),
         labels,
