@@ -26,7 +26,9 @@ mod snapshots;
 mod statuses;
 mod trust;
 mod values;
+mod verification;
 mod world;
+mod x_backends;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -109,18 +111,20 @@ impl Compiler {
             listener_sets: gateways.iter().flat_map(statuses::listener_sets).collect(),
             routes,
             backend_tls_policies: policies::statuses(&world),
+            x_backends: x_backends::statuses(&world),
         };
         let World {
             mut problems,
             names,
             backends,
+            x_backends,
             memory,
             keys,
             wake_at,
             ..
         } = world;
         self.last.clone_from(&snapshots);
-        self.backends = backends::remember(backends);
+        self.backends = backends::remember(backends, x_backends);
         self.memory = memory;
         Problem::sort(&mut problems);
         problems.dedup();

@@ -14,6 +14,7 @@ fn every_reason() -> Vec<HttpReason> {
         BackendFault::NoEndpoints,
         BackendFault::NameUnresolved,
         BackendFault::UnsupportedProtocol,
+        BackendFault::NotServed,
         BackendFault::TlsPolicyInvalid,
     ];
     let connects = [
