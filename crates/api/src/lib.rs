@@ -19,6 +19,7 @@ mod resources;
 mod route;
 mod session;
 mod status;
+mod x_backend;
 
 pub use certificate::*;
 pub use condition::*;
@@ -33,3 +34,4 @@ pub use resources::*;
 pub use route::*;
 pub use session::*;
 pub use status::*;
+pub use x_backend::*;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::{
     BackendTlsPolicy, Bundle, Certificate, ClusterTrustBundle, ConfigMap, Deployment, EndpointSlice, Gateway, GatewayClass,
     GrpcRoute, HttpRoute, Issuer, Kind, ListenerSet, Namespace, ObjectKey, ObjectMeta, ObjectRef, ReferenceGrant, Secret,
-    Service, TcpRoute, TlsRoute, UdpRoute,
+    Service, TcpRoute, TlsRoute, UdpRoute, XBackend,
 };
 
 macro_rules! resources {
@@ -191,6 +191,8 @@ resources! {
     tls_routes: TlsRoute => TlsRoute,
     /// UDP routing.
     udp_routes: UdpRoute => UdpRoute,
+    /// Backends that no Service describes.
+    x_backends: XBackend => XBackend,
 }
 
 /// Keys under which two maps do not hold the same `Arc`.

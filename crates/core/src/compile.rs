@@ -27,7 +27,9 @@ mod snapshots;
 mod statuses;
 mod trust;
 mod values;
+mod verification;
 mod world;
+mod x_backends;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -105,7 +107,8 @@ impl Compiler {
         let told = world.problems.len();
         let routes = attach::attach(&mut world, &mut gateways);
         // What is told once for all routes that lead somewhere is not told again by those that are left out.
-        let is_of_routes = world.names.is_empty() && extent::are_of_routes(&world.problems[told..]);
+        let is_of_routes =
+            world.names.is_empty() && world.x_backends.is_empty() && extent::are_of_routes(&world.problems[told..]);
         kept.count_attached(&extent, &mut gateways);
         policies::settle(&mut world);
         policies::tell_evidence(&mut world, &gateways);
@@ -128,12 +131,14 @@ impl Compiler {
             listener_sets: gateways.iter().flat_map(statuses::listener_sets).collect(),
             routes: kept.routes.clone(),
             backend_tls_policies: policies::statuses(&world),
+            x_backends: x_backends::statuses(&world),
         };
         kept.remember((resources, observed), &gateways, world.wake_at, is_of_routes);
         let World {
             mut problems,
             names,
             backends,
+            x_backends,
             memory,
             keys,
             wake_at,
@@ -141,7 +146,7 @@ impl Compiler {
             ..
         } = world;
         self.last.clone_from(&snapshots);
-        let backends = backends::remember(backends);
+        let backends = backends::remember(backends, x_backends);
         match &extent {
             Extent::Everything => {
                 self.backends = backends;

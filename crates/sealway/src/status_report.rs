@@ -39,8 +39,9 @@ pub(crate) fn render(statuses: &Statuses, issuer: &Outlook) -> String {
             ));
         }
     }
-    for (key, status) in &statuses.backend_tls_policies {
-        rows.push(Row::new(0, format!("BackendTLSPolicy {key}"), "", &[]));
+    let policies = statuses.backend_tls_policies.iter().map(|entry| ("BackendTLSPolicy", entry));
+    for (kind, (key, status)) in policies.chain(statuses.x_backends.iter().map(|entry| ("XBackend", entry))) {
+        rows.push(Row::new(0, format!("{kind} {key}"), "", &[]));
         for ancestor in &status.ancestors {
             rows.push(Row::new(
                 1,

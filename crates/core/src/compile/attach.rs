@@ -14,7 +14,7 @@ use super::http::{self, RouteRequests};
 use super::parents::{self, Index, Parent};
 use super::routes::{self, Carried, Route};
 use super::world::{GatewayWork, ListenerWork, World};
-use super::{listeners, policies, statuses};
+use super::{listeners, policies, statuses, x_backends};
 use crate::hostname::HostnamePattern;
 use crate::problem::{Cause, Problem};
 use crate::snapshot::Forward;
@@ -86,6 +86,7 @@ pub(super) fn attach<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>]
         }
         for (gateway, listener) in &taken.listeners {
             let Some(gateway) = gateways.get(*gateway) else { continue };
+            x_backends::reach(world, &route.object, &gateway.key);
             if gateway.listeners.get(*listener).is_some_and(opens) {
                 policies::reach(world, &route.object, &gateway.key);
             }

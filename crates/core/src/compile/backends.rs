@@ -14,10 +14,14 @@ use sealway_api::{BackendRef, EndpointAddressType, EndpointSlice, Kind, ObjectKe
 use super::policies;
 use super::routes::Route;
 use super::world::World;
+use super::x_backends::{self, XBackends};
 use super::{http, values};
 use crate::problem::{Cause, NoEndpoint};
 use crate::settings::{BackendAddress, PortSelector, Ports};
-use crate::snapshot::{Backend, BackendFault, BackendProtocol, Target, Transport, UpstreamTls, WeightedBackend};
+use crate::snapshot::{
+    Backend, BackendFault, BackendProtocol, ProxyProtocol, Target, Transport, UpstreamTls, WeightedBackend, X_BACKEND,
+    x_backend_key,
+};
 
 /// What is known of the Services' ports that routes have referred to so far: by namespace, name, transport and port.
 pub(super) type Known<'a> = BTreeMap<(&'a str, &'a str, Transport, u16), Arc<Found>>;
@@ -26,10 +30,13 @@ pub(super) type Known<'a> = BTreeMap<(&'a str, &'a str, Transport, u16), Arc<Fou
 pub(super) type LastBackends = BTreeMap<(ObjectKey, Transport, u16), Arc<Backend>>;
 
 /// What to keep for the next compilation.
-pub(super) fn remember(known: Known<'_>) -> LastBackends {
-    let found = known.into_iter().filter_map(|((_, _, transport, port), found)| {
+pub(super) fn remember(known: Known<'_>, x_backends: XBackends) -> LastBackends {
+    let found = known.into_values().chain(x_backends.found.into_values()).filter_map(|found| {
         let backend = found.result.as_ref().ok()?;
-        Some(((backend.service.clone(), transport, port), Arc::clone(backend)))
+        Some((
+            (backend.service.clone(), found.spoken.transport, backend.port),
+            Arc::clone(backend),
+        ))
     });
     found.collect()
 }
@@ -37,10 +44,10 @@ pub(super) fn remember(known: Known<'_>) -> LastBackends {
 /// What stands behind a Service's port.
 pub(super) struct Found {
     /// As messages and logs have it.
-    name: String,
+    pub(super) name: String,
     /// What is spoken there, whether or not anybody is there.
     pub(super) spoken: Spoken,
-    result: Result<Arc<Backend>, Missing>,
+    pub(super) result: Result<Arc<Backend>, Missing>,
 }
 
 /// How a Service's port is spoken to.
@@ -52,6 +59,13 @@ pub(super) struct Spoken {
     pub(super) tls: UpstreamTls,
 }
 
+impl Spoken {
+    /// Or else an XBackend.
+    pub(super) fn is_service(&self) -> bool {
+        !self.service.name.starts_with(X_BACKEND)
+    }
+}
+
 /// What a reference comes to.
 pub(super) struct Resolved {
     pub(super) backend: WeightedBackend,
@@ -59,7 +73,7 @@ pub(super) struct Resolved {
     pub(super) found: Result<Arc<Found>, Cause>,
 }
 
-enum Missing {
+pub(super) enum Missing {
     /// The reference is good; there is just nobody.
     Endpoints(NoEndpoint),
     /// The reference is good; where it leads has no address yet.
@@ -69,7 +83,7 @@ enum Missing {
 }
 
 impl Missing {
-    fn reference(fault: BackendFault, part: &'static str, cause: Cause) -> Self {
+    pub(super) fn reference(fault: BackendFault, part: &'static str, cause: Cause) -> Self {
         Self::Reference(fault, part, Box::new(cause))
     }
 }
@@ -91,9 +105,13 @@ pub(super) fn resolve<'a>(
         found,
     };
     let found = match usable(world, route, reference) {
-        Ok(port) => {
+        Ok(Usable::Service(port)) => {
             let namespace = route.backend_namespace(reference);
             find(world, namespace, &reference.name, (route.transport(), port))
+        }
+        Ok(Usable::XBackend) => {
+            let key = ObjectKey::new(route.backend_namespace(reference), &reference.name);
+            x_backends::find(world, &route.object, key)
         }
         Err((fault, part, cause)) => {
             world.report(&route.object, field(part), cause.clone());
@@ -136,9 +154,27 @@ pub(super) fn resolve<'a>(
     resolved(found.name.clone(), target, Ok(found))
 }
 
-/// The port of a reference to a Service that the route may use.
-fn usable<'a>(world: &World<'a>, route: &Route<'a>, reference: &BackendRef) -> Result<u16, (BackendFault, &'static str, Cause)> {
-    if !reference.group.is_empty() || reference.kind != "Service" {
+/// What a reference may mean.
+enum Usable {
+    /// A Service's port.
+    Service(u16),
+    XBackend,
+}
+
+/// What a reference means, if the route may use it.
+fn usable<'a>(
+    world: &World<'a>,
+    route: &Route<'a>,
+    reference: &BackendRef,
+) -> Result<Usable, (BackendFault, &'static str, Cause)> {
+    let kind = Kind::from(reference.kind.as_str());
+    let is_known = match kind {
+        Kind::Service => true,
+        // What it speaks is spoken over TCP.
+        Kind::XBackend => route.transport() == Transport::Tcp,
+        _ => false,
+    };
+    if !is_known || reference.group != kind.group() {
         let cause = Cause::BackendKindUnsupported {
             group: reference.group.clone(),
             kind: reference.kind.clone(),
@@ -147,7 +183,7 @@ fn usable<'a>(world: &World<'a>, route: &Route<'a>, reference: &BackendRef) -> R
     }
     let namespace = route.backend_namespace(reference);
     if namespace != route.object.key.namespace {
-        let to = ObjectRef::new(Kind::Service, namespace, &reference.name);
+        let to = ObjectRef::new(kind.clone(), namespace, &reference.name);
         if !world.grants.permit(&route.object, &to) {
             let cause = Cause::RefNotPermitted {
                 from: route.object.clone(),
@@ -157,8 +193,12 @@ fn usable<'a>(world: &World<'a>, route: &Route<'a>, reference: &BackendRef) -> R
             return Err((BackendFault::NotPermitted, ".namespace", cause));
         }
     }
+    if kind == Kind::XBackend {
+        return Ok(Usable::XBackend);
+    }
     reference
         .port
+        .map(Usable::Service)
         .ok_or((BackendFault::NoSuchPort, "", Cause::BackendPortMissing))
 }
 
@@ -206,19 +246,43 @@ fn work_out(
         });
     }
     let endpoints = endpoints(world, object, service, service_port, (transport, port))?;
+    Ok(backend(world, spoken, endpoints, proxy_protocol))
+}
+
+/// What stands at a DNS name, for the object that names it.
+pub(super) fn outside(
+    world: &mut World<'_>,
+    object: &ObjectRef,
+    hostname: &str,
+    spoken: &Spoken,
+) -> Result<Arc<Backend>, Missing> {
+    let given = given_endpoints(world, &spoken.service, spoken.port, None);
+    let found = match given.is_empty() {
+        true => vec![external(hostname, spoken.port)],
+        false => given,
+    };
+    let endpoints = resolve_addresses(world, object, "spec.externalHostname.hostname", found)?;
+    Ok(backend(world, spoken, endpoints, None))
+}
+
+/// The one of the compilation before, where nothing is new.
+fn backend(
+    world: &World<'_>,
+    spoken: &Spoken,
+    endpoints: Vec<SocketAddr>,
+    proxy_protocol: Option<ProxyProtocol>,
+) -> Arc<Backend> {
     let backend = Backend {
-        service: key.clone(),
-        port,
+        service: spoken.service.clone(),
+        port: spoken.port,
         endpoints,
         proxy_protocol,
         protocol: spoken.protocol,
         tls: spoken.tls.clone(),
     };
-    let last = world
-        .last_backends
-        .get(&(key.clone(), transport, port))
-        .filter(|last| ***last == backend);
-    Ok(last.cloned().unwrap_or_else(|| Arc::new(backend)))
+    let key = (spoken.service.clone(), spoken.transport, spoken.port);
+    let last = world.last_backends.get(&key).filter(|last| ***last == backend);
+    last.cloned().unwrap_or_else(|| Arc::new(backend))
 }
 
 /// Where connections for a Service's port go, at least one address.
@@ -401,7 +465,10 @@ fn resolve_addresses(
         // Asked, and there is no answer; or there is nothing to ask for.
         if name.is_empty() || known.is_some_and(Vec::is_empty) {
             let cause = Cause::BackendNameUnresolved {
-                service: service.key.clone(),
+                service: match service.kind {
+                    Kind::XBackend => x_backend_key(&service.key),
+                    _ => service.key.clone(),
+                },
                 name: name.clone(),
             };
             world.report(service, field, cause);

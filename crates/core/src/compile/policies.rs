@@ -4,23 +4,19 @@
 //! status entry a Gateway whose routes reach its targets. Invariant: a Service for which a policy asks for TLS is never spoken to without it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
-use std::sync::Arc;
 
 use sealway_api::{
     BackendTlsPolicy, ConditionStatus, ConditionType, GATEWAY_GROUP, Kind, ObjectKey, ObjectRef, ParentRef, PolicyAncestorStatus,
-    PolicyStatus, PolicyTarget, Reason, ServicePort, SubjectAltNameType,
+    PolicyStatus, PolicyTarget, Reason, ServicePort,
 };
 
 use super::backends::Spoken;
-use super::options;
 use super::statuses::condition;
-use super::trust;
+use super::verification::{self, Asked};
 use super::world::{GatewayWork, World};
-use crate::hostname::HostnamePattern;
 use crate::problem::{Cause, text};
 use crate::settings::{BackendPeer, PortSelector};
-use crate::snapshot::{BackendAuthorities, BackendName, BackendTls, ContentHash, UpstreamTls};
+use crate::snapshot::{ContentHash, UpstreamTls};
 
 /// All policies, by precedence, and what they target.
 #[derive(Default)]
@@ -129,8 +125,13 @@ pub(super) fn collect(world: &mut World<'_>) {
             // What is wrong stands in a problem of the manifests.
             let detail = "an API server would refuse the policy as it is written".to_owned();
             work.refuse(Reason::Invalid, Cause::PolicyInvalid { detail });
-        } else if let Some(tls) = validation(world, &mut work) {
-            work.tls = UpstreamTls::Verified(tls);
+        } else {
+            let found = verification::read(world, &work.object.clone(), &Asked::of_policy(&policy.spec), key.clone());
+            work.unresolved = found.unresolved;
+            work.refused = found.refused;
+            if let Some(tls) = found.tls {
+                work.tls = UpstreamTls::Verified(tls);
+            }
         }
         let position = world.policies.list.len();
         for (target, reference) in policy.spec.target_refs.iter().enumerate() {
@@ -140,108 +141,14 @@ pub(super) fn collect(world: &mut World<'_>) {
     }
 }
 
-/// How backends prove themselves; `None` when the policy cannot be honoured.
-fn validation(world: &mut World<'_>, work: &mut Work<'_>) -> Option<Arc<BackendTls>> {
-    let object = work.object.clone();
-    let spec = &work.policy.spec;
-    let validation = &spec.validation;
-    let invalid = |world: &mut World<'_>, work: &mut Work<'_>, field: &str, detail: String| {
-        let cause = Cause::PolicyInvalid { detail };
-        world.report(&object, format!("spec.{field}"), cause.clone());
-        work.refuse(Reason::Invalid, cause);
-    };
-
-    let hostname = HostnamePattern::parse(Some(&validation.hostname));
-    let server_name = match hostname {
-        HostnamePattern::Exact(name) if name.parse::<IpAddr>().is_err() => name.into_string(),
-        _ => {
-            let detail = format!("`{}` is not a name that SNI can carry", validation.hostname);
-            invalid(world, work, "validation.hostname", detail);
-            String::new()
-        }
-    };
-    let mut names = Vec::new();
-    for (position, name) in validation.subject_alt_names.iter().enumerate() {
-        match &name.kind {
-            SubjectAltNameType::Hostname if !name.hostname.is_empty() => {
-                names.push(BackendName::Dns(HostnamePattern::parse(Some(&name.hostname))));
-            }
-            SubjectAltNameType::Uri if !name.uri.is_empty() => names.push(BackendName::Uri(name.uri.clone())),
-            kind => {
-                let detail = format!("a subject alternative name of type {kind} cannot be verified without its value");
-                invalid(world, work, &format!("validation.subjectAltNames[{position}]"), detail);
-            }
-        }
-    }
-    let references = &validation.ca_certificate_refs;
-    let well_known = validation
-        .well_known_ca_certificates
-        .as_deref()
-        .filter(|name| !name.is_empty());
-    let authorities = match (references.is_empty(), well_known) {
-        (false, None) => {
-            let trust = trust::read(world, &object, "spec.validation.caCertificateRefs", references);
-            if let Some(cause) = trust.unresolved {
-                let reason = match &cause {
-                    Cause::CaRefKind { .. } => Reason::InvalidKind,
-                    other => other.reason(),
-                };
-                if trust.bundle.is_none() {
-                    let detail = cause.message();
-                    work.refuse(Reason::NoValidCaCertificate, Cause::NoValidCa { detail });
-                }
-                work.unresolved = Some((reason, cause));
-            }
-            trust.bundle.map(BackendAuthorities::Bundle)
-        }
-        (true, Some("System")) => Some(BackendAuthorities::System),
-        (true, Some(other)) => {
-            let detail = format!("there is no well-known set of authorities `{other}`, only `System`");
-            invalid(world, work, "validation.wellKnownCACertificates", detail);
-            None
-        }
-        (is_empty, _) => {
-            let detail = match is_empty {
-                true => "there is neither `caCertificateRefs` nor `wellKnownCACertificates`: nobody could be believed",
-                false => "`caCertificateRefs` and `wellKnownCACertificates` exclude each other",
-            };
-            invalid(world, work, "validation", detail.to_owned());
-            None
-        }
-    };
-    let options = options::read(world, &object, "spec.options", &spec.options)
-        .map_err(|cause| work.refuse(Reason::Invalid, cause))
-        .ok();
-    // What backends must prove is not known in full, so nothing less may do.
-    if work.refused.is_some() {
-        return None;
-    }
-    let new = BackendTls {
-        policy: object.key.clone(),
-        server_name,
-        names,
-        authorities: authorities?,
-        options: options?,
-    };
-    let last = world.last.upstreams.get(&object.key).filter(|last| ***last == new);
-    let tls = last.cloned().unwrap_or_else(|| Arc::new(new));
-    world.memory.upstreams.insert(object.key.clone(), Arc::clone(&tls));
-    Some(tls)
-}
-
 /// Enters a policy at one of its targets, unless another one has it.
 fn claim<'a>(world: &mut World<'a>, work: &mut Work<'a>, position: usize, target: usize, reference: &'a PolicyTarget) {
     let field = |part: &str| format!("spec.targetRefs[{target}]{part}");
     let kind = Kind::from(reference.kind.as_str());
     if kind != Kind::Service || !reference.group.is_empty() {
-        let cause = match kind {
-            Kind::XBackend if reference.group == Kind::XBackend.group() => Cause::NotServedYet {
-                what: "XBackends as targets".to_owned(),
-            },
-            _ => Cause::PolicyTargetKind {
-                group: reference.group.clone(),
-                kind: reference.kind.clone(),
-            },
+        let cause = Cause::PolicyTargetKind {
+            group: reference.group.clone(),
+            kind: reference.kind.clone(),
         };
         world.report(&work.object, field(".kind"), cause.clone());
         return work.refuse(Reason::Invalid, cause);
@@ -410,6 +317,18 @@ pub(super) fn statuses(world: &World<'_>) -> BTreeMap<ObjectKey, PolicyStatus> {
     entries.collect()
 }
 
+/// A Gateway as statuses refer to it.
+pub(super) fn ancestor_ref(gateway: &ObjectKey) -> ParentRef {
+    ParentRef {
+        group: GATEWAY_GROUP.to_owned(),
+        kind: Kind::Gateway.to_string(),
+        namespace: Some(gateway.namespace.clone()),
+        name: gateway.name.clone(),
+        section_name: None,
+        port: None,
+    }
+}
+
 fn ancestor(world: &World<'_>, work: &Work<'_>, gateway: &ObjectKey) -> PolicyAncestorStatus {
     let generation = work.policy.metadata.generation;
     let accepted = match &work.refused {
@@ -439,14 +358,7 @@ fn ancestor(world: &World<'_>, work: &Work<'_>, gateway: &ObjectKey) -> PolicyAn
         }
     };
     PolicyAncestorStatus {
-        ancestor_ref: ParentRef {
-            group: GATEWAY_GROUP.to_owned(),
-            kind: Kind::Gateway.to_string(),
-            namespace: Some(gateway.namespace.clone()),
-            name: gateway.name.clone(),
-            section_name: None,
-            port: None,
-        },
+        ancestor_ref: ancestor_ref(gateway),
         controller_name: world.settings.controller_name().to_owned(),
         conditions: vec![
             condition(ConditionType::Accepted, accepted.0, accepted.1, accepted.2, generation),

@@ -63,8 +63,8 @@ fn resolve(world: &mut World<'_>, from: &ObjectRef, reference: &SecretRef) -> Re
     };
     let namespace = match (kind.is_cluster_scoped(), &from.kind) {
         (true, _) => "",
-        // A policy refers to its own namespace only (LocalObjectReference).
-        (false, Kind::BackendTlsPolicy) => &from.key.namespace,
+        // It refers to its own namespace only (LocalObjectReference).
+        (false, Kind::BackendTlsPolicy | Kind::XBackend) => &from.key.namespace,
         (false, _) => reference.namespace.as_deref().unwrap_or(&from.key.namespace),
     };
     let object = ObjectRef::new(kind, namespace, &reference.name);

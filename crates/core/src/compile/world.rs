@@ -20,6 +20,7 @@ use super::listeners::{self, Knocking};
 use super::memory::Memory;
 use super::policies::Policies;
 use super::sets::SetWork;
+use super::x_backends::XBackends;
 use crate::hostname::{HostnamePattern, NameIndex};
 use crate::keys::KeyMaterial;
 use crate::problem::{Cause, Problem};
@@ -44,6 +45,7 @@ pub(super) struct World<'a> {
     /// Routes by the parents that they name; gathered when a listener asks who wanted in.
     pub(super) knocking: Option<Knocking<'a>>,
     pub(super) backends: Known<'a>,
+    pub(super) x_backends: XBackends,
     pub(super) last_backends: &'a LastBackends,
     /// What the compilation before kept, and what this one keeps for the next.
     pub(super) last: &'a Memory,
@@ -87,6 +89,7 @@ impl<'a> World<'a> {
             selectors: BTreeMap::new(),
             knocking: None,
             backends: Known::new(),
+            x_backends: XBackends::default(),
             last_backends,
             last,
             memory: Memory::default(),

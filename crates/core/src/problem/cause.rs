@@ -330,9 +330,6 @@ pub enum Cause {
         listener: Option<String>,
         reason: Reason,
     },
-    NotServedYet {
-        what: String,
-    },
     NoBackends {
         route: Kind,
     },
@@ -342,6 +339,13 @@ pub enum Cause {
     BackendKindUnsupported {
         group: String,
         kind: String,
+    },
+    XBackendNotFound {
+        backend: ObjectKey,
+    },
+    XBackendNotServed {
+        backend: ObjectKey,
+        detail: String,
     },
     BackendNotFound {
         service: ObjectKey,

@@ -6,6 +6,7 @@ use super::text::{all_quoted, quoted};
 use super::{Cause, NoEndpoint};
 use crate::hostname::HostnamePattern;
 use crate::settings::BackendTlsFault;
+use crate::snapshot::X_BACKEND;
 
 impl Cause {
     /// The edit or command that mends it; `None` where the message says it already.
@@ -170,6 +171,8 @@ impl Cause {
             Self::NoBackends { .. } => "add `backendRefs`".to_owned(),
             Self::AllWeightsZero { .. } => "give one backend a weight above 0".to_owned(),
             Self::BackendKindUnsupported { .. } => "refer to a Service".to_owned(),
+            Self::XBackendNotFound { .. } => "add the XBackend, or correct the name".to_owned(),
+            Self::XBackendNotServed { .. } => "look at the XBackend's own problem".to_owned(),
             Self::BackendNotFound { service, port } => {
                 format!("add the Service, correct the name, or pass `--endpoint {service}:{port}=HOST:PORT`")
             }
@@ -192,6 +195,9 @@ impl Cause {
             Self::FiltersIncompatible { .. } => "give each of them a rule of its own".to_owned(),
             Self::PrefixMatchNeeded => "use `ReplaceFullPath`, or give the rule matches of type PathPrefix only".to_owned(),
             Self::ExtensionUnsupported { .. } => "remove the filter".to_owned(),
+            Self::BackendProtocolUnsupported { service, .. } if service.name.starts_with(X_BACKEND) => {
+                "change the XBackend's `protocol`, or remove it".to_owned()
+            }
             Self::BackendProtocolUnsupported { protocol, route, .. } => match (&*protocol.to_ascii_lowercase(), route) {
                 ("https" | "tls", _) | ("kubernetes.io/wss", Kind::HttpRoute) => {
                     "add a BackendTLSPolicy for the Service".to_owned()
@@ -263,7 +269,6 @@ impl Cause {
             Self::Syntax { .. }
             | Self::Invalid { .. }
             | Self::RepeatedObject { .. }
-            | Self::NotServedYet { .. }
             | Self::AnnotationInvalid { .. }
             | Self::PolicyInvalid { .. }
             | Self::NoValidCa { .. }

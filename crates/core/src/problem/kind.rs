@@ -76,6 +76,7 @@ impl Cause {
             | Self::ListenerSetNotAttached { .. }
             | Self::NoMatchingHostname { .. }
             | Self::BackendPolicyRefused { .. }
+            | Self::XBackendNotServed { .. }
             | Self::ReferentRefused { .. }
             | Self::ParentNotServed { .. } => 5,
             Self::SupersededVersion { .. } | Self::UnknownField { .. } => 6,
@@ -160,10 +161,11 @@ impl Cause {
             Self::RulesShadowed { .. } => "rules-shadowed",
             Self::HostnameUnreachable { .. } => "hostname-unreachable",
             Self::ParentNotServed { .. } => "parent-not-served",
-            Self::NotServedYet { .. } => "not-served-yet",
             Self::NoBackends { .. } => "no-backends",
             Self::AllWeightsZero { .. } => "all-weights-zero",
             Self::BackendKindUnsupported { .. } => "backend-kind-unsupported",
+            Self::XBackendNotFound { .. } => "x-backend-not-found",
+            Self::XBackendNotServed { .. } => "x-backend-not-served",
             Self::BackendNotFound { .. } => "backend-not-found",
             Self::BackendPortMissing => "backend-port-missing",
             Self::BackendPortNotFound { .. } => "backend-port-not-found",

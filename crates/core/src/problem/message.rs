@@ -1,12 +1,12 @@
 //! What each [`Cause`] says: the object and the field stand before it, so it names neither.
 
-use sealway_api::Kind;
+use sealway_api::{Kind, ObjectKey};
 
 use super::text::{quoted, some_of};
 use super::{Cause, NoEndpoint};
 use crate::features::{BundleFit, NEWEST_BUNDLE, OLDEST_BUNDLE};
 use crate::settings::BackendTlsFault;
-use crate::snapshot::Transport;
+use crate::snapshot::{Transport, X_BACKEND};
 
 impl Cause {
     /// What is wrong, in one sentence without a full stop.
@@ -248,10 +248,11 @@ impl Cause {
             } => {
                 format!("Gateway {gateway} is not accepted itself ({reason})")
             }
-            Self::NotServedYet { what } => format!("{what} are read and checked, but this version does not serve them yet"),
             Self::NoBackends { route } => format!("the rule names no backend: {}", every_one_is_refused(route)),
             Self::AllWeightsZero { route } => format!("all weights are 0: {}", every_one_is_refused(route)),
             Self::BackendKindUnsupported { group, kind } => format!("kind {kind}{} cannot be a backend", of_group(group)),
+            Self::XBackendNotFound { backend } => format!("there is no XBackend {backend}"),
+            Self::XBackendNotServed { backend, detail } => format!("nothing is sent to XBackend {backend}: {detail}"),
             Self::BackendNotFound { service, .. } => format!("there is no Service {service}"),
             Self::BackendPortMissing => "a Service as backend needs a port".to_owned(),
             Self::BackendPortNotFound {
@@ -284,7 +285,7 @@ impl Cause {
                 format!("Service {service} is of type ExternalName and names no `externalName`")
             }
             Self::BackendNameUnresolved { service, name } => {
-                format!("`{name}`, where Service {service} leads, has no address yet")
+                format!("`{name}`, where {} leads, has no address yet", backend(service))
             }
             Self::EndpointInvalid { value } => format!("`{value}` is no address of the slice's type; the endpoint is left out"),
             Self::ValueUnsupported { value, expected } => format!("`{value}` is not {expected}"),
@@ -313,7 +314,10 @@ impl Cause {
                 protocol,
                 route,
             } => {
-                format!("Service {service} port {port} speaks `{protocol}`, which {route}s cannot send")
+                format!(
+                    "{} port {port} speaks `{protocol}`, which {route}s cannot send",
+                    backend(service)
+                )
             }
             Self::RouteKindConflict {
                 hostname,
@@ -401,6 +405,14 @@ fn backend_fault(fault: BackendTlsFault, server_name: &str) -> String {
         }
         BackendTlsFault::HandshakeRefused => format!("refused the gateway's hello (SNI was `{server_name}`)"),
         BackendTlsFault::Broken => "ended the connection, or was silent, during the TLS handshake".to_owned(),
+    }
+}
+
+/// A backend by the name that it goes by.
+fn backend(key: &ObjectKey) -> String {
+    match key.name.strip_prefix(X_BACKEND) {
+        Some(name) => format!("XBackend {}/{name}", key.namespace),
+        None => format!("Service {key}"),
     }
 }
 

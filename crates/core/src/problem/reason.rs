@@ -26,6 +26,7 @@ impl Cause {
             | Self::FilterIncomplete { .. }
             | Self::PrefixMatchNeeded
             | Self::TlsOptionInvalid { .. }
+            | Self::XBackendNotServed { .. }
             | Self::TlsOptionsImpossible { .. } => Reason::UnsupportedValue,
             Self::FilterRepeated { .. } | Self::FiltersIncompatible { .. } => Reason::IncompatibleFilters,
             // On a BackendTLSPolicy the same is called InvalidKind (apis/v1/backendtlspolicy_types.go).
@@ -62,8 +63,10 @@ impl Cause {
             }
             Self::NoMatchingHostname { .. } => Reason::NoMatchingListenerHostname,
             Self::BackendKindUnsupported { .. } | Self::ExtensionUnsupported { .. } => Reason::InvalidKind,
-            Self::BackendNotFound { .. } | Self::BackendPortMissing | Self::BackendPortNotFound { .. } => Reason::BackendNotFound,
-            Self::NotServedYet { .. } => Reason::Pending,
+            Self::BackendNotFound { .. }
+            | Self::XBackendNotFound { .. }
+            | Self::BackendPortMissing
+            | Self::BackendPortNotFound { .. } => Reason::BackendNotFound,
             _ => Reason::Invalid,
         }
     }

@@ -75,14 +75,22 @@ pub enum Target {
     Refuse(BackendFault),
 }
 
-/// A Service's port and its endpoints.
+/// What the name of an XBackend begins with where Services stand too.
+pub(crate) const X_BACKEND: &str = "xbackend/";
+
+/// The name by which an XBackend goes among Services: none of theirs has a slash.
+pub(crate) fn x_backend_key(key: &ObjectKey) -> ObjectKey {
+    ObjectKey::new(&key.namespace, format!("{X_BACKEND}{}", key.name))
+}
+
+/// A Service's port, or an XBackend, and its endpoints.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Backend {
-    /// The Service.
+    /// The Service; for an XBackend its name is `xbackend/NAME`.
     #[serde(serialize_with = "as_text")]
     pub service: ObjectKey,
-    /// The Service's port.
+    /// Its port.
     pub port: u16,
     /// Where to connect; sorted, without doubles.
     pub endpoints: Vec<SocketAddr>,
@@ -122,6 +130,8 @@ pub enum BackendFault {
     NameUnresolved,
     /// Its Service asks for a protocol that is not spoken.
     UnsupportedProtocol,
+    /// Its XBackend asks for what is not served.
+    NotServed,
     /// Its BackendTLSPolicy cannot be honoured, and nothing weaker may take its place.
     TlsPolicyInvalid,
 }
@@ -138,6 +148,7 @@ impl BackendFault {
             Self::NoEndpoints => "backend_no_endpoints",
             Self::NameUnresolved => "backend_name_unresolved",
             Self::UnsupportedProtocol => "backend_unsupported_protocol",
+            Self::NotServed => "backend_not_served",
             Self::TlsPolicyInvalid => "backend_tls_policy_invalid",
         }
     }
@@ -153,6 +164,7 @@ impl BackendFault {
             | Self::NoSuchPort
             | Self::NotPermitted
             | Self::UnsupportedProtocol
+            | Self::NotServed
             | Self::TlsPolicyInvalid => 500,
         }
     }

@@ -285,7 +285,7 @@ pub(super) fn backends(compiled: &Compiled) -> Vec<&Arc<Backend>> {
         .collect()
 }
 
-/// Where a route reaches a Service of another namespace, a grant there names both.
+/// Where a route reaches a Service or XBackend of another namespace, a grant there names both.
 pub(super) fn every_crossing_has_a_grant(input: &Input, access: &BTreeSet<String>) -> Result<(), TestCaseError> {
     for line in access {
         let mut words = line.rsplit(' ');
@@ -294,13 +294,17 @@ pub(super) fn every_crossing_has_a_grant(input: &Input, access: &BTreeSet<String
         let from = route.split('/').next().unwrap_or_default();
         let (to, service) = backend.split_once('/').unwrap_or_default();
         let service = service.split(':').next().unwrap_or_default();
+        let (group, to_kind, service) = match service.strip_prefix("xbackend/") {
+            Some(name) => ("gateway.networking.x-k8s.io", "XBackend", name),
+            None => ("", "Service", service),
+        };
         let mut grants = input.resources.reference_grants.iter().filter(|(key, _)| key.namespace == to);
         let granted = grants.any(|(_, grant)| {
             let mut entries = grant.spec.from.iter();
             let names_route = entries.any(|entry| entry.kind == kind && entry.namespace == from);
             let mut entries = grant.spec.to.iter();
             let named = |name: &Option<String>| name.as_deref().is_none_or(|name| name == service);
-            names_route && entries.any(|entry| entry.kind == "Service" && entry.group.is_empty() && named(&entry.name))
+            names_route && entries.any(|entry| entry.kind == to_kind && entry.group == group && named(&entry.name))
         });
         prop_assert!(from == to || granted, "{line}");
     }

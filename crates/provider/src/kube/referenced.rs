@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use sealway_api::{Gateway, GatewayClass, Kind, Listener, ObjectKey, ObjectRef, Resources, SecretRef};
 
-/// Every Secret and ConfigMap that a Gateway, ListenerSet, BackendTLSPolicy or GatewayClass of `controller` names.
+/// Every Secret and ConfigMap that a Gateway, ListenerSet, BackendTLSPolicy, XBackend or GatewayClass of `controller` names.
 #[must_use]
 pub fn referenced(resources: &Resources, controller: &str) -> BTreeSet<ObjectRef> {
     let mut found = BTreeSet::new();
@@ -38,6 +38,11 @@ pub fn referenced(resources: &Resources, controller: &str) -> BTreeSet<ObjectRef
     }
     for (key, policy) in &resources.backend_tls_policies {
         of_references(&mut found, &key.namespace, &policy.spec.validation.ca_certificate_refs);
+    }
+    for (key, backend) in &resources.x_backends {
+        let validation = backend.spec.tls.as_ref().and_then(|tls| tls.validation.as_ref());
+        let authorities = validation.into_iter().flat_map(|validation| &validation.ca_certificate_refs);
+        of_references(&mut found, &key.namespace, authorities);
     }
     found
 }
@@ -137,6 +142,12 @@ mod tests {
                 json!({"metadata": {"namespace": "team", "name": "p"}, "spec": {
                     "validation": {"caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "ca"}]}}}),
             ),
+            (
+                Kind::XBackend,
+                json!({"metadata": {"namespace": "team", "name": "x"}, "spec": {"tls": {
+                    "mode": "ServerOnly",
+                    "validation": {"caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "partner-ca"}]}}}}),
+            ),
         ])
     }
 
@@ -150,6 +161,7 @@ mod tests {
                 "ConfigMap infra/clients",
                 "ConfigMap infra/parameters",
                 "ConfigMap team/ca",
+                "ConfigMap team/partner-ca",
                 "Secret certs/far",
                 "Secret infra/client",
                 "Secret infra/others",
@@ -162,6 +174,6 @@ mod tests {
     #[test]
     fn secrets_of_another_controllers_gateways_are_not_read() {
         let names: Vec<String> = referenced(&world("theirs"), "ours").iter().map(ToString::to_string).collect();
-        assert_eq!(names, ["ConfigMap team/ca"]);
+        assert_eq!(names, ["ConfigMap team/ca", "ConfigMap team/partner-ca"]);
     }
 }

@@ -201,6 +201,7 @@ impl CloseReason {
             Self::Backend(BackendFault::NoEndpoints) => "the Service has no endpoint that is ready",
             Self::Backend(BackendFault::NameUnresolved) => "the backend's DNS name has no address yet",
             Self::Backend(BackendFault::UnsupportedProtocol) => "the Service asks for an appProtocol that is not spoken",
+            Self::Backend(BackendFault::NotServed) => "the XBackend asks for what is not served; see its conditions",
             Self::Backend(BackendFault::TlsPolicyInvalid) => {
                 "the backend's BackendTLSPolicy cannot be honoured; see its conditions"
             }

@@ -12,3 +12,4 @@ mod refusals;
 mod sessions;
 mod tcp;
 mod udp;
+mod x_backends;

@@ -84,6 +84,10 @@ impl Pki {
         Self { authority, client }
     }
 
+    pub(crate) fn authority_pem(&self) -> &str {
+        self.authority.certificate_pem()
+    }
+
     /// A server certificate for these names.
     pub(crate) fn identity(&self, names: &[&str]) -> Identity {
         self.authority

@@ -5,7 +5,7 @@ use std::fmt;
 use sealway_api::{BackendRef, ObjectKey, ServicePort};
 
 use super::super::backends::{self, Resolved};
-use super::super::policies;
+use super::super::{policies, x_backends};
 use super::Context;
 use crate::problem::Cause;
 use crate::snapshot::{BackendFault, BackendProtocol, RuleKind, Target, Transport, UpstreamTls, WeightedBackend};
@@ -53,13 +53,14 @@ impl<'a> Context<'_, 'a> {
             BackendProtocol::Unsupported => false,
         };
         if !speaks {
+            let part = if backend.is_service() { ".port" } else { ".name" };
             let cause = Cause::BackendProtocolUnsupported {
                 protocol: self.stated(&backend.service, backend.port),
                 service: backend.service.clone(),
                 port: backend.port,
                 route: self.route.object.kind.clone(),
             };
-            self.report(format_args!("{at}.port"), cause.clone());
+            self.report(format_args!("{at}{part}"), cause.clone());
             self.unresolved.get_or_insert(cause);
             weighted.target = Target::Refuse(BackendFault::UnsupportedProtocol);
         } else if let Some(cause) = policies::refusal(backend) {
@@ -71,6 +72,9 @@ impl<'a> Context<'_, 'a> {
 
     /// The protocol as the Service has it.
     fn stated(&self, service: &ObjectKey, port: u16) -> String {
+        if let Some(stated) = x_backends::stated(self.world, service) {
+            return stated;
+        }
         let stated = backends::service_port(self.world, service, Transport::Tcp, port);
         stated.and_then(|port| port.app_protocol.clone()).unwrap_or_default()
     }

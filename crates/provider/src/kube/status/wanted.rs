@@ -33,6 +33,10 @@ pub(super) fn wanted(statuses: &Statuses, reference: &ObjectRef, features: &[Str
                 .flat_map(|status| &status.ancestors);
             Some(Wanted::Entries(Shared::Ancestors, ancestors.map(tree).collect()))
         }
+        Kind::XBackend => {
+            let ancestors = statuses.x_backends.get(key).into_iter().flat_map(|status| &status.ancestors);
+            Some(Wanted::Entries(Shared::Ancestors, ancestors.map(tree).collect()))
+        }
         _ => None,
     }
 }
@@ -59,6 +63,9 @@ pub(super) fn differences(before: &Statuses, now: &Statuses) -> BTreeSet<ObjectR
     compare(&before.backend_tls_policies, &now.backend_tls_policies, |key| {
         found.insert(ObjectRef::of(Kind::BackendTlsPolicy, key));
     });
+    compare(&before.x_backends, &now.x_backends, |key| {
+        found.insert(ObjectRef::of(Kind::XBackend, key));
+    });
     found
 }
 
@@ -73,7 +80,7 @@ fn compare<K: Ord, V: PartialEq>(before: &BTreeMap<K, V>, now: &BTreeMap<K, V>, 
 
 #[cfg(test)]
 mod tests {
-    use sealway_api::{GatewayClassStatus, GatewayStatus, ListenerSetStatus, RouteStatus};
+    use sealway_api::{GatewayClassStatus, GatewayStatus, ListenerSetStatus, PolicyStatus, RouteStatus};
 
     use super::*;
 
@@ -91,8 +98,10 @@ mod tests {
             ..ListenerSetStatus::default()
         };
         now.listener_sets.insert(ObjectKey::new("b", "came"), set);
+        now.x_backends.insert(ObjectKey::new("c", "came"), PolicyStatus::default());
         let expected = [
             ObjectRef::new(Kind::Gateway, "a", "came"),
+            ObjectRef::new(Kind::XBackend, "c", "came"),
             ObjectRef::new(Kind::ListenerSet, "b", "came"),
             route("went"),
         ];
@@ -107,6 +116,12 @@ mod tests {
         for kind in [Kind::Gateway, Kind::ListenerSet] {
             assert_eq!(wanted(&statuses, &ObjectRef::new(kind, "a", "b"), &[]), None);
         }
+    }
+
+    #[test]
+    fn an_x_backend_that_nobody_reaches_loses_our_entries() {
+        let backend = wanted(&Statuses::default(), &ObjectRef::new(Kind::XBackend, "a", "b"), &[]);
+        assert_eq!(backend, Some(Wanted::Entries(Shared::Ancestors, vec![])));
     }
 
     #[test]

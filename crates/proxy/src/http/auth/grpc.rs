@@ -49,7 +49,11 @@ fn authority(server: &Target) -> Option<HeaderValue> {
     };
     let name = match &server.tls {
         UpstreamTls::Verified(tls) => tls.server_name.clone(),
-        UpstreamTls::Plain | UpstreamTls::Refused { .. } => format!("{}.{}.svc", server.service.name, server.service.namespace),
+        UpstreamTls::Plain | UpstreamTls::Refused { .. } => {
+            // An XBackend's has a slash, which an authority cannot have.
+            let name = server.service.name.rsplit('/').next().unwrap_or_default();
+            format!("{name}.{}.svc", server.service.namespace)
+        }
     };
     HeaderValue::from_maybe_shared(Bytes::from(format!("{name}:{}", server.port))).ok()
 }

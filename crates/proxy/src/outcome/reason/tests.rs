@@ -90,6 +90,7 @@ fn every_reason() -> Vec<CloseReason> {
         NoEndpoints,
         NameUnresolved,
         UnsupportedProtocol,
+        NotServed,
         TlsPolicyInvalid,
     });
     let connects = every!(ConnectFault {
