@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use sealway_demo::backends::Backend;
 use sealway_demo::certificates::Authority;
 use sealway_demo::clients::Client;
@@ -115,9 +115,15 @@ impl<'a> Tenant<'a> {
 pub(super) async fn was_permitted_everything(cluster: &Cluster, namespace: &str) -> anyhow::Result<()> {
     let selector = "app.kubernetes.io/name=sealway-controller";
     let logs = ["logs", "-n", namespace, "-l", selector, "--tail=-1", "--prefix"];
-    let logs = cluster.kubectl(logs).await?;
-    ensure!(logs.contains("everything is listed"), "no log in {namespace}:\n{logs}");
-    let refused: Vec<&str> = logs
+    let mut said = String::new();
+    // A pod that has just been replaced may go while it is asked.
+    until("the controllers' logs can be read", SERVED, async || {
+        said = cluster.kubectl(logs).await.unwrap_or_default();
+        Ok(said.contains("everything is listed"))
+    })
+    .await
+    .with_context(|| namespace.to_owned())?;
+    let refused: Vec<&str> = said
         .lines()
         .filter(|line| line.to_lowercase().contains("forbidden"))
         .collect();
