@@ -7,6 +7,7 @@ mod case;
 #[path = "support/universe.rs"]
 mod universe;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -114,6 +115,35 @@ proptest! {
                 follows(last.get(gateway).unwrap_or(snapshot), snapshot)?;
             }
             last = next;
+        }
+    }
+
+    /// Where little changes, most listeners do not, and what hangs on them is not looked at.
+    #[test]
+    fn parts_follow_small_changes(
+        first in prop_oneof![input(), crowded()],
+        history in proptest::collection::vec((resources(), proptest::collection::vec(any::<prop::sample::Index>(), 1..3)), 1..6),
+    ) {
+        let mut compiler = Compiler::new(first.settings.clone());
+        let mut input = first;
+        let mut told: BTreeMap<_, (Parts, Assembly)> = BTreeMap::new();
+        for (other, choices) in history {
+            let compiled = compiler.compile(&input.resources, &input.observed);
+            for (gateway, snapshot) in compiled.snapshots {
+                let (parts, held) = told.entry(gateway).or_default();
+                let next = Parts::of(&snapshot, parts);
+                *held = held.apply(&next.since(parts.digests())).expect("fits");
+                prop_assert_eq!(held.snapshot(), Some(&snapshot));
+                prop_assert!(held.digests().eq(next.digests()));
+                prop_assert_eq!(next.len(), Parts::of(&snapshot, &Parts::default()).len());
+                *parts = next;
+            }
+            let here: BTreeSet<_> = input.resources.iter().map(|resource| resource.reference()).collect();
+            let there = other.iter().map(|resource| resource.reference()).collect();
+            let all: Vec<_> = here.union(&there).cloned().collect();
+            for choice in choices {
+                input.resources.take_from(&other, choice.get(&all));
+            }
         }
     }
 

@@ -1,4 +1,5 @@
-//! What the feed costs: 5,000 HTTPRoutes and 5,000 TLSRoutes in one snapshot, then one route that changes again and again.
+//! What the feed costs: 5,000 HTTPRoutes and 5,000 TLSRoutes over a hundred ListenerSets in one snapshot, then one route that changes again
+//! and again.
 //!
 //! `cargo run --release -p sealway-feed --example feed_scale`. The proxy is a process of its own, so that its memory is its own; times are
 //! from `publish` until the controller has its acknowledgement, over TLS on loopback. The gateway itself allocates with jemalloc.
@@ -24,6 +25,7 @@ const ROUTES: usize = 5_000;
 const CHANGES: u32 = 200;
 /// Namespaces and Services that the routes share out among themselves.
 const TENANTS: usize = 50;
+const SETS: usize = 100;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -210,11 +212,17 @@ fn resources() -> Resources {
         json!({"kind": "GatewayClass", "metadata": {"name": "sealway"}, "spec": {"controllerName": "sealway.dev/gateway-controller"}}),
     );
     let all = json!({"namespaces": {"from": "All"}});
-    add(
-        json!({"kind": "Gateway", "metadata": {"name": "edge", "namespace": "infra"}, "spec": {"gatewayClassName": "sealway", "listeners": [
-        {"name": "tls", "port": 443, "protocol": "TLS", "tls": {"mode": "Passthrough"}, "allowedRoutes": all},
-        {"name": "http", "port": 80, "protocol": "HTTP", "allowedRoutes": all}]}}),
-    );
+    let own = json!({"name": "own", "port": 80, "protocol": "HTTP", "hostname": "own.test"});
+    add(json!({"kind": "Gateway", "metadata": {"name": "edge", "namespace": "infra"},
+        "spec": {"gatewayClassName": "sealway", "listeners": [own], "allowedListeners": {"namespaces": {"from": "Same"}}}}));
+    for set in 0..SETS {
+        let hostname = format!("*.s{set}.test");
+        let listeners = json!([
+            {"name": "tls", "port": 443, "protocol": "TLS", "tls": {"mode": "Passthrough"}, "hostname": hostname, "allowedRoutes": all},
+            {"name": "http", "port": 80, "protocol": "HTTP", "hostname": hostname, "allowedRoutes": all}]);
+        add(json!({"kind": "ListenerSet", "metadata": {"name": format!("s{set}"), "namespace": "infra"},
+            "spec": {"parentRef": {"name": "edge"}, "listeners": listeners}}));
+    }
     for tenant in 0..TENANTS {
         let namespace = format!("tenant{tenant}");
         add(json!({"kind": "Namespace", "metadata": {"name": namespace}}));
@@ -238,8 +246,8 @@ fn resources() -> Resources {
         let rule = json!({"backendRefs": [{"name": "blue", "port": 443, "weight": 9}, {"name": "green", "port": 443}]});
         add(json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": kind,
             "metadata": {"name": format!("route{number}"), "namespace": format!("tenant{}", number % TENANTS)},
-            "spec": {"parentRefs": [{"name": "edge", "namespace": "infra"}], "rules": [rule],
-                "hostnames": [format!("a{number}.test"), format!("b{number}.test")]}}));
+            "spec": {"parentRefs": [{"kind": "ListenerSet", "name": format!("s{}", number % SETS), "namespace": "infra"}], "rules": [rule],
+                "hostnames": [format!("a{number}.s{}.test", number % SETS), format!("b{number}.s{}.test", number % SETS)]}}));
     }
     resources
 }

@@ -1,9 +1,9 @@
 //! From a snapshot to its parts.
 //!
 //! A part is named by what it is of, so that its name outlives its content. Where two parts of one snapshot want a name, the second is
-//! called `…~2`. What is shared in the snapshot is one part.
+//! called `…~2`. What is shared in the snapshot is one part. What hangs on listeners that have not changed is not looked at.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::wire::{self, Place, Placed, Speaks, Wire};
@@ -13,8 +13,10 @@ use crate::snapshot::{
     Backend, BackendAuthorities, Forward, HttpHost, HttpListener, HttpRoutes, HttpRule, PortKey, PortPlan, RelayPlan, Snapshot,
     Target, TlsListener, TrustBundle, UpstreamTls,
 };
+use keep::Kept;
 
 mod encode;
+mod keep;
 
 pub(super) fn split(snapshot: &Snapshot, before: &Parts) -> Parts {
     let Snapshot {
@@ -27,10 +29,12 @@ pub(super) fn split(snapshot: &Snapshot, before: &Parts) -> Parts {
         session_key,
         ports,
     } = snapshot;
+    let Kept { parts, listeners } = keep::kept(snapshot, before);
     let mut splitter = Splitter {
         before,
-        parts: BTreeMap::new(),
-        names: HashMap::new(),
+        names: keep::names(&parts),
+        parts,
+        kept: listeners,
         forwards: BTreeMap::new(),
         hosts: Vec::new(),
         host_positions: HashMap::new(),
@@ -96,6 +100,8 @@ impl Of {
 struct Splitter<'a> {
     before: &'a Parts,
     parts: BTreeMap<PartKey, Arc<Part>>,
+    /// Listeners that have not changed: with all that hangs on them, they are among the parts.
+    kept: BTreeSet<PartKey>,
     /// Of what is shared, by its address: all of it lives as long as the snapshot.
     names: HashMap<usize, PartKey>,
     /// By the name that each wants.
@@ -134,6 +140,9 @@ impl Splitter<'_> {
     }
 
     fn tls_listener(&mut self, port: PortKey, listener: &Arc<TlsListener>) -> PartKey {
+        if let Some(key) = self.kept(port, &listener.name) {
+            return key;
+        }
         let validation = listener.termination.as_ref();
         let validation = validation.and_then(|termination| termination.client_validation.as_ref());
         let mut links: Vec<PartKey> = Vec::new();
@@ -158,6 +167,9 @@ impl Splitter<'_> {
     }
 
     fn http_listener(&mut self, port: PortKey, listener: &Arc<HttpListener>) -> PartKey {
+        if let Some(key) = self.kept(port, &listener.name) {
+            return key;
+        }
         let source = Source {
             of: Of::HttpListener(Arc::clone(listener)),
             links: listener.requests.before.iter().map(|rule| self.rule(rule)).collect(),
@@ -168,6 +180,11 @@ impl Splitter<'_> {
         });
         self.hang_hosts(&key, &listener.requests);
         key
+    }
+
+    /// The part of a listener that stays, with all that hangs on it.
+    fn kept(&self, port: PortKey, name: &str) -> Option<PartKey> {
+        self.kept.get(format!("{port}/{name}").as_str()).cloned()
     }
 
     fn relay_listener(&mut self, port: PortKey, plan: &RelayPlan) -> PartKey {
