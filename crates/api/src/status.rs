@@ -1,6 +1,7 @@
 //! Statuses as Kubernetes stores them, and all of them together as the compiler writes them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +20,7 @@ pub struct Statuses {
     #[serde(serialize_with = "keys_as_text", skip_serializing_if = "BTreeMap::is_empty")]
     pub listener_sets: BTreeMap<ObjectKey, ListenerSetStatus>,
     /// Every kind of route; keys print as `TLSRoute namespace/name`.
-    pub routes: BTreeMap<ObjectRef, RouteStatus>,
+    pub routes: BTreeMap<ObjectRef, Arc<RouteStatus>>,
     /// Keys print as `namespace/name`.
     #[serde(serialize_with = "keys_as_text")]
     pub backend_tls_policies: BTreeMap<ObjectKey, PolicyStatus>,

@@ -220,8 +220,10 @@ fn resources() -> Resources {
         let listeners = json!([
             {"name": "tls", "port": 443, "protocol": "TLS", "tls": {"mode": "Passthrough"}, "hostname": hostname, "allowedRoutes": all},
             {"name": "http", "port": 80, "protocol": "HTTP", "hostname": hostname, "allowedRoutes": all}]);
-        add(json!({"kind": "ListenerSet", "metadata": {"name": format!("s{set}"), "namespace": "infra"},
-            "spec": {"parentRef": {"name": "edge"}, "listeners": listeners}}));
+        add(
+            json!({"kind": "ListenerSet", "metadata": {"name": format!("s{set}"), "namespace": "infra"},
+            "spec": {"parentRef": {"name": "edge"}, "listeners": listeners}}),
+        );
     }
     for tenant in 0..TENANTS {
         let namespace = format!("tenant{tenant}");

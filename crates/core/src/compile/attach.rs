@@ -28,7 +28,7 @@ pub(super) enum Outcome {
 }
 
 /// Attaches the routes of every kind that are looked at.
-pub(super) fn attach<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>]) -> BTreeMap<ObjectRef, RouteStatus> {
+pub(super) fn attach<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>]) -> BTreeMap<ObjectRef, Arc<RouteStatus>> {
     let index = Index::new(gateways);
     let mut statuses = BTreeMap::new();
     for route in routes::in_order(world, world.extent) {
@@ -93,7 +93,7 @@ pub(super) fn attach<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>]
         }
         report_ignored(world, &route, &taken);
         report_unreachable(world, &route, gateways, &taken);
-        statuses.insert(route.object, RouteStatus { parents });
+        statuses.insert(route.object, Arc::new(RouteStatus { parents }));
     }
     http::report_shadowed(world, gateways);
     statuses

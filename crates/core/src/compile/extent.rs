@@ -67,7 +67,7 @@ pub(super) struct Uses {
 /// What was seen, and what was said of routes; later, as much of that as an [`Extent`] leaves out.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    pub(super) routes: BTreeMap<ObjectRef, RouteStatus>,
+    pub(super) routes: BTreeMap<ObjectRef, Arc<RouteStatus>>,
     pub(super) uses: BTreeMap<ObjectRef, Uses>,
     /// About routes.
     pub(super) problems: Vec<Problem>,

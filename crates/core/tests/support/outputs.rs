@@ -48,7 +48,7 @@ pub(super) fn statuses_are_a_fixpoint(input: &Input, compiled: &Compiled) -> Res
     macro_rules! write {
         ($($field:ident: $kind:ident),+) => {$(
             for (key, route) in &mut written.resources.$field {
-                Arc::make_mut(route).status = compiled.statuses.routes.get(&ObjectRef::of(Kind::$kind, key)).cloned();
+                Arc::make_mut(route).status = compiled.statuses.routes.get(&ObjectRef::of(Kind::$kind, key)).map(|status| (**status).clone());
             }
         )+};
     }

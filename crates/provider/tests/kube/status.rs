@@ -44,7 +44,9 @@ fn wanted(names: &[&str]) -> Arc<Statuses> {
             conditions: vec![accepted()],
         };
         let status = RouteStatus { parents: vec![parent] };
-        statuses.routes.insert(ObjectRef::new(Kind::TlsRoute, "team", *name), status);
+        statuses
+            .routes
+            .insert(ObjectRef::new(Kind::TlsRoute, "team", *name), Arc::new(status));
     }
     Arc::new(statuses)
 }

@@ -28,7 +28,7 @@ pub(super) struct Outbound<'a> {
     pub(super) position: usize,
     pub(super) backend: &'a Arc<Backend>,
     /// Where the client's session is.
-    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) endpoint: Option<&'a SocketAddr>,
     pub(super) upgrade: bool,
     /// When the request began.
     pub(super) begun: Instant,

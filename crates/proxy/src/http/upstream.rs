@@ -116,7 +116,7 @@ pub(super) struct Passage<'a> {
     pub(super) connect_timeout: std::time::Duration,
     pub(super) now: Instant,
     /// Of the backend: where the client's session is, which is tried before all others.
-    pub(super) endpoint: Option<SocketAddr>,
+    pub(super) endpoint: Option<&'a SocketAddr>,
     /// What the backend hears first, when it wants a PROXY header.
     pub(super) proxy_header: Option<Vec<u8>>,
 }

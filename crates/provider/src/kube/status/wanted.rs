@@ -80,7 +80,9 @@ fn compare<K: Ord, V: PartialEq>(before: &BTreeMap<K, V>, now: &BTreeMap<K, V>, 
 
 #[cfg(test)]
 mod tests {
-    use sealway_api::{GatewayClassStatus, GatewayStatus, ListenerSetStatus, PolicyStatus, RouteStatus};
+    use std::sync::Arc;
+
+    use sealway_api::{GatewayClassStatus, GatewayStatus, ListenerSetStatus, PolicyStatus};
 
     use super::*;
 
@@ -88,10 +90,10 @@ mod tests {
     fn what_came_what_went_and_what_changed_differs() {
         let route = |name: &str| ObjectRef::new(Kind::TlsRoute, "a", name);
         let mut before = Statuses::default();
-        before.routes.insert(route("went"), RouteStatus::default());
-        before.routes.insert(route("stays"), RouteStatus::default());
+        before.routes.insert(route("went"), Arc::default());
+        before.routes.insert(route("stays"), Arc::default());
         let mut now = Statuses::default();
-        now.routes.insert(route("stays"), RouteStatus::default());
+        now.routes.insert(route("stays"), Arc::default());
         now.gateways.insert(ObjectKey::new("a", "came"), GatewayStatus::default());
         let set = ListenerSetStatus {
             gateway: ObjectKey::new("a", "came"),

@@ -128,7 +128,7 @@ impl Channel {
         let endpoints = &passage.backend.endpoints;
         let mut others = None;
         let mut next = match (passage.endpoint, self.health.next(endpoints.len())) {
-            (Some(endpoint), _) => Some(endpoint),
+            (Some(endpoint), _) => Some(*endpoint),
             (None, Some(first)) => endpoints.get(first).copied(),
             (None, None) => others.insert(self.health.order(endpoints, passage.now).into_iter()).next(),
         };
