@@ -78,7 +78,7 @@ async fn change(api: &mut Connection, route: usize, value: &str) -> anyhow::Resu
     let path = "/spec/rules/0/filters/0/responseHeaderModifier/set/0/value";
     let patch = json!([{"op": "replace", "path": path, "value": value}]).to_string();
     let request = format!(
-        "PATCH {}/httproutes/r{route} HTTP/1.1\r\nhost: api\r\ncontent-type: application/json-patch+json\r\ncontent-length: {}\r\n\r\n{patch}",
+        "PATCH {}/httproutes/r{route} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json-patch+json\r\ncontent-length: {}\r\n\r\n{patch}",
         collection(),
         patch.len()
     );
@@ -127,7 +127,7 @@ impl Api {
                 for (resource, object) in share {
                     let object = object.to_string();
                     let request = format!(
-                        "POST {}/{resource} HTTP/1.1\r\nhost: api\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{object}",
+                        "POST {}/{resource} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{object}",
                         collection(),
                         object.len()
                     );
