@@ -57,7 +57,7 @@ impl Cluster {
         self.helm.as_deref().context("Helm was not built")
     }
 
-    /// Installs the gateway, which serves [`CONTROLLER`].
+    /// Installs the gateway, under the controller name that the overlay has.
     pub(super) fn install(&self) -> anyhow::Result<()> {
         let overlay = crate::root().join("xtask/testdata/cluster/install");
         lab::install(&self.node, &self.place, &self.context.binary, IMAGE, &overlay)
