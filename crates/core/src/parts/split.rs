@@ -117,6 +117,11 @@ struct Hung<T> {
     places: Vec<Place>,
 }
 
+/// What the part of a listener is called.
+fn listener_name(port: PortKey, listener: &str) -> String {
+    format!("{port}/{listener}")
+}
+
 fn address<T>(value: &Arc<T>) -> usize {
     Arc::as_ptr(value).addr()
 }
@@ -154,7 +159,7 @@ impl Splitter<'_> {
             links,
             places: Vec::new(),
         };
-        let key = self.enter(format!("{port}/{}", listener.name), source, |names| {
+        let key = self.enter(listener_name(port, &listener.name), source, |names| {
             Wire::TlsListener(encode::tls_listener(listener, names))
         });
         for (hostname, forward) in listener.routes.iter() {
@@ -175,7 +180,7 @@ impl Splitter<'_> {
             links: listener.requests.before.iter().map(|rule| self.rule(rule)).collect(),
             places: Vec::new(),
         };
-        let key = self.enter(format!("{port}/{}", listener.name), source, |names| {
+        let key = self.enter(listener_name(port, &listener.name), source, |names| {
             Wire::HttpListener(encode::http_listener(listener, names))
         });
         self.hang_hosts(&key, &listener.requests);
@@ -184,13 +189,15 @@ impl Splitter<'_> {
 
     /// The part of a listener that stays, with all that hangs on it.
     fn kept(&self, port: PortKey, name: &str) -> Option<PartKey> {
-        self.kept.get(format!("{port}/{name}").as_str()).cloned()
+        self.kept.get(listener_name(port, name).as_str()).cloned()
     }
 
     fn relay_listener(&mut self, port: PortKey, plan: &RelayPlan) -> PartKey {
         let RelayPlan { listener, forward } = plan;
         let part = wire::RelayListener { name: listener.clone() };
-        let key = self.enter(format!("{port}/{listener}"), Source::default(), |_| Wire::RelayListener(part));
+        let key = self.enter(listener_name(port, listener), Source::default(), |_| {
+            Wire::RelayListener(part)
+        });
         if let Some(forward) = forward {
             self.hang_forward(&key, HostnamePattern::Any, forward);
         }

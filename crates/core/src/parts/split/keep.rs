@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::super::{Part, PartKey, Parts};
-use super::{Of, address};
+use super::{Of, address, listener_name};
 use crate::snapshot::{HttpRoutes, PortPlan, Snapshot};
 
 /// What stays.
@@ -103,12 +103,12 @@ fn listeners(snapshot: &Snapshot) -> BTreeMap<String, Option<Of>> {
         match &**plan {
             PortPlan::Tls(plan) => {
                 for listener in &plan.listeners {
-                    enter(format!("{port}/{}", listener.name), Of::TlsListener(Arc::clone(listener)));
+                    enter(listener_name(*port, &listener.name), Of::TlsListener(Arc::clone(listener)));
                 }
             }
             PortPlan::Http(plan) => {
                 for listener in &plan.listeners {
-                    enter(format!("{port}/{}", listener.name), Of::HttpListener(Arc::clone(listener)));
+                    enter(listener_name(*port, &listener.name), Of::HttpListener(Arc::clone(listener)));
                 }
             }
             PortPlan::Tcp(_) | PortPlan::Udp(_) => {}
