@@ -6,7 +6,7 @@ use anyhow::{Context as _, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
-use super::installed::{Cluster, until};
+use super::installed::{CONTROLLER, Cluster, until};
 use super::site::{GATEWAY, NAMESPACE, Site};
 use crate::lab;
 
@@ -16,7 +16,7 @@ pub(super) async fn rolling_proxies(site: &Site<'_>) -> anyhow::Result<String> {
     let before = site.pods().await?;
     let work = async {
         let started = Instant::now();
-        restart(cluster, NAMESPACE, &format!("deployment/sealway-{GATEWAY}")).await?;
+        cluster.restart(NAMESPACE, &format!("deployment/sealway-{GATEWAY}")).await?;
         site.until_settled().await?;
         let after = site.pods().await?;
         ensure!(
@@ -35,7 +35,7 @@ pub(super) async fn rolling_proxies(site: &Site<'_>) -> anyhow::Result<String> {
 pub(super) async fn rolling_controller(site: &Site<'_>) -> anyhow::Result<String> {
     let cluster = site.cluster;
     let work = async {
-        restart(cluster, lab::NAMESPACE, CONTROLLER).await?;
+        cluster.restart(lab::NAMESPACE, CONTROLLER).await?;
         let changed = site.change("rolled").await?;
         Ok(format!(
             "both controllers replaced, a change served after {} ms",
@@ -72,8 +72,7 @@ pub(super) async fn leader_killed(site: &Site<'_>) -> anyhow::Result<String> {
         ))
     };
     let evidence = site.unnoticed(work).await?;
-    let status = ["rollout", "status", CONTROLLER, "-n", lab::NAMESPACE, "--timeout=120s"];
-    cluster.kubectl(status).await?;
+    cluster.rolled_out(lab::NAMESPACE, CONTROLLER).await?;
     Ok(evidence)
 }
 
@@ -138,12 +137,6 @@ pub(super) async fn proxies_killed(site: &Site<'_>) -> anyhow::Result<String> {
     Ok(format!("{evidence}; {figures}"))
 }
 
-async fn restart(cluster: &Cluster, namespace: &str, deployment: &str) -> anyhow::Result<()> {
-    cluster.kubectl(["rollout", "restart", deployment, "-n", namespace]).await?;
-    let status = ["rollout", "status", deployment, "-n", namespace, "--timeout=180s"];
-    cluster.kubectl(status).await.map(drop)
-}
-
 /// Who holds the Lease.
 async fn leader(cluster: &Cluster) -> anyhow::Result<String> {
     let lease = [
@@ -196,7 +189,6 @@ fn signal(processes: &[Pid], signal: Signal) -> anyhow::Result<()> {
     Ok(())
 }
 
-const CONTROLLER: &str = "deployment/sealway-controller";
 /// A Lease lasts 15 s, and whoever wants it looks every 2 s.
 const LEADS: Duration = Duration::from_secs(40);
 /// Longest that a kubelet may take to see that a process has ended.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::installed::{Cluster, until};
+use super::installed::{CONTROLLER, Cluster, until};
 use super::tenant::{self, Tenant, was_permitted_everything};
 use crate::e2e::process::run_within;
 use crate::{chart, lab};
@@ -33,15 +33,15 @@ pub(super) async fn side_by_side(cluster: &Cluster) -> anyhow::Result<String> {
         "--serviceaccount=sealway-second:sealway-controller",
     ];
     cluster.kubectl(binding.into_iter().chain(to)).await?;
-    rolled_out(cluster, SECOND).await?;
+    cluster.rolled_out(SECOND, CONTROLLER).await?;
     let (at_first, at_second) = (first.serves("begun").await?, second.serves("begun").await?);
     ensure!(at_first != at_second, "both Gateways are at {at_first}");
     let untouched = outside.seen().await?;
     ensure!(!untouched.contains("Deployment"), "outside of its namespaces: {untouched}");
 
     let before = (first.seen().await?, second.seen().await?);
-    restart(cluster, SECOND).await?;
-    restart(cluster, lab::NAMESPACE).await?;
+    cluster.restart(SECOND, CONTROLLER).await?;
+    cluster.restart(lab::NAMESPACE, CONTROLLER).await?;
     let after = (first.seen().await?, second.seen().await?);
     ensure!(before == after, "touched: {before:?}, then {after:?}");
     for namespace in [lab::NAMESPACE, SECOND] {
@@ -204,16 +204,6 @@ async fn left_of(cluster: &Cluster, namespace: &str, class: &str) -> anyhow::Res
     Ok(wide.chain(namespaced).collect::<Vec<_>>().join(", "))
 }
 
-async fn restart(cluster: &Cluster, namespace: &str) -> anyhow::Result<()> {
-    cluster.kubectl(["rollout", "restart", CONTROLLER, "-n", namespace]).await?;
-    rolled_out(cluster, namespace).await
-}
-
-async fn rolled_out(cluster: &Cluster, namespace: &str) -> anyhow::Result<()> {
-    let status = ["rollout", "status", CONTROLLER, "-n", namespace, "--timeout=120s"];
-    cluster.kubectl(status).await.map(drop)
-}
-
 /// Of the installation that every case has.
 const FIRST_CLASS: &str = "apiVersion: gateway.networking.k8s.io/v1
 kind: GatewayClass
@@ -223,6 +213,5 @@ spec: {controllerName: gateway.envoyproxy.io/gatewayclass-controller}
 /// Of `testdata/cluster/second`.
 const SECOND: &str = "sealway-second";
 const CHART: &str = "sealway-chart";
-const CONTROLLER: &str = "deployment/sealway-controller";
 const ROLLED_OUT: Duration = Duration::from_secs(120);
 const HELM: Duration = Duration::from_secs(180);

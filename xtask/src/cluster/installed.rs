@@ -91,6 +91,18 @@ impl Cluster {
         run_within(KUBECTL, kubectl, input).await?.success().context(what)
     }
 
+    /// Restarts the pods of a Deployment, and waits until all of them are new and ready.
+    pub(super) async fn restart(&self, namespace: &str, deployment: &str) -> anyhow::Result<()> {
+        self.kubectl(["rollout", "restart", deployment, "-n", namespace]).await?;
+        self.rolled_out(namespace, deployment).await
+    }
+
+    /// Waits until all pods of a Deployment are as it says, and ready.
+    pub(super) async fn rolled_out(&self, namespace: &str, deployment: &str) -> anyhow::Result<()> {
+        let status = ["rollout", "status", deployment, "-n", namespace, "--timeout=180s"];
+        self.kubectl(status).await.map(drop)
+    }
+
     /// Waits until a Gateway is programmed; gives its first IPv4 address.
     pub(super) async fn programmed(&self, namespace: &str, name: &str) -> anyhow::Result<IpAddr> {
         let gateway = format!("gateway/{name}");
@@ -137,6 +149,8 @@ pub(super) fn condition<'a>(conditions: &'a Value, kind: &str) -> Option<&'a str
     condition["status"].as_str()
 }
 
+/// Of every installation, in its namespace.
+pub(super) const CONTROLLER: &str = "deployment/sealway-controller";
 /// Set in the overlay, too.
 const IMAGE: &str = "sealway:cluster";
 const INTERVAL: Duration = Duration::from_millis(100);

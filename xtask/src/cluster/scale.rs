@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use rustix::process::Pid;
-use sealway_demo::backends::Backend;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
@@ -18,12 +17,11 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::installed::{Cluster, until};
 use super::load::Connection;
-use super::site::answer;
-use crate::lab::NODE_IPS;
+use super::tenant;
 
 /// Writes everything, then changes one route after the other.
 pub(super) async fn scale(cluster: &Cluster) -> anyhow::Result<String> {
-    let _backend = Backend::start(SocketAddr::new(NODE_IPS[0].parse()?, HTTP_BACKEND), answer).await?;
+    let _backend = tenant::backend().await?;
     cluster.apply(include_str!("../../testdata/cluster/scale.yaml")).await?;
     let gateway = SocketAddr::new(cluster.programmed(NAMESPACE, GATEWAY).await?, 80);
     let api = Api::start(cluster).await?;
@@ -209,8 +207,6 @@ fn memory(cluster: &Cluster) -> anyhow::Result<String> {
 
 const NAMESPACE: &str = "scale";
 const GATEWAY: &str = "scale";
-/// In `testdata/cluster/scale.yaml`, too.
-const HTTP_BACKEND: u16 = 18081;
 /// Of `kubectl proxy`.
 const PROXY: u16 = 18001;
 /// Of each kind.

@@ -20,7 +20,7 @@ pub(super) struct Tenant<'a> {
     pub(super) class: &'static str,
 }
 
-/// What stands behind every tenant's route.
+/// What stands behind every tenant's route, and behind those of `scale`.
 pub(super) async fn backend() -> anyhow::Result<Backend> {
     Ok(Backend::start(SocketAddr::new(NODE_IPS[0].parse()?, BACKEND), answer).await?)
 }
@@ -133,6 +133,7 @@ pub(super) async fn was_permitted_everything(cluster: &Cluster, namespace: &str)
 
 /// Of `testdata/cluster/tenant.yaml`.
 const GATEWAY: &str = "edge";
+/// There, and in `testdata/cluster/scale.yaml`.
 const BACKEND: u16 = 18081;
 /// Longest that proxies may take to come and a change to arrive.
 const SERVED: Duration = Duration::from_secs(120);

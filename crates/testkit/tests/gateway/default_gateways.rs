@@ -4,8 +4,8 @@ use sealway_api::{ConditionType, Kind, ObjectRef};
 use sealway_testkit::LOOPBACK;
 use sealway_testkit::backends::Http;
 use sealway_testkit::gateway::{Setup, TestGateway};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+
+use crate::requests::status;
 
 /// A Gateway for each name, scope and port, and a route that asks for default ones.
 fn manifests(gateways: &[(&str, &str, u16)]) -> String {
@@ -30,15 +30,6 @@ spec:
         );
     }
     yaml
-}
-
-async fn status(gateway: &TestGateway, port: u16) -> String {
-    let mut stream = TcpStream::connect(gateway.address(port)).await.expect("connection");
-    let request = b"GET / HTTP/1.1\r\nhost: web.test\r\nconnection: close\r\n\r\n";
-    stream.write_all(request).await.expect("request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("answer");
-    answer.split(' ').nth(1).unwrap_or_default().to_owned()
 }
 
 /// The Gateways that have the route, by its status.

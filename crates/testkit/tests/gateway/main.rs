@@ -9,6 +9,7 @@ mod endpoints;
 mod manifests;
 mod proxy_protocol;
 mod refusals;
+mod requests;
 mod sessions;
 mod tcp;
 mod udp;

@@ -3,10 +3,9 @@
 use sealway_testkit::LOOPBACK;
 use sealway_testkit::backends::{Backend, Http};
 use sealway_testkit::gateway::{Setup, TestGateway};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::manifests::GATEWAY;
+use crate::requests::answer;
 
 const PORT: u16 = 8080;
 
@@ -30,11 +29,7 @@ async fn backend(name: &'static str) -> Backend {
 
 /// Which backend answered, and the value of a header of the response.
 async fn ask(gateway: &TestGateway, header: &str, wanted: &str) -> (String, Option<String>) {
-    let mut stream = TcpStream::connect(gateway.address(PORT)).await.expect("connection");
-    let request = format!("GET / HTTP/1.1\r\nhost: web.test\r\n{header}connection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("answer");
+    let answer = answer(gateway, PORT, header).await;
     let name = answer.split("\"backend\":\"").nth(1).and_then(|rest| rest.split('"').next());
     let name = name.unwrap_or_else(|| panic!("no backend in {answer}")).to_owned();
     let (head, _) = answer.split_once("\r\n\r\n").expect("head");

@@ -5,10 +5,9 @@ use sealway_testkit::LOOPBACK;
 use sealway_testkit::backends::{ClientCertificates, Https};
 use sealway_testkit::certificates::Authority;
 use sealway_testkit::gateway::{Setup, TestGateway};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use crate::manifests::Pki;
+use crate::requests::status;
 
 const HOST: &str = "partner.example.org";
 
@@ -59,15 +58,6 @@ const VERIFIED: &str = "{mode: ServerOnly, validation: {hostname: partner.exampl
 const MUTUAL: &str = "{mode: ClientAndServer, clientCertificateRef: {name: own}, validation: {hostname: partner.example.org, \
                       caCertificateRefs: [{group: \"\", kind: ConfigMap, name: partner-ca}]}}";
 
-async fn status(gateway: &TestGateway) -> String {
-    let mut stream = TcpStream::connect(gateway.address(8080)).await.expect("connection");
-    let request = b"GET / HTTP/1.1\r\nhost: web.test\r\nconnection: close\r\n\r\n";
-    stream.write_all(request).await.expect("request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("answer");
-    answer.split(' ').nth(1).unwrap_or_default().to_owned()
-}
-
 /// Whether the route's reference leads somewhere, and whether the XBackend is accepted.
 fn conditions(gateway: &TestGateway) -> (ConditionStatus, ConditionStatus) {
     let route = gateway.route(&ObjectRef::new(Kind::HttpRoute, "default", "web"));
@@ -89,15 +79,15 @@ async fn a_host_outside_is_reached_over_tls_and_verified() {
     let setup = Setup::default().endpoint("default/xbackend/partner", 443, backend.address());
     let mut gateway = setup.start(&manifests(pki.authority_pem(), VERIFIED)).await;
     assert_eq!(conditions(&gateway), (ConditionStatus::True, ConditionStatus::True));
-    assert_eq!(status(&gateway).await, "200");
+    assert_eq!(status(&gateway, 8080).await, "200");
 
     // Whom another authority vouches for is not believed.
     let other = Authority::generate("other", std::time::SystemTime::now()).expect("authority");
     gateway.apply(&manifests(other.certificate_pem(), VERIFIED)).await;
-    assert_eq!(status(&gateway).await, "502");
+    assert_eq!(status(&gateway, 8080).await, "502");
 
     // What is not served costs no verification: nothing is sent.
     gateway.apply(&manifests(pki.authority_pem(), MUTUAL)).await;
     assert_eq!(conditions(&gateway), (ConditionStatus::False, ConditionStatus::False));
-    assert_eq!(status(&gateway).await, "500");
+    assert_eq!(status(&gateway, 8080).await, "500");
 }
