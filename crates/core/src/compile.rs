@@ -121,7 +121,7 @@ impl Compiler {
             observed.session_key.as_ref(),
             (&self.last, &extent),
         );
-        kept.routes.extend(routes);
+        Arc::make_mut(&mut kept.routes).extend(routes);
         let statuses = Statuses {
             gateway_classes: classes,
             gateways: gateways
@@ -129,7 +129,7 @@ impl Compiler {
                 .map(|gateway| (gateway.key.clone(), statuses::gateway(&world, gateway)))
                 .collect(),
             listener_sets: gateways.iter().flat_map(statuses::listener_sets).collect(),
-            routes: kept.routes.clone(),
+            routes: Arc::clone(&kept.routes),
             backend_tls_policies: policies::statuses(&world),
             x_backends: x_backends::statuses(&world),
         };
