@@ -195,7 +195,15 @@ fn not_permitted(answered: &Result<(Response<ResponseBody>, SocketAddr), Failure
             format!("the backend answered {}", response.status().as_u16()),
             Some(*endpoint),
         ),
-        Err(failure) => (failure.reason.label().to_owned(), failure.endpoint),
+        Err(failure) => {
+            let Failure { reason, detail, .. } = failure;
+            let detail = if detail.is_empty() {
+                String::new()
+            } else {
+                format!(": {detail}")
+            };
+            (format!("{}{detail}", reason.label()), failure.endpoint)
+        }
     };
     Failure {
         reason: HttpReason::RetryBudget,
