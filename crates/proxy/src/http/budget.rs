@@ -113,10 +113,10 @@ impl Window {
         };
         let more = |held: u64| {
             let (of, count) = parts(held);
-            match slice.wrapping_sub(of) {
+            match of.wrapping_sub(slice) {
                 0 => Some(whole(slice, count.saturating_add(1))),
-                // From a thread that looked at the clock long ago.
-                ahead if ahead > u32::MAX / 2 => None,
+                // It is no longer of interest.
+                1..LATE => None,
                 _ => Some(whole(slice, 1)),
             }
         };
@@ -127,11 +127,13 @@ impl Window {
     fn sum(&self, at: Duration) -> u64 {
         let now = self.number(at);
         let counts = self.slots.iter().map(|slot| parts(slot.load(Ordering::Relaxed)));
-        let within = counts.filter(|(of, _)| (now.wrapping_sub(*of) as usize) < SLICES);
+        // Who looked at the clock a little later and was faster counts as well.
+        let within = counts.filter(|(of, _)| now.wrapping_sub(*of) < SLICES as u32 || of.wrapping_sub(now) < LATE);
         within.map(|(_, count)| u64::from(count)).sum()
     }
 
-    /// Which slice it is. Numbers begin again after as many as fit, which takes years where a slice is a tenth of a second.
+    /// Which slice it is. Numbers begin again after as many as fit, which takes years where a slice is a
+    /// tenth of a second, and at worst three days.
     fn number(&self, at: Duration) -> u32 {
         (at.as_nanos() / self.slice.as_nanos()) as u32
     }
@@ -147,6 +149,8 @@ fn whole(of: u32, count: u32) -> u64 {
 
 /// Of the time that counts; a power of two, so that slices go on in turn when their numbers begin again.
 const SLICES: usize = 16;
+/// Slices by which a thread may be behind another one; what seems to be further behind is of long ago.
+const LATE: u32 = 1 << 16;
 
 #[cfg(test)]
 mod tests;

@@ -69,6 +69,20 @@ fn many_at_once_find_no_more_room_than_one_after_the_other() {
     assert_eq!(found.into_inner(), 2_000);
 }
 
+#[test]
+fn threads_that_are_late_and_years_of_silence_do_no_harm() {
+    let begun = Instant::now();
+    let budget = Budget::new(limits(0, 1_000, 2, 1), begun);
+    let hour = Duration::from_secs(3_600);
+    for hours in 0..200 {
+        let now = begun + hour * hours;
+        assert_eq!(permitted(&budget, 5, now), 2, "after {hours} hours");
+        // It took this one so long to come here.
+        let late = now.checked_sub(Duration::from_micros(300)).filter(|late| *late > begun);
+        assert!(!late.is_some_and(|late| budget.permits(late)));
+    }
+}
+
 /// What is sent, and how many milliseconds after the one before.
 #[derive(Clone, Copy, Debug)]
 enum Sent {
