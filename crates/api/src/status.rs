@@ -27,6 +27,9 @@ pub struct Statuses {
     /// Keys print as `namespace/name`.
     #[serde(serialize_with = "keys_as_text", skip_serializing_if = "BTreeMap::is_empty")]
     pub x_backends: BTreeMap<ObjectKey, PolicyStatus>,
+    /// Keys print as `namespace/name`.
+    #[serde(serialize_with = "keys_as_text", skip_serializing_if = "BTreeMap::is_empty")]
+    pub x_backend_traffic_policies: BTreeMap<ObjectKey, PolicyStatus>,
 }
 
 impl Statuses {

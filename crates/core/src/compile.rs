@@ -25,6 +25,7 @@ mod routes;
 mod sets;
 mod snapshots;
 mod statuses;
+mod traffic;
 mod trust;
 mod values;
 mod verification;
@@ -103,6 +104,7 @@ impl Compiler {
         }
         ports::assign(&mut world, &mut gateways);
         policies::collect(&mut world);
+        traffic::collect(&mut world);
         http::listener_filters(&mut world, &mut gateways);
         let told = world.problems.len();
         let routes = attach::attach(&mut world, &mut gateways);
@@ -111,6 +113,7 @@ impl Compiler {
             world.names.is_empty() && world.x_backends.is_empty() && extent::are_of_routes(&world.problems[told..]);
         kept.count_attached(&extent, &mut gateways);
         policies::settle(&mut world);
+        traffic::settle(&mut world);
         policies::tell_evidence(&mut world, &gateways);
         coverage::check(&mut world, &gateways);
         references::check(&mut world);
@@ -132,6 +135,7 @@ impl Compiler {
             routes: Arc::clone(&kept.routes),
             backend_tls_policies: policies::statuses(&world),
             x_backends: x_backends::statuses(&world),
+            x_backend_traffic_policies: traffic::statuses(&world),
         };
         kept.remember((resources, observed), &gateways, world.wake_at, is_of_routes);
         let World {

@@ -40,7 +40,10 @@ pub(crate) fn render(statuses: &Statuses, issuer: &Outlook) -> String {
         }
     }
     let policies = statuses.backend_tls_policies.iter().map(|entry| ("BackendTLSPolicy", entry));
-    for (kind, (key, status)) in policies.chain(statuses.x_backends.iter().map(|entry| ("XBackend", entry))) {
+    let traffic = statuses.x_backend_traffic_policies.iter();
+    let traffic = traffic.map(|entry| ("XBackendTrafficPolicy", entry));
+    let backends = statuses.x_backends.iter().map(|entry| ("XBackend", entry));
+    for (kind, (key, status)) in policies.chain(traffic).chain(backends) {
         rows.push(Row::new(0, format!("{kind} {key}"), "", &[]));
         for ancestor in &status.ancestors {
             rows.push(Row::new(

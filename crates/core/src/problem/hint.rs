@@ -212,7 +212,10 @@ impl Cause {
             Self::PolicyTargetKind { .. } => "target a Service".to_owned(),
             Self::PolicySectionMissing { there, .. } => format!("there are: {}", quoted(there)),
             Self::BackendPolicyRefused { .. } => "look at the policy's own problem".to_owned(),
-            Self::PolicyConflicted { .. } => "remove one of the two, or give each a port by `sectionName`".to_owned(),
+            Self::PolicyConflicted { by, .. } if by.kind == Kind::BackendTlsPolicy => {
+                "remove one of the two, or give each a port by `sectionName`".to_owned()
+            }
+            Self::PolicyConflicted { .. } => "make one of the two, or take the Service out of one".to_owned(),
             Self::BackendTlsFailed { fault, .. } => match fault {
                 BackendTlsFault::UnknownAuthority => "put the CA that signed it into `caCertificateRefs`".to_owned(),
                 BackendTlsFault::NameMismatch => {

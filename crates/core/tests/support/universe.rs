@@ -87,6 +87,7 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
             vec(secured::secret(), 1..8),
             vec(secured::config_map(), 0..3),
             vec(secured::policy(), 0..4),
+            vec(requests::traffic_policy(), 0..4),
         ),
         select(vec!["sealway.dev/gateway-controller", "example.com/other"]),
     );
@@ -102,7 +103,7 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
             secured,
             controller,
         )| {
-            let (secrets, config_maps, policies) = secured;
+            let (secrets, config_maps, policies, traffic) = secured;
             let class = json!({"kind": "GatewayClass", "metadata": {"name": "sealway"}, "spec": {"controllerName": controller}});
             read(
                 [
@@ -120,6 +121,7 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
                     secrets,
                     config_maps,
                     policies,
+                    traffic,
                 ]
                 .concat()
                 .into_iter()

@@ -12,5 +12,6 @@ mod refusals;
 mod requests;
 mod sessions;
 mod tcp;
+mod traffic_policies;
 mod udp;
 mod x_backends;

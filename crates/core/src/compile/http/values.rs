@@ -7,6 +7,9 @@ use crate::problem::Cause;
 use crate::snapshot::CorsOrigin;
 
 /// A value that the specification does not list, or that is not what it must be.
+/// What a duration must be.
+pub(super) const A_DURATION: &str = "a duration such as `30s` or `1m30s`";
+
 pub(super) fn unsupported(value: &str, expected: &'static str) -> Cause {
     Cause::ValueUnsupported {
         value: value.to_owned(),

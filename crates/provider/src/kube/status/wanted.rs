@@ -37,6 +37,11 @@ pub(super) fn wanted(statuses: &Statuses, reference: &ObjectRef, features: &[Str
             let ancestors = statuses.x_backends.get(key).into_iter().flat_map(|status| &status.ancestors);
             Some(Wanted::Entries(Shared::Ancestors, ancestors.map(tree).collect()))
         }
+        Kind::XBackendTrafficPolicy => {
+            let status = statuses.x_backend_traffic_policies.get(key);
+            let ancestors = status.into_iter().flat_map(|status| &status.ancestors);
+            Some(Wanted::Entries(Shared::Ancestors, ancestors.map(tree).collect()))
+        }
         _ => None,
     }
 }
@@ -65,6 +70,9 @@ pub(super) fn differences(before: &Statuses, now: &Statuses) -> BTreeSet<ObjectR
     });
     compare(&before.x_backends, &now.x_backends, |key| {
         found.insert(ObjectRef::of(Kind::XBackend, key));
+    });
+    compare(&before.x_backend_traffic_policies, &now.x_backend_traffic_policies, |key| {
+        found.insert(ObjectRef::of(Kind::XBackendTrafficPolicy, key));
     });
     found
 }
@@ -109,8 +117,11 @@ mod tests {
         };
         now.listener_sets.insert(ObjectKey::new("b", "came"), set);
         now.x_backends.insert(ObjectKey::new("c", "came"), PolicyStatus::default());
+        let policies = &mut now.x_backend_traffic_policies;
+        policies.insert(ObjectKey::new("d", "came"), PolicyStatus::default());
         let expected = [
             ObjectRef::new(Kind::Gateway, "a", "came"),
+            ObjectRef::new(Kind::XBackendTrafficPolicy, "d", "came"),
             ObjectRef::new(Kind::XBackend, "c", "came"),
             ObjectRef::new(Kind::ListenerSet, "b", "came"),
             route("went"),
@@ -129,9 +140,11 @@ mod tests {
     }
 
     #[test]
-    fn an_x_backend_that_nobody_reaches_loses_our_entries() {
-        let backend = wanted(&Statuses::default(), &ObjectRef::new(Kind::XBackend, "a", "b"), &[]);
-        assert_eq!(backend, Some(Wanted::Entries(Shared::Ancestors, vec![])));
+    fn what_nobody_reaches_loses_our_entries() {
+        for kind in [Kind::XBackend, Kind::XBackendTrafficPolicy] {
+            let entries = wanted(&Statuses::default(), &ObjectRef::new(kind, "a", "b"), &[]);
+            assert_eq!(entries, Some(Wanted::Entries(Shared::Ancestors, vec![])));
+        }
     }
 
     #[test]
