@@ -43,6 +43,7 @@ impl Statuses {
             Kind::HttpRoute | Kind::GrpcRoute | Kind::TlsRoute | Kind::TcpRoute | Kind::UdpRoute => Some("routes"),
             Kind::BackendTlsPolicy => Some("backendTlsPolicies"),
             Kind::XBackend => Some("xBackends"),
+            Kind::XBackendTrafficPolicy => Some("xBackendTrafficPolicies"),
             _ => None,
         }
     }

@@ -163,6 +163,9 @@ mod tests {
             .backend_tls_policies
             .insert(ObjectKey::new("a", "p"), Default::default());
         wanted.x_backends.insert(ObjectKey::new("a", "x"), Default::default());
+        wanted
+            .x_backend_traffic_policies
+            .insert(ObjectKey::new("a", "t"), Default::default());
         let statuses = StoredStatuses::default();
         for watched in WATCHED.iter().filter(|watched| watched.has_status) {
             let (namespace, name) = match &watched.kind {
@@ -172,6 +175,7 @@ mod tests {
                 Kind::TlsRoute => ("a", "r"),
                 Kind::BackendTlsPolicy => ("a", "p"),
                 Kind::XBackend => ("a", "x"),
+                Kind::XBackendTrafficPolicy => ("a", "t"),
                 other => {
                     assert_eq!(Statuses::field_of(other), Some("routes"), "{other}");
                     continue;
