@@ -31,7 +31,7 @@ pub struct Proxy {
     state: Arc<Mutex<State>>,
     ports: watch::Sender<BTreeMap<SocketKey, PortState>>,
     runtime: Handle,
-    /// Drains of removed routes, and the retry of ports.
+    /// Drains of removed routes, and what is looked after.
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -67,6 +67,15 @@ impl Shared {
         }
     }
 
+    fn forget(&self, used: &Used<'_>) {
+        let is_used = |service: &ObjectKey, port| used.backends.contains_key(&(service, port));
+        self.upstreams.retain(is_used);
+        self.datagrams.retain(is_used);
+        let is_known = |peer: &BackendPeer| is_used(&peer.service, peer.port) && used.identities.contains(&peer.identity);
+        self.client_configs.retain(is_known);
+        self.http.follow(used);
+    }
+
     /// Counts a failed attempt to connect to an endpoint, for requests.
     pub(crate) fn count_connect_failure(&self, route: &str, fault: &'static str) {
         self.metrics.count_connect_failure(route, fault);
@@ -78,6 +87,8 @@ struct State {
     listeners: Listeners,
     scopes: BTreeMap<(ObjectKey, PortKey), Arc<PortScope>>,
     servers: ServerConfigs,
+    /// Published since what nobody names any more was forgotten last.
+    unswept: Option<BTreeMap<ObjectRef, Arc<Snapshot>>>,
     draining: bool,
 }
 
@@ -105,7 +116,7 @@ impl Proxy {
         let ports = watch::Sender::default();
         let mut tasks = JoinSet::new();
         tasks.spawn_on(
-            retry_ports(Arc::downgrade(&state), Arc::clone(&shared), ports.clone()),
+            look_after(Arc::downgrade(&state), Arc::clone(&shared), ports.clone()),
             &runtime,
         );
         Self {
@@ -132,9 +143,8 @@ impl Proxy {
         self.report(&state.listeners);
         let until = Instant::now() + self.shared.config.drain_timeout;
         let drained = state.follow(snapshots, until);
-        let used = Used::by(snapshots, |gateway| state.servers.identity_of(gateway));
+        state.unswept = Some(snapshots.clone());
         drop(state);
-        self.forget(&used);
         let mut tasks = lock(&self.tasks);
         while tasks.try_join_next().is_some() {}
         if !drained.is_empty() {
@@ -211,15 +221,6 @@ impl Proxy {
     fn report(&self, listeners: &Listeners) {
         report(&self.ports, listeners);
     }
-
-    fn forget(&self, used: &Used<'_>) {
-        let is_used = |service: &ObjectKey, port| used.backends.contains_key(&(service, port));
-        self.shared.upstreams.retain(is_used);
-        self.shared.datagrams.retain(is_used);
-        let is_known = |peer: &BackendPeer| is_used(&peer.service, peer.port) && used.identities.contains(&peer.identity);
-        self.shared.client_configs.retain(is_known);
-        self.shared.http.follow(used);
-    }
 }
 
 impl State {
@@ -290,19 +291,23 @@ async fn close_at(drained: Vec<Arc<Life>>, until: Instant) {
     drained.iter().for_each(|life| life.close_if_due(until));
 }
 
-/// A port may become free, and an address may come; connections to backends may have been idle for too long.
-async fn retry_ports(state: Weak<Mutex<State>>, shared: Arc<Shared>, ports: watch::Sender<BTreeMap<SocketKey, PortState>>) {
+/// A port may become free, and an address may come; connections to backends may have been idle for too long; what was learnt of backends
+/// may be of none that is named, which is found out here because it takes a look at every route.
+async fn look_after(state: Weak<Mutex<State>>, shared: Arc<Shared>, ports: watch::Sender<BTreeMap<SocketKey, PortState>>) {
     loop {
-        sleep(PORT_RETRY).await;
+        sleep(LOOK_AFTER).await;
         let Some(state) = state.upgrade() else { return };
         shared.http.sweep(&shared.config.http);
         let mut state = lock(&state);
+        if let Some(snapshots) = state.unswept.take() {
+            shared.forget(&Used::by(&snapshots, |gateway| state.servers.identity_of(gateway)));
+        }
         if state.listeners.has_failed() && state.listeners.retry(&shared) {
             report(&ports, &state.listeners);
         }
     }
 }
 
-const PORT_RETRY: Duration = Duration::from_secs(1);
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 /// For connections that have been told to end.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
