@@ -20,6 +20,7 @@ mod route;
 mod session;
 mod status;
 mod x_backend;
+mod x_telemetry_policy;
 
 pub use certificate::*;
 pub use condition::*;
@@ -35,3 +36,4 @@ pub use route::*;
 pub use session::*;
 pub use status::*;
 pub use x_backend::*;
+pub use x_telemetry_policy::*;

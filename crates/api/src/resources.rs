@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::{
     BackendTlsPolicy, Bundle, Certificate, ClusterTrustBundle, ConfigMap, Deployment, EndpointSlice, Gateway, GatewayClass,
     GrpcRoute, HttpRoute, Issuer, Kind, ListenerSet, Namespace, ObjectKey, ObjectMeta, ObjectRef, ReferenceGrant, Secret,
-    Service, TcpRoute, TlsRoute, UdpRoute, XBackend,
+    Service, TcpRoute, TlsRoute, UdpRoute, XBackend, XTelemetryPolicy,
 };
 
 macro_rules! resources {
@@ -193,6 +193,8 @@ resources! {
     udp_routes: UdpRoute => UdpRoute,
     /// Backends that no Service describes.
     x_backends: XBackend => XBackend,
+    /// What Gateways tell of their requests.
+    x_telemetry_policies: XTelemetryPolicy => XTelemetryPolicy,
 }
 
 /// Keys under which two maps do not hold the same `Arc`.

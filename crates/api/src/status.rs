@@ -27,6 +27,9 @@ pub struct Statuses {
     /// Keys print as `namespace/name`.
     #[serde(serialize_with = "keys_as_text", skip_serializing_if = "BTreeMap::is_empty")]
     pub x_backends: BTreeMap<ObjectKey, PolicyStatus>,
+    /// Keys print as `namespace/name`.
+    #[serde(serialize_with = "keys_as_text", skip_serializing_if = "BTreeMap::is_empty")]
+    pub x_telemetry_policies: BTreeMap<ObjectKey, PolicyStatus>,
 }
 
 fn keys_as_text<S: serde::Serializer, T: Serialize>(map: &BTreeMap<ObjectKey, T>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -25,6 +25,7 @@ mod routes;
 mod sets;
 mod snapshots;
 mod statuses;
+mod telemetry;
 mod trust;
 mod values;
 mod verification;
@@ -104,6 +105,7 @@ impl Compiler {
         ports::assign(&mut world, &mut gateways);
         policies::collect(&mut world);
         http::listener_filters(&mut world, &mut gateways);
+        let x_telemetry_policies = telemetry::apply(&mut world, &mut gateways);
         let told = world.problems.len();
         let routes = attach::attach(&mut world, &mut gateways);
         // What is told once for all routes that lead somewhere is not told again by those that are left out.
@@ -132,6 +134,7 @@ impl Compiler {
             routes: kept.routes.clone(),
             backend_tls_policies: policies::statuses(&world),
             x_backends: x_backends::statuses(&world),
+            x_telemetry_policies,
         };
         kept.remember((resources, observed), &gateways, world.wake_at, is_of_routes);
         let World {

@@ -40,7 +40,9 @@ pub(crate) fn render(statuses: &Statuses, issuer: &Outlook) -> String {
         }
     }
     let policies = statuses.backend_tls_policies.iter().map(|entry| ("BackendTLSPolicy", entry));
-    for (kind, (key, status)) in policies.chain(statuses.x_backends.iter().map(|entry| ("XBackend", entry))) {
+    let policies = policies.chain(statuses.x_backends.iter().map(|entry| ("XBackend", entry)));
+    let telemetry = statuses.x_telemetry_policies.iter().map(|entry| ("XTelemetryPolicy", entry));
+    for (kind, (key, status)) in policies.chain(telemetry) {
         rows.push(Row::new(0, format!("{kind} {key}"), "", &[]));
         for ancestor in &status.ancestors {
             rows.push(Row::new(

@@ -87,6 +87,7 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
             vec(secured::secret(), 1..8),
             vec(secured::config_map(), 0..3),
             vec(secured::policy(), 0..4),
+            vec(secured::telemetry(), 0..3),
         ),
         select(vec!["sealway.dev/gateway-controller", "example.com/other"]),
     );
@@ -102,7 +103,7 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
             secured,
             controller,
         )| {
-            let (secrets, config_maps, policies) = secured;
+            let (secrets, config_maps, policies, telemetry) = secured;
             let class = json!({"kind": "GatewayClass", "metadata": {"name": "sealway"}, "spec": {"controllerName": controller}});
             read(
                 [
@@ -120,6 +121,7 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
                     secrets,
                     config_maps,
                     policies,
+                    telemetry,
                 ]
                 .concat()
                 .into_iter()
@@ -423,10 +425,17 @@ fn grant() -> impl Strategy<Value = Value> {
             "UDPRoute",
             "Gateway",
             "ListenerSet",
+            "XTelemetryPolicy",
         ]),
         select(&NAMESPACES[..]),
     )
-        .prop_map(|(kind, namespace)| json!({"group": "gateway.networking.k8s.io", "kind": kind, "namespace": namespace}));
+        .prop_map(|(kind, namespace)| {
+            let group = match kind {
+                "XTelemetryPolicy" => "gateway.networking.x-k8s.io",
+                _ => "gateway.networking.k8s.io",
+            };
+            json!({"group": group, "kind": kind, "namespace": namespace})
+        });
     let to = (
         select(vec!["Service", "Secret", "ConfigMap"]),
         of(select(vec!["app", "db", "web", "ca"])),

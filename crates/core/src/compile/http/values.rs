@@ -7,7 +7,7 @@ use crate::problem::Cause;
 use crate::snapshot::CorsOrigin;
 
 /// A value that the specification does not list, or that is not what it must be.
-pub(super) fn unsupported(value: &str, expected: &'static str) -> Cause {
+pub(in crate::compile) fn unsupported(value: &str, expected: &'static str) -> Cause {
     Cause::ValueUnsupported {
         value: value.to_owned(),
         expected,
@@ -30,12 +30,12 @@ pub(super) fn method(text: &str) -> Result<Method, Cause> {
     }
 }
 
-pub(super) fn header_name(text: &str) -> Result<HeaderName, Cause> {
+pub(in crate::compile) fn header_name(text: &str) -> Result<HeaderName, Cause> {
     HeaderName::from_bytes(text.as_bytes()).map_err(|_| unsupported(text, "the name of a header"))
 }
 
 /// Headers that frame messages or belong to one connection are not for routes to write: they decide where a message ends.
-pub(super) fn editable_header(text: &str) -> Result<HeaderName, Cause> {
+pub(in crate::compile) fn editable_header(text: &str) -> Result<HeaderName, Cause> {
     let name = header_name(text)?;
     match name.as_str() {
         "connection" | "content-length" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding"
@@ -54,7 +54,7 @@ pub(super) fn removable_header(text: &str) -> Result<HeaderName, Cause> {
 }
 
 /// Visible ASCII, spaces and tabs.
-pub(super) fn header_value(text: &str) -> Result<HeaderValue, Cause> {
+pub(in crate::compile) fn header_value(text: &str) -> Result<HeaderValue, Cause> {
     HeaderValue::from_str(text).map_err(|_| unsupported(text, "a value that a header can have"))
 }
 
@@ -121,7 +121,7 @@ pub(super) fn origin(text: &str) -> Result<CorsOrigin, Cause> {
 }
 
 /// How many of how many requests a mirror gets: all of them unless it is said.
-pub(super) fn share(percent: Option<i32>, fraction: Option<&Fraction>) -> Result<(u32, u32), Cause> {
+pub(in crate::compile) fn share(percent: Option<i32>, fraction: Option<&Fraction>) -> Result<(u32, u32), Cause> {
     let wrong = |value: String| Cause::ValueUnsupported {
         value,
         expected: "a share of the requests, from 0 to all of them",
