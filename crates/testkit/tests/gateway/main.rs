@@ -12,5 +12,6 @@ mod refusals;
 mod requests;
 mod sessions;
 mod tcp;
+mod traces;
 mod udp;
 mod x_backends;
