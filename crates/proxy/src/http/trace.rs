@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ::http::header::USER_AGENT;
 use ::http::request::Parts;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use bytes::Bytes;
@@ -88,39 +89,12 @@ pub(super) fn begin(
     let decision = decide(tracing, parent, draw::word, |share| {
         draw::below(u64::from(share.denominator)) < u64::from(share.numerator)
     });
+    let span = decision
+        .own
+        .sampled
+        .then(|| Span::new(tracer, tracing, served, parts, host, &decision));
     let state = write(&mut parts.headers, &decision);
-    if !decision.own.sampled {
-        return None;
-    }
-    let connection = &served.connection;
-    let handshake = connection.handshake.as_ref();
-    let text = |name: HeaderName| values(&parts.headers, &name);
-    let facts = Facts {
-        method: parts.method.clone(),
-        path: cut(parts.uri.path()),
-        query: parts.uri.query().map(cut),
-        https: served.https,
-        version: parts.version,
-        host: host.map(str::to_owned),
-        local: SocketAddr::new(connection.local.ip(), connection.binding.scope.port()),
-        client: connection.client,
-        user_agent: text(::http::header::USER_AGENT),
-        server_name: handshake.and_then(|handshake| handshake.server_name.clone()),
-        tls_version: handshake.map(|handshake| handshake.version),
-    };
-    let headers = tracing.attributes.iter().map(|attribute| match &attribute.value {
-        SpanValue::Header(name) => values(&parts.headers, name),
-        SpanValue::Literal(_) | SpanValue::Standard(_) => None,
-    });
-    Some(Box::new(Span {
-        headers: headers.collect(),
-        tracer: Arc::clone(tracer),
-        tracing: Arc::clone(tracing),
-        own: decision.own,
-        parent: decision.parent,
-        state,
-        facts,
-    }))
+    span.map(|span| Box::new(Span { state, ..span }))
 }
 
 /// `falls` says whether a draw falls into a share; `word` is a number drawn from all.
@@ -166,6 +140,45 @@ fn write(headers: &mut HeaderMap, decision: &Decision) -> Option<String> {
 }
 
 impl Span {
+    /// Of a request as the client sent it.
+    fn new(
+        tracer: &Arc<Tracer>,
+        tracing: &Arc<Tracing>,
+        served: &Served,
+        parts: &Parts,
+        host: Option<&str>,
+        decision: &Decision,
+    ) -> Self {
+        let connection = &served.connection;
+        let handshake = connection.handshake.as_ref();
+        let facts = Facts {
+            method: parts.method.clone(),
+            path: cut(parts.uri.path()),
+            query: parts.uri.query().map(cut),
+            https: served.https,
+            version: parts.version,
+            host: host.map(str::to_owned),
+            local: SocketAddr::new(connection.local.ip(), connection.binding.scope.port()),
+            client: connection.client,
+            user_agent: values(&parts.headers, &USER_AGENT),
+            server_name: handshake.and_then(|handshake| handshake.server_name.clone()),
+            tls_version: handshake.map(|handshake| handshake.version),
+        };
+        let headers = tracing.attributes.iter().map(|attribute| match &attribute.value {
+            SpanValue::Header(name) => values(&parts.headers, name),
+            SpanValue::Literal(_) | SpanValue::Standard(_) => None,
+        });
+        Self {
+            headers: headers.collect(),
+            tracer: Arc::clone(tracer),
+            tracing: Arc::clone(tracing),
+            own: decision.own,
+            parent: decision.parent,
+            state: None,
+            facts,
+        }
+    }
+
     /// What the request's headers lacked the response's may have.
     pub(super) fn hear(&mut self, response: &HeaderMap) {
         for (attribute, heard) in self.tracing.attributes.iter().zip(&mut self.headers) {

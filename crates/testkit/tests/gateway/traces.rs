@@ -362,6 +362,25 @@ async fn spans_go_out_before_the_gateway_ends() {
 }
 
 #[tokio::test]
+async fn nothing_waits_for_a_collector_that_never_answers() {
+    let silent = Backend::start(LOOPBACK, |mut stream| async move {
+        let mut read = Vec::new();
+        while stream.read_buf(&mut read).await? > 0 {
+            read.clear();
+        }
+        Ok(())
+    });
+    let silent = silent.await.expect("collector");
+    let (gateway, heads, _backend) = start(&sampled(100), silent.address()).await;
+    for _ in 0..3 {
+        request(&gateway, "01").await;
+    }
+    assert_eq!(heads.lock().expect("heads").len(), 3);
+    let drained = tokio::time::timeout(DEADLINE, gateway.proxy().drain()).await;
+    assert_eq!(drained.ok(), Some(0));
+}
+
+#[tokio::test]
 async fn requests_do_not_notice_that_there_is_no_collector() {
     let (gateway, heads, _backend) = start(&sampled(100), loopback(free_port())).await;
     for _ in 0..3 {

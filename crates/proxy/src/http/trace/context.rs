@@ -69,13 +69,10 @@ fn number<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
 /// A span as a `traceparent`.
 pub(crate) fn traceparent(span: &Parent) -> Option<HeaderValue> {
     let mut text = String::with_capacity(LENGTH);
-    text.push_str("00-");
-    let mut push = |bytes: &[u8]| bytes.iter().for_each(|byte| _ = write!(text, "{byte:02x}"));
-    push(&span.trace);
-    text.push('-');
-    let mut push = |bytes: &[u8]| bytes.iter().for_each(|byte| _ = write!(text, "{byte:02x}"));
-    push(&span.span);
-    text.push_str(if span.sampled { "-01" } else { "-00" });
+    let (trace, id) = (u128::from_be_bytes(span.trace), u64::from_be_bytes(span.span));
+    let flags = if span.sampled { SAMPLED } else { 0 };
+    // Writing to a String cannot fail.
+    let _ = write!(text, "00-{trace:032x}-{id:016x}-{flags:02x}");
     HeaderValue::try_from(text).ok()
 }
 
