@@ -20,6 +20,7 @@ mod route;
 mod session;
 mod status;
 mod x_backend;
+mod x_backend_traffic_policy;
 mod x_telemetry_policy;
 
 pub use certificate::*;
@@ -36,4 +37,5 @@ pub use route::*;
 pub use session::*;
 pub use status::*;
 pub use x_backend::*;
+pub use x_backend_traffic_policy::*;
 pub use x_telemetry_policy::*;

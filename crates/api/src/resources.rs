@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::{
     BackendTlsPolicy, Bundle, Certificate, ClusterTrustBundle, ConfigMap, Deployment, EndpointSlice, Gateway, GatewayClass,
     GrpcRoute, HttpRoute, Issuer, Kind, ListenerSet, Namespace, ObjectKey, ObjectMeta, ObjectRef, ReferenceGrant, Secret,
-    Service, TcpRoute, TlsRoute, UdpRoute, XBackend, XTelemetryPolicy,
+    Service, TcpRoute, TlsRoute, UdpRoute, XBackend, XBackendTrafficPolicy, XTelemetryPolicy,
 };
 
 macro_rules! resources {
@@ -193,6 +193,8 @@ resources! {
     udp_routes: UdpRoute => UdpRoute,
     /// Backends that no Service describes.
     x_backends: XBackend => XBackend,
+    /// What holds for the traffic to Services.
+    x_backend_traffic_policies: XBackendTrafficPolicy => XBackendTrafficPolicy,
     /// What Gateways tell of their requests.
     x_telemetry_policies: XTelemetryPolicy => XTelemetryPolicy,
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Condition, GatewayAddress, ObjectKey, ObjectRef, ParentRef, RouteGroupKind};
+use crate::{Condition, GatewayAddress, Kind, ObjectKey, ObjectRef, ParentRef, RouteGroupKind};
 
 /// Every status that one compilation gives, by object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -19,8 +19,8 @@ pub struct Statuses {
     /// Keys print as `namespace/name`.
     #[serde(serialize_with = "keys_as_text", skip_serializing_if = "BTreeMap::is_empty")]
     pub listener_sets: BTreeMap<ObjectKey, ListenerSetStatus>,
-    /// Every kind of route; keys print as `TLSRoute namespace/name`.
-    pub routes: BTreeMap<ObjectRef, Arc<RouteStatus>>,
+    /// Every kind of route; keys print as `TLSRoute namespace/name`. Thousands, of which a change concerns few: so they are shared.
+    pub routes: Arc<BTreeMap<ObjectRef, Arc<RouteStatus>>>,
     /// Keys print as `namespace/name`.
     #[serde(serialize_with = "keys_as_text")]
     pub backend_tls_policies: BTreeMap<ObjectKey, PolicyStatus>,
@@ -29,7 +29,28 @@ pub struct Statuses {
     pub x_backends: BTreeMap<ObjectKey, PolicyStatus>,
     /// Keys print as `namespace/name`.
     #[serde(serialize_with = "keys_as_text", skip_serializing_if = "BTreeMap::is_empty")]
+    pub x_backend_traffic_policies: BTreeMap<ObjectKey, PolicyStatus>,
+    /// Keys print as `namespace/name`.
+    #[serde(serialize_with = "keys_as_text", skip_serializing_if = "BTreeMap::is_empty")]
     pub x_telemetry_policies: BTreeMap<ObjectKey, PolicyStatus>,
+}
+
+impl Statuses {
+    /// The field of the serialised form in which the status of such an object stands.
+    #[must_use]
+    pub fn field_of(kind: &Kind) -> Option<&'static str> {
+        match kind {
+            Kind::GatewayClass => Some("gatewayClasses"),
+            Kind::Gateway => Some("gateways"),
+            Kind::ListenerSet => Some("listenerSets"),
+            Kind::HttpRoute | Kind::GrpcRoute | Kind::TlsRoute | Kind::TcpRoute | Kind::UdpRoute => Some("routes"),
+            Kind::BackendTlsPolicy => Some("backendTlsPolicies"),
+            Kind::XBackend => Some("xBackends"),
+            Kind::XBackendTrafficPolicy => Some("xBackendTrafficPolicies"),
+            Kind::XTelemetryPolicy => Some("xTelemetryPolicies"),
+            _ => None,
+        }
+    }
 }
 
 fn keys_as_text<S: serde::Serializer, T: Serialize>(map: &BTreeMap<ObjectKey, T>, serializer: S) -> Result<S::Ok, S::Error> {

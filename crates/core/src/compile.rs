@@ -26,6 +26,7 @@ mod sets;
 mod snapshots;
 mod statuses;
 mod telemetry;
+mod traffic;
 mod trust;
 mod values;
 mod verification;
@@ -104,6 +105,7 @@ impl Compiler {
         }
         ports::assign(&mut world, &mut gateways);
         policies::collect(&mut world);
+        traffic::collect(&mut world);
         http::listener_filters(&mut world, &mut gateways);
         let x_telemetry_policies = telemetry::apply(&mut world, &mut gateways);
         let told = world.problems.len();
@@ -113,6 +115,7 @@ impl Compiler {
             world.names.is_empty() && world.x_backends.is_empty() && extent::are_of_routes(&world.problems[told..]);
         kept.count_attached(&extent, &mut gateways);
         policies::settle(&mut world);
+        traffic::settle(&mut world);
         policies::tell_evidence(&mut world, &gateways);
         coverage::check(&mut world, &gateways);
         references::check(&mut world);
@@ -123,7 +126,7 @@ impl Compiler {
             observed.session_key.as_ref(),
             (&self.last, &extent),
         );
-        kept.routes.extend(routes);
+        Arc::make_mut(&mut kept.routes).extend(routes);
         let statuses = Statuses {
             gateway_classes: classes,
             gateways: gateways
@@ -131,9 +134,10 @@ impl Compiler {
                 .map(|gateway| (gateway.key.clone(), statuses::gateway(&world, gateway)))
                 .collect(),
             listener_sets: gateways.iter().flat_map(statuses::listener_sets).collect(),
-            routes: kept.routes.clone(),
+            routes: Arc::clone(&kept.routes),
             backend_tls_policies: policies::statuses(&world),
             x_backends: x_backends::statuses(&world),
+            x_backend_traffic_policies: traffic::statuses(&world),
             x_telemetry_policies,
         };
         kept.remember((resources, observed), &gateways, world.wake_at, is_of_routes);

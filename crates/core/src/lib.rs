@@ -38,7 +38,7 @@ pub use snapshot::{
     CorsOrigin, ExternalAuth, Filters, Forward, HeaderEdit, HeaderMatcher, HelloFacts, HttpAction, HttpBackend, HttpHost,
     HttpListener, HttpMatch, HttpPlan, HttpRejectReason, HttpRoutes, HttpRule, KeyExchangeGroup, ListenerFate, ListenerId,
     Mirror, PathMatcher, PathModifier, Pattern, PortKey, PortPlan, ProxyProtocol, QueryMatcher, Redirect, RejectReason,
-    Rejection, RelayPlan, RequestHead, Retry, Rewrite, RuleFault, RuleKind, ServedCertificate, ServerName, Session,
+    Rejection, RelayPlan, RequestHead, Retry, RetryBudget, Rewrite, RuleFault, RuleKind, ServedCertificate, ServerName, Session,
     SessionCarrier, SessionKey, Share, Snapshot, SpanAttribute, SpanValue, StandardAttribute, Target, Termination, TlsListener,
     TlsOptions, TlsPlan, TlsVersion, Tracing, Transport, TrustBundle, UpstreamTls, ValueMatcher, WeightedBackend,
 };

@@ -17,11 +17,12 @@ use crate::snapshot::Snapshot;
 mod assemble;
 mod build;
 mod indexes;
+mod relations;
 mod split;
 mod wire;
 
 pub use assemble::Assembly;
-use split::Source;
+use split::{Index, Source};
 
 /// The name of a part, for people too: `head`, `tcp/443`, `tcp/443/LISTENER`, `forward/TLSRoute NAMESPACE/NAME`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -57,13 +58,17 @@ impl fmt::Display for PartKey {
     }
 }
 
-/// The first half of the SHA-256 of a part's bytes; serialises in hexadecimal.
+/// The first half of the SHA-256 of a part's name and bytes; serialises in hexadecimal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PartDigest(pub [u8; 16]);
 
 impl PartDigest {
-    fn of(bytes: &[u8]) -> Self {
-        let whole = digest::digest(&digest::SHA256, bytes);
+    fn of(key: &PartKey, bytes: &[u8]) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(&u64::try_from(key.as_str().len()).unwrap_or(u64::MAX).to_be_bytes());
+        context.update(key.as_str().as_bytes());
+        context.update(bytes);
+        let whole = context.finish();
         let mut half = [0; 16];
         half.iter_mut().zip(whole.as_ref()).for_each(|(to, from)| *to = *from);
         Self(half)
@@ -89,7 +94,10 @@ impl<'de> Deserialize<'de> for PartDigest {
 
 /// The parts of one snapshot.
 #[derive(Clone, Debug, Default)]
-pub struct Parts(BTreeMap<PartKey, Arc<Part>>);
+pub struct Parts {
+    parts: BTreeMap<PartKey, Arc<Part>>,
+    index: Index,
+}
 
 /// One of them. Its bytes are JSON; no key of a certificate stands in them.
 #[derive(Debug)]
@@ -119,7 +127,7 @@ impl Parts {
     pub fn since<'a>(&self, held: impl IntoIterator<Item = (&'a PartKey, PartDigest)>) -> Delta {
         let mut delta = Delta::default();
         let mut held = held.into_iter().peekable();
-        for (key, part) in &self.0 {
+        for (key, part) in &self.parts {
             while let Some((gone, _)) = held.next_if(|(other, _)| *other < key) {
                 delta.remove.insert(gone.clone());
             }
@@ -134,25 +142,25 @@ impl Parts {
 
     /// Every name with the digest of its part, in the order of the names.
     pub fn digests(&self) -> impl Iterator<Item = (&PartKey, PartDigest)> {
-        self.0.iter().map(|(key, part)| (key, part.digest))
+        self.parts.iter().map(|(key, part)| (key, part.digest))
     }
 
     /// The part of a name.
     #[must_use]
     pub fn get(&self, key: &PartKey) -> Option<&Arc<Part>> {
-        self.0.get(key)
+        self.parts.get(key)
     }
 
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.parts.len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.parts.is_empty()
     }
 }
 

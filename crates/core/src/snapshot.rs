@@ -92,7 +92,7 @@ fn as_text<S: Serializer>(key: &ObjectKey, serializer: S) -> Result<S::Ok, S::Er
 }
 
 /// As GEP-2257 writes durations: `1h30m`.
-fn as_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+fn duration_text(duration: &Duration) -> String {
     let mut rest = duration.as_millis();
     let mut text = String::new();
     for (unit, milliseconds) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
@@ -101,7 +101,11 @@ fn as_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::O
             rest %= milliseconds;
         }
     }
-    serializer.serialize_str(if text.is_empty() { "0s" } else { &text })
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
+fn as_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&duration_text(duration))
 }
 
 fn as_optional_duration<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -250,6 +250,26 @@ fn certificates_and_authorities() -> Vec<Break> {
             is_felt: false,
         },
         broken("no BackendTLSPolicy", removed!(backend_tls_policies, VICTIM, "app"), &[]),
+        broken(
+            "an XBackendTrafficPolicy with a budget that is none",
+            changed!(x_backend_traffic_policies, VICTIM, "app", |policy| {
+                let constraint = policy.spec.retry_constraint.as_mut().expect("a constraint");
+                constraint.budget.as_mut().expect("a budget").interval = Some("0s".to_owned());
+            }),
+            &["value-unsupported"],
+        ),
+        broken(
+            "an XBackendTrafficPolicy for a Service that is not there",
+            changed!(x_backend_traffic_policies, VICTIM, "app", |policy| policy.spec.target_refs
+                [0]
+            .name = "gone".to_owned()),
+            &["policy-target-missing"],
+        ),
+        broken(
+            "no XBackendTrafficPolicy",
+            removed!(x_backend_traffic_policies, VICTIM, "app"),
+            &[],
+        ),
     ]
 }
 

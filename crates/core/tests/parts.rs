@@ -288,6 +288,20 @@ fn a_delta_is_as_large_as_the_change() {
     let held = Assembly::default().apply(&removed.since([])).expect("fits");
     let held = held.apply(&delta).expect("fits");
     assert_eq!(held.snapshot(), Some(&last));
+
+    let policy = json!({"kind": "XBackendTrafficPolicy", "metadata": {"name": "app", "namespace": "infra"},
+        "spec": {"targetRefs": [{"kind": "Service", "name": "app"}], "retryConstraint": {}}});
+    let policy = sealway_api::Resource::read(&sealway_api::Kind::XBackendTrafficPolicy, policy);
+    input.resources.insert(policy.expect("known").expect("read"));
+    let limited = Parts::of(&compile(&input), &moved);
+    let mut delta = limited.since(moved.digests());
+    assert_eq!(names(&delta), ["backend/infra/app:443"]);
+    assert!(held.apply(&delta).is_ok());
+    // A share of nothing is none.
+    let bytes = delta.set.get_mut("backend/infra/app:443").expect("there");
+    let text = String::from_utf8_lossy(bytes).replace(r#""interval":{"secs":10"#, r#""interval":{"secs":0"#);
+    *bytes = text.into_bytes().into();
+    assert!(matches!(held.apply(&delta), Err(Unfit::Value { .. })));
     assert!(held.snapshot().expect("there").port(Transport::Tcp, 443).is_some());
 }
 

@@ -6,7 +6,8 @@ use aws_lc_rs::digest;
 use sealway_core::{ContentHash, PartDigest, PartKey};
 use serde::{Deserialize, Serialize};
 
-/// SHA-256 over the names and digests of all parts, and over the names of all keys. The same snapshot has the same one at every controller.
+/// SHA-256 over the digests of all parts, in which their names are, and over the names of all keys. The same snapshot has the same one at
+/// every controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Content(ContentHash);
@@ -18,16 +19,16 @@ impl Content {
         keys: impl Iterator<Item = &'a ContentHash>,
     ) -> Self {
         let mut context = digest::Context::new(&digest::SHA256);
-        for (key, PartDigest(digest)) in parts {
-            context.update(&u64::try_from(key.as_str().len()).unwrap_or(u64::MAX).to_be_bytes());
-            context.update(key.as_str().as_bytes());
+        let mut count = 0_u64;
+        for (_, PartDigest(digest)) in parts {
             context.update(&digest);
+            count += 1;
         }
-        // No name is that long, so that no part reads as a key.
-        context.update(&u64::MAX.to_be_bytes());
         for ContentHash(hash) in keys {
             context.update(hash);
         }
+        // So that no part reads as a key.
+        context.update(&count.to_be_bytes());
         let mut whole = [0; 32];
         whole
             .iter_mut()

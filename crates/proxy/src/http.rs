@@ -8,6 +8,7 @@ mod activity;
 pub(crate) mod auth;
 mod authorize;
 mod body;
+mod budget;
 pub(crate) mod client_certificate;
 pub(crate) mod cors;
 mod forward;

@@ -147,6 +147,7 @@ mod tests {
             proxy_protocol: None,
             protocol: sealway_core::BackendProtocol::Unstated,
             tls: sealway_core::UpstreamTls::Plain,
+            retry_budget: None,
         }
     }
 

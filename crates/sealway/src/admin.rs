@@ -86,12 +86,21 @@ async fn metrics(State(sources): State<Sources>) -> Response {
 
 async fn status(State(sources): State<Sources>) -> Response {
     let view = Arc::clone(&sources.view.borrow());
-    let report = Report {
-        summary: Summary::of(&view.problems),
-        statuses: &view.statuses,
-        problems: &view.problems,
-    };
-    Json(Document::new("Status", report)).into_response()
+    apart(move || {
+        let report = Report {
+            summary: Summary::of(&view.problems),
+            statuses: view.statuses.value(),
+            problems: &view.problems,
+        };
+        Json(Document::new("Status", report)).into_response()
+    })
+    .await
+}
+
+/// What thousands of objects make longer than others should wait.
+async fn apart(answer: impl FnOnce() -> Response + Send + 'static) -> Response {
+    let answered = tokio::task::spawn_blocking(answer).await;
+    answered.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 async fn snapshot(State(sources): State<Sources>) -> Response {

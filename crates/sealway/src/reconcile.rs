@@ -26,7 +26,7 @@ use crate::manifests::gather;
 use crate::names::Names;
 use crate::revocation::ListSources;
 use crate::transition::merge_times;
-use crate::view::{Phase, View};
+use crate::view::{Phase, Told, View};
 
 /// What is looked at beside the loads.
 pub(crate) struct Inputs {
@@ -176,7 +176,7 @@ impl Reconciler {
             closed_loop::add_conditions(&mut of_issuer, &reports);
         }
         issuance::add_statuses(&mut statuses, &of_issuer);
-        merge_times(&mut statuses, &before.statuses, observed.now);
+        merge_times(&mut statuses, before.statuses.value(), observed.now);
         let Ports::Reported(states) = &observed.ports else { return };
         let sockets: Vec<Option<&PortState>> = compiled
             .snapshots
@@ -197,7 +197,7 @@ impl Reconciler {
                 _ => Phase::Opening,
             },
             is_reachable: sockets.is_empty() || sockets.contains(&Some(&PortState::Bound)),
-            statuses,
+            statuses: Told::Made(statuses),
             problems,
             snapshots: compiled.snapshots,
         };

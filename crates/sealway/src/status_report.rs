@@ -28,7 +28,7 @@ pub(crate) fn render(statuses: &Statuses, issuer: &Outlook) -> String {
         rows.push(Row::new(0, format!("ListenerSet {key}"), gateway, &status.conditions));
         rows.extend(status.listeners.iter().map(listener_row));
     }
-    for (route, status) in &statuses.routes {
+    for (route, status) in &*statuses.routes {
         rows.push(Row::new(0, route.to_string(), "", &[]));
         for parent in &status.parents {
             rows.push(Row::new(
@@ -40,9 +40,11 @@ pub(crate) fn render(statuses: &Statuses, issuer: &Outlook) -> String {
         }
     }
     let policies = statuses.backend_tls_policies.iter().map(|entry| ("BackendTLSPolicy", entry));
-    let policies = policies.chain(statuses.x_backends.iter().map(|entry| ("XBackend", entry)));
+    let traffic = statuses.x_backend_traffic_policies.iter();
+    let traffic = traffic.map(|entry| ("XBackendTrafficPolicy", entry));
+    let backends = statuses.x_backends.iter().map(|entry| ("XBackend", entry));
     let telemetry = statuses.x_telemetry_policies.iter().map(|entry| ("XTelemetryPolicy", entry));
-    for (kind, (key, status)) in policies.chain(telemetry) {
+    for (kind, (key, status)) in policies.chain(traffic).chain(backends).chain(telemetry) {
         rows.push(Row::new(0, format!("{kind} {key}"), "", &[]));
         for ancestor in &status.ancestors {
             rows.push(Row::new(

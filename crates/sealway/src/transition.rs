@@ -49,9 +49,9 @@ fn stamp(condition: &mut Map<String, Value>, before: Option<&Vec<Value>>, time: 
 }
 
 fn is_same_element(one: &Value, two: &Value) -> bool {
-    ["name", "parentRef", "ancestorRef"]
-        .iter()
-        .any(|key| one.get(key).is_some() && one.get(key) == two.get(key))
+    let says_the_same = |key: &&str| one.get(key).is_some() && one.get(key) == two.get(key);
+    one.get("controllerName") == two.get("controllerName")
+        && ["name", "parentRef", "ancestorRef"].iter().any(|key| says_the_same(&key))
 }
 
 const TIME: &str = "lastTransitionTime";

@@ -279,6 +279,7 @@ fn backend(
         proxy_protocol,
         protocol: spoken.protocol,
         tls: spoken.tls.clone(),
+        retry_budget: world.traffic.retry_budget(&spoken.service),
     };
     let key = (spoken.service.clone(), spoken.transport, spoken.port);
     let last = world.last_backends.get(&key).filter(|last| ***last == backend);

@@ -67,7 +67,7 @@ pub(super) struct Uses {
 /// What was seen, and what was said of routes; later, as much of that as an [`Extent`] leaves out.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    pub(super) routes: BTreeMap<ObjectRef, Arc<RouteStatus>>,
+    pub(super) routes: Arc<BTreeMap<ObjectRef, Arc<RouteStatus>>>,
     pub(super) uses: BTreeMap<ObjectRef, Uses>,
     /// About routes.
     pub(super) problems: Vec<Problem>,
@@ -80,6 +80,7 @@ pub(super) struct Kept {
 #[derive(Debug)]
 struct Seen {
     resources: Resources,
+    neighbours: Neighbours,
     observed: Observed,
     wake_at: Option<Timestamp>,
     /// Compilations since one of everything.
@@ -93,8 +94,9 @@ impl Kept {
         match &extent {
             Extent::Everything => *self = Self::default(),
             Extent::Within { routes, .. } => {
+                let statuses = Arc::make_mut(&mut self.routes);
                 for route in routes {
-                    self.routes.remove(route);
+                    statuses.remove(route);
                     self.uses.remove(route);
                 }
                 self.problems
@@ -118,7 +120,6 @@ impl Kept {
         let changes = resources.changes_since(&seen.resources);
         let mut services = BTreeSet::new();
         let mut routes = BTreeSet::new();
-        let mut parents = Parents::default();
         for change in &changes {
             if change.kind == Kind::EndpointSlice {
                 let slices = [&seen.resources, resources].map(|all| all.endpoint_slices.get(&change.key));
@@ -131,36 +132,21 @@ impl Kept {
                 return None;
             }
         }
-        for (route, uses) in &self.uses {
-            if !uses.services.is_disjoint(&services) {
-                // A listener's filter leads there.
-                if !is_route(&route.kind) {
-                    return None;
-                }
-                routes.insert(route.clone());
-            }
+        if !services.is_empty() {
+            let users = self.uses.iter().filter(|(_, uses)| !uses.services.is_disjoint(&services));
+            routes.extend(users.map(|(route, _)| route.clone()));
         }
-        for resources in [&seen.resources, resources] {
-            for route in &routes {
-                with_route(resources, route, |route| parents.add(resources, route));
-            }
-        }
-        parents.close(resources)?;
-        each_route(resources, |kind, key, route| {
-            if parents.has_some_of(resources, route) {
-                routes.insert(ObjectRef::of(kind, key));
-            }
-        });
-        let parents = parents.into_references();
-        if routes.len() > MOST_ROUTES {
+        // A listener's filter leads there.
+        if !routes.iter().all(|route| is_route(&route.kind)) {
             return None;
         }
+        let extent = seen.neighbours.follow(&seen.resources, resources, routes)?;
         for change in changes {
             seen.resources.take_from(resources, &change);
         }
         seen.observed.now = observed.now;
         seen.narrow += 1;
-        Some(Extent::Within { routes, parents })
+        Some(extent)
     }
 
     /// Counts again what is attached to listeners whose routes were not looked at.
@@ -196,6 +182,7 @@ impl Kept {
             Some(seen) => Some(Seen { wake_at, ..seen }),
             None => Some(Seen {
                 resources: resources.clone(),
+                neighbours: Neighbours::of(resources),
                 observed: observed.clone(),
                 wake_at,
                 narrow: 0,
@@ -208,50 +195,60 @@ impl Kept {
 const MOST_NARROW: u32 = 1_000;
 /// Of more routes it costs more to tell them from the others than to look at all.
 const MOST_ROUTES: usize = 2_000;
-/// Longest way from one route to another, by parents that they share, that is followed.
-const FARTHEST: usize = 8;
 
-/// Gateways and ListenerSets that routes name: kind, namespace and name.
-#[derive(Default)]
-struct Parents<'a> {
-    all: BTreeSet<(IsSet, &'a str, &'a str)>,
-}
+/// Routes by the Gateways and ListenerSets that they name.
+#[derive(Debug, Default)]
+struct Neighbours(BTreeMap<ObjectRef, BTreeSet<ObjectRef>>);
 
-type IsSet = bool;
-
-impl<'a> Parents<'a> {
-    fn add(&mut self, resources: &'a Resources, route: RouteParents<'a>) {
-        self.all.extend(route.places(resources));
+impl Neighbours {
+    fn of(resources: &Resources) -> Self {
+        let mut neighbours = Self::default();
+        each_route(resources, |kind, key, route| {
+            let object = ObjectRef::of(kind, key);
+            for parent in route.places(resources) {
+                neighbours.0.entry(parent).or_default().insert(object.clone());
+            }
+        });
+        neighbours
     }
 
-    fn has_some_of(&self, resources: &Resources, route: RouteParents<'_>) -> bool {
-        route.places(resources).any(|place| self.all.contains(&place))
-    }
-
-    /// Adds what is named along with any of them. `None` when that has no end.
-    fn close(&mut self, resources: &'a Resources) -> Option<()> {
-        for _ in 0..FARTHEST {
-            let before = self.all.len();
-            each_route(resources, |_, _, route| {
-                // Most routes have one parent, and add nothing.
-                if (route.references.len() > 1 || route.scope.is_some()) && self.has_some_of(resources, route) {
-                    self.add(resources, route);
+    /// What hangs together with these routes, some of which have changed. `None` when that is much; then `self` is of no use any more.
+    fn follow(&mut self, before: &Resources, now: &Resources, mut routes: BTreeSet<ObjectRef>) -> Option<Extent> {
+        let mut parents = BTreeSet::new();
+        for route in &routes {
+            for parent in places(before, route) {
+                if let Some(neighbours) = self.0.get_mut(&parent) {
+                    neighbours.remove(route);
                 }
-            });
-            if self.all.len() == before {
-                return Some(());
+                parents.insert(parent);
+            }
+            for parent in places(now, route) {
+                self.0.entry(parent.clone()).or_default().insert(route.clone());
+                parents.insert(parent);
             }
         }
-        None
+        let mut next: Vec<ObjectRef> = parents.iter().cloned().collect();
+        while let Some(parent) = next.pop() {
+            let neighbours = self.0.get(&parent).into_iter().flatten();
+            for route in neighbours {
+                if !routes.insert(route.clone()) {
+                    continue;
+                }
+                if routes.len() > MOST_ROUTES {
+                    return None;
+                }
+                next.extend(places(now, route).into_iter().filter(|parent| parents.insert(parent.clone())));
+            }
+        }
+        self.0.retain(|_, neighbours| !neighbours.is_empty());
+        Some(Extent::Within { routes, parents })
     }
+}
 
-    fn into_references(self) -> BTreeSet<ObjectRef> {
-        let kind = |is_set| if is_set { Kind::ListenerSet } else { Kind::Gateway };
-        let references = self.all.into_iter();
-        references
-            .map(|(is_set, namespace, name)| ObjectRef::new(kind(is_set), namespace, name))
-            .collect()
-    }
+fn places(resources: &Resources, route: &ObjectRef) -> Vec<ObjectRef> {
+    let mut places = Vec::new();
+    with_route(resources, route, |route| places.extend(route.places(resources)));
+    places
 }
 
 /// What a route says of its parents.
@@ -272,22 +269,20 @@ impl<'a> RouteParents<'a> {
         }
     }
 
-    fn places<'b>(self, resources: &'b Resources) -> impl Iterator<Item = (IsSet, &'b str, &'b str)>
-    where
-        'a: 'b,
-    {
+    /// Gateways and ListenerSets.
+    fn places(self, resources: &Resources) -> impl Iterator<Item = ObjectRef> {
         let named = self.references.iter().filter_map(move |reference| {
-            let is_set = match reference.kind.as_str() {
+            let kind = match reference.kind.as_str() {
                 _ if reference.group != GATEWAY_GROUP => return None,
-                "Gateway" => false,
-                "ListenerSet" => true,
+                "Gateway" => Kind::Gateway,
+                "ListenerSet" => Kind::ListenerSet,
                 _ => return None,
             };
             let namespace = reference.namespace.as_deref().unwrap_or(self.namespace);
-            Some((is_set, namespace, reference.name.as_str()))
+            Some(ObjectRef::new(kind, namespace, reference.name.as_str()))
         });
         let defaults = self.scope.into_iter().flat_map(|scope| gateways::defaults(resources, scope));
-        named.chain(defaults.map(|key| (false, key.namespace.as_str(), key.name.as_str())))
+        named.chain(defaults.map(|key| ObjectRef::of(Kind::Gateway, key)))
     }
 }
 

@@ -24,13 +24,14 @@ use sealway_api::{
 pub(super) use backend::{collector, protocol};
 pub(super) use hosts::{ListenerRequests, report_shadowed};
 pub(super) use listener::listener_filters;
+pub(super) use session::session;
 pub(super) use values::{editable_header, header_name, header_value, share, unsupported};
 
 use super::routes::{Carried, Dropped, Route, Traffic};
 use super::values::DEFAULT_CONNECT_TIMEOUT;
 use super::world::World;
 use crate::problem::Cause;
-use crate::snapshot::{Filters, HttpBackend, HttpHost, HttpMatch, HttpRule, Pattern, RuleFault, RuleKind};
+use crate::snapshot::{Filters, HttpBackend, HttpHost, HttpMatch, HttpRule, Pattern, RuleFault, RuleKind, Target};
 use conditions::{Conditions, Rank, Written as WrittenConditions};
 use filters::Owner;
 
@@ -242,6 +243,12 @@ impl<'a> Context<'_, 'a> {
         let mut backends = Vec::with_capacity(written.backends.len());
         for (position, reference) in written.backends.iter().enumerate() {
             let backend = self.backend(format_args!("{at}.backendRefs[{position}]"), &reference.backend);
+            let of_service = || match &backend.target {
+                Target::Backend(backend) => self.world.traffic.session(&backend.service).cloned(),
+                Target::Refuse(_) => None,
+            };
+            // The rule's own is the more specific (GEP-1619 leaves it to us).
+            let session = session.clone().or_else(of_service);
             let (filters, fault) = if reference.filters.is_empty() {
                 (Filters::default(), None)
             } else {
@@ -251,7 +258,7 @@ impl<'a> Context<'_, 'a> {
             backends.push(HttpBackend {
                 backend,
                 filters,
-                session: session.clone(),
+                session,
                 fault,
             });
         }

@@ -11,7 +11,9 @@ use sealway_api::{
 };
 
 use super::backends::Spoken;
+use super::extent::Uses;
 use super::statuses::condition;
+use super::traffic;
 use super::verification::{self, Asked};
 use super::world::{GatewayWork, World};
 use crate::problem::{Cause, text};
@@ -178,7 +180,7 @@ fn claim<'a>(world: &mut World<'a>, work: &mut Work<'a>, position: usize, target
         let cause = Cause::PolicyConflicted {
             service: service.key,
             section: section.map(str::to_owned),
-            by: by.object.key.clone(),
+            by: by.object.clone(),
         };
         world.report(&work.object, field(""), cause.clone());
         work.refuse(Reason::Conflicted, cause);
@@ -189,7 +191,7 @@ fn claim<'a>(world: &mut World<'a>, work: &mut Work<'a>, position: usize, target
 }
 
 /// What of a target is not there. The command line may make Services.
-fn missing(world: &World<'_>, service: &ObjectRef, section: Option<&str>) -> Option<(&'static str, Cause)> {
+pub(super) fn missing(world: &World<'_>, service: &ObjectRef, section: Option<&str>) -> Option<(&'static str, Cause)> {
     let made: Vec<&PortSelector> = world
         .settings
         .endpoints
@@ -242,7 +244,10 @@ pub(super) fn need(world: &mut World<'_>, route: &ObjectRef, service: &ObjectKey
 
 /// Notes that a route, and so the Services behind it, is reached through a Gateway by a listener that does not pass TLS through.
 pub(super) fn reach(world: &mut World<'_>, route: &ObjectRef, gateway: &ObjectKey) {
-    if let Some(uses) = world.uses.get_mut(route).filter(|uses| !uses.policies.is_empty()) {
+    let traffic = &world.traffic;
+    let is_concerned =
+        |uses: &&mut Uses| !uses.policies.is_empty() || (traffic::are_about(route) && traffic.concern(&uses.services));
+    if let Some(uses) = world.uses.get_mut(route).filter(is_concerned) {
         uses.gateways.insert(gateway.clone());
     }
 }

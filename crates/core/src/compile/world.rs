@@ -20,6 +20,7 @@ use super::listeners::{self, Knocking};
 use super::memory::Memory;
 use super::policies::Policies;
 use super::sets::SetWork;
+use super::traffic::TrafficPolicies;
 use super::x_backends::XBackends;
 use crate::hostname::{HostnamePattern, NameIndex};
 use crate::keys::KeyMaterial;
@@ -56,6 +57,8 @@ pub(super) struct World<'a> {
     pub(super) uses: BTreeMap<ObjectRef, Uses>,
     /// BackendTLSPolicies by what they target.
     pub(super) policies: Policies<'a>,
+    /// XBackendTrafficPolicies by what they target.
+    pub(super) traffic: TrafficPolicies<'a>,
     /// Keys of all certificates that are shown.
     pub(super) keys: BTreeMap<ContentHash, Arc<KeyMaterial>>,
     pub(super) problems: Vec<Problem>,
@@ -96,6 +99,7 @@ impl<'a> World<'a> {
             extent,
             uses: BTreeMap::new(),
             policies: Policies::default(),
+            traffic: TrafficPolicies::default(),
             keys: BTreeMap::new(),
             problems: Vec::new(),
             names: BTreeSet::new(),

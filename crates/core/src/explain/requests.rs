@@ -1,5 +1,6 @@
 //! Steps of the lookup of a request: the rule that is chosen, those that held too and by what they lost, and the nearest misses.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::hostname::HostnamePattern;
 use crate::problem::text;
 use crate::snapshot::{
     HttpHost, HttpListener, HttpMatch, HttpPlan, HttpRoutes, HttpRule, ListenerFate, ListenerId, PathMatcher, RequestHead,
-    RuleFault, RuleKind, TlsListener, TlsPlan, ValueMatcher,
+    RetryBudget, RuleFault, RuleKind, Target, TlsListener, TlsPlan, ValueMatcher,
 };
 
 /// A rule as people find it.
@@ -272,9 +273,28 @@ fn answer(rule: &HttpRule) -> String {
                 ),
                 None => state(&backend.backend),
             });
-            format!("backends: {}", text::some_of(&backends.collect::<Vec<_>>()))
+            let backends = text::some_of(&backends.collect::<Vec<_>>());
+            let budgets = budgets(rule);
+            match (&rule.retry, budgets.is_empty()) {
+                (Some(_), false) => format!("backends: {backends}; retries: at most {}", text::some_of(&budgets)),
+                _ => format!("backends: {backends}"),
+            }
         }
     }
+}
+
+/// How much may be sent again to each Service that has a limit.
+fn budgets(rule: &HttpRule) -> Vec<String> {
+    let of_target = |target: &Target| match target {
+        Target::Backend(backend) => Some((backend.service.to_string(), backend.retry_budget?)),
+        Target::Refuse(_) => None,
+    };
+    let budgets = rule.backends.iter().filter_map(|backend| of_target(&backend.backend.target));
+    let budgets: BTreeMap<String, RetryBudget> = budgets.collect();
+    let texts = budgets
+        .into_iter()
+        .map(|(service, budget)| format!("{budget} (to {service})"));
+    texts.collect()
 }
 
 /// A list whose entries have a reason in brackets.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::build::{Builder, Built, Patterns, Rank};
 use super::indexes::Indexes;
+use super::relations::Relations;
 use super::wire::{Place, Wire};
 use super::{Delta, PartDigest, PartKey, Unfit};
 use crate::snapshot::{Snapshot, TlsListener};
@@ -17,6 +18,7 @@ use crate::snapshot::{Snapshot, TlsListener};
 #[derive(Clone, Debug, Default)]
 pub struct Assembly {
     held: BTreeMap<PartKey, Arc<Held>>,
+    relations: Relations,
     indexes: Indexes,
 }
 
@@ -27,7 +29,7 @@ pub(super) struct Held {
     digest: PartDigest,
     pub(super) built: Built,
     pub(super) places: Vec<Place>,
-    links: Vec<PartKey>,
+    pub(super) links: Vec<PartKey>,
 }
 
 impl Assembly {
@@ -52,6 +54,7 @@ impl Assembly {
         let mut change = Change {
             last: self,
             held: self.held.clone(),
+            relations: self.relations.clone(),
             changed: BTreeSet::new(),
             listeners: BTreeSet::new(),
             patterns: Patterns::default(),
@@ -76,12 +79,17 @@ impl Assembly {
         }
         let Change {
             held,
+            relations,
             changed,
             listeners,
             ..
         } = change;
-        let indexes = self.indexes.follow(&held, &changed, &listeners)?;
-        Ok(Self { held, indexes })
+        let indexes = self.indexes.follow((&held, &relations), &changed, &listeners)?;
+        Ok(Self {
+            held,
+            relations,
+            indexes,
+        })
     }
 }
 
@@ -106,6 +114,7 @@ const LONGEST_DETAIL: usize = 300;
 struct Change<'a> {
     last: &'a Assembly,
     held: BTreeMap<PartKey, Arc<Held>>,
+    relations: Relations,
     /// Parts whose value is new, other, or gone.
     changed: BTreeSet<PartKey>,
     /// Listeners whose routes are to be gathered anew.
@@ -116,6 +125,7 @@ struct Change<'a> {
 impl Change<'_> {
     fn remove(&mut self, key: &PartKey) {
         if let Some(gone) = self.held.remove(key) {
+            self.relations.follow(key, Some(&gone), None);
             self.listeners.extend(gone.places.iter().map(|place| place.listener.clone()));
             self.listeners.insert(key.clone());
             self.changed.insert(key.clone());
@@ -135,7 +145,7 @@ impl Change<'_> {
             key,
             Held {
                 bytes: Arc::clone(bytes),
-                digest: PartDigest::of(bytes),
+                digest: PartDigest::of(key, bytes),
                 built,
                 places,
                 links,
@@ -149,12 +159,10 @@ impl Change<'_> {
         if self.changed.is_empty() || rank == Rank::First {
             return Ok(());
         }
-        let follows = |(key, held): &(&PartKey, &Arc<Held>)| {
-            held.built.rank() == rank
-                && held.links.iter().any(|link| self.changed.contains(link))
-                && !delta.set.contains_key(*key)
-        };
-        let followers = self.held.iter().filter(follows);
+        let users = self.changed.iter().flat_map(|key| self.relations.users(key));
+        let users: BTreeSet<&PartKey> = users.filter(|key| !delta.set.contains_key(*key)).collect();
+        let held = users.into_iter().filter_map(|key| self.held.get_key_value(key));
+        let followers = held.filter(|(_, held)| held.built.rank() == rank);
         let followers: Vec<_> = followers.map(|(key, held)| (key.clone(), Arc::clone(held))).collect();
         for (key, held) in followers {
             let Built::Host(host) = &held.built else {
@@ -203,7 +211,9 @@ impl Change<'_> {
                 self.listeners.insert(key.clone());
             }
         }
-        self.held.insert(key.clone(), Arc::new(held));
+        let held = Arc::new(held);
+        let before = self.held.insert(key.clone(), Arc::clone(&held));
+        self.relations.follow(key, before.as_deref(), Some(&held));
     }
 }
 

@@ -14,8 +14,8 @@ use super::{PartKey, Unfit};
 use crate::hostname::NameIndex;
 use crate::snapshot::{
     Backend, BackendAuthorities, BackendTls, CertificateSlot, ClientValidation, ExternalAuth, Filters, Forward, HttpBackend,
-    HttpHost, HttpListener, HttpMatch, HttpRoutes, HttpRule, Mirror, PathMatcher, Pattern, Redirect, Retry, Session, Target,
-    Termination, TlsListener, Tracing, TrustBundle, UpstreamTls, ValueMatcher, WeightedBackend,
+    HttpHost, HttpListener, HttpMatch, HttpRoutes, HttpRule, Mirror, PathMatcher, Pattern, Redirect, Retry, RetryBudget, Session,
+    Target, Termination, TlsListener, Tracing, TrustBundle, UpstreamTls, ValueMatcher, WeightedBackend,
 };
 
 /// What a part is, ready for a snapshot.
@@ -495,6 +495,7 @@ impl Builder<'_> {
             proxy_protocol,
             protocol,
             tls,
+            retry_budget,
         } = backend;
         self.demand(!endpoints.is_empty(), "a list of at least one endpoint")?;
         let tls = match tls {
@@ -524,6 +525,24 @@ impl Builder<'_> {
             proxy_protocol,
             protocol,
             tls,
+            retry_budget: retry_budget.map(|budget| self.retry_budget(&budget)).transpose()?,
+        })
+    }
+
+    fn retry_budget(&self, budget: &wire::RetryBudget) -> Result<RetryBudget, Unfit> {
+        let wire::RetryBudget {
+            percent,
+            interval,
+            least,
+            least_interval,
+        } = *budget;
+        let is_share = percent <= 100 && interval >= RetryBudget::SHORTEST;
+        self.demand(is_share && !least_interval.is_zero(), "a share of the requests in a time")?;
+        Ok(RetryBudget {
+            percent,
+            interval,
+            least,
+            least_interval,
         })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::assemble::Held;
 use super::build::Built;
+use super::relations::Relations;
 use super::wire::{Head, Port, Speaks};
 use super::{PartKey, Unfit};
 use crate::hostname::NameIndex;
@@ -37,20 +38,19 @@ impl Indexes {
     /// After a change of some parts and of what hangs on some listeners.
     pub(super) fn follow(
         &self,
-        held: &BTreeMap<PartKey, Arc<Held>>,
+        (held, relations): (&BTreeMap<PartKey, Arc<Held>>, &Relations),
         changed: &BTreeSet<PartKey>,
         listeners: &BTreeSet<PartKey>,
     ) -> Result<Self, Unfit> {
         let mut next = self.clone();
-        let mut routes = gather(held, listeners)?;
         for key in listeners {
-            let routes = routes.remove(key).unwrap_or_default();
+            let routes = gather(key, held, relations)?;
             next.listener(key, held.get(key), routes)?;
         }
         if changed.is_empty() && listeners.is_empty() && self.snapshot.is_some() {
             return Ok(next);
         }
-        next.snapshot = Some(next.assembled(held)?);
+        next.snapshot = Some(next.assembled(held, relations)?);
         Ok(next)
     }
 
@@ -122,12 +122,12 @@ impl Indexes {
         Ok(())
     }
 
-    fn assembled(&self, held: &BTreeMap<PartKey, Arc<Held>>) -> Result<Arc<Snapshot>, Unfit> {
+    fn assembled(&self, held: &BTreeMap<PartKey, Arc<Held>>, relations: &Relations) -> Result<Arc<Snapshot>, Unfit> {
         let last = self.snapshot.as_ref();
         let mut heads = Vec::new();
         let mut tracings = Vec::new();
         let mut ports: BTreeMap<PortKey, Arc<PortPlan>> = BTreeMap::new();
-        for (key, held) in held {
+        for (key, held) in relations.tops().filter_map(|key| held.get_key_value(key)) {
             match &held.built {
                 Built::Head(head) => heads.push(head),
                 Built::Port(port) => {
@@ -223,21 +223,11 @@ impl Indexes {
     }
 }
 
-/// What hangs on each of these listeners.
-fn gather<'a>(
-    held: &BTreeMap<PartKey, Arc<Held>>,
-    listeners: &'a BTreeSet<PartKey>,
-) -> Result<BTreeMap<&'a PartKey, Routes>, Unfit> {
-    let mut routes: BTreeMap<&PartKey, Routes> = BTreeMap::new();
-    if listeners.is_empty() {
-        return Ok(routes);
-    }
-    for (part, held) in held {
-        for place in &held.places {
-            let Some(listener) = listeners.get(&place.listener) else {
-                continue;
-            };
-            let routes = routes.entry(listener).or_default();
+/// What hangs on a listener.
+fn gather(listener: &PartKey, held: &BTreeMap<PartKey, Arc<Held>>, relations: &Relations) -> Result<Routes, Unfit> {
+    let mut routes = Routes::default();
+    for (part, held) in relations.hung(listener).filter_map(|part| held.get_key_value(part)) {
+        for place in held.places.iter().filter(|place| place.listener == *listener) {
             let claimed = match &held.built {
                 Built::Forward(forward) => {
                     routes.forward.get_or_insert_with(|| part.clone());

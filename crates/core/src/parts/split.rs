@@ -16,7 +16,10 @@ use crate::snapshot::{
 use keep::Kept;
 
 mod encode;
+mod index;
 mod keep;
+
+pub(super) use index::Index;
 
 pub(super) fn split(snapshot: &Snapshot, before: &Parts) -> Parts {
     let Snapshot {
@@ -30,11 +33,12 @@ pub(super) fn split(snapshot: &Snapshot, before: &Parts) -> Parts {
         tracing,
         ports,
     } = snapshot;
-    let Kept { parts, listeners } = keep::kept(snapshot, before);
+    let Kept { parts, index, listeners } = keep::kept(snapshot, before);
     let mut splitter = Splitter {
         before,
-        names: keep::names(&parts),
         parts,
+        index,
+        aliases: HashMap::new(),
         kept: listeners,
         forwards: BTreeMap::new(),
         hosts: Vec::new(),
@@ -57,7 +61,8 @@ pub(super) fn split(snapshot: &Snapshot, before: &Parts) -> Parts {
     if let Some(tracing) = tracing {
         splitter.tracing(tracing);
     }
-    Parts(splitter.parts)
+    let Splitter { parts, index, .. } = splitter;
+    Parts { parts, index }
 }
 
 /// What a part was made of: while that is the same, so is the part.
@@ -87,6 +92,18 @@ impl Of {
         !matches!(self, Self::Values | Self::TlsListener(_) | Self::HttpListener(_))
     }
 
+    /// Of what is shared.
+    fn address(&self) -> Option<usize> {
+        match self {
+            Self::Values | Self::TlsListener(_) | Self::HttpListener(_) => None,
+            Self::Forward(value) => Some(address(value)),
+            Self::Host(value) => Some(address(value)),
+            Self::Rule(value) => Some(address(value)),
+            Self::Backend(value) => Some(address(value)),
+            Self::Bundle(value) => Some(address(value)),
+        }
+    }
+
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::TlsListener(one), Self::TlsListener(two)) => Arc::ptr_eq(one, two),
@@ -104,10 +121,11 @@ impl Of {
 struct Splitter<'a> {
     before: &'a Parts,
     parts: BTreeMap<PartKey, Arc<Part>>,
+    index: Index,
+    /// Names of what equals something that has a part, by its address: it lives as long as the snapshot.
+    aliases: HashMap<usize, PartKey>,
     /// Listeners that have not changed: with all that hangs on them, they are among the parts.
     kept: BTreeSet<PartKey>,
-    /// Of what is shared, by its address: all of it lives as long as the snapshot.
-    names: HashMap<usize, PartKey>,
     /// By the name that each wants.
     forwards: BTreeMap<String, Vec<Hung<Forward>>>,
     /// In the order in which they were met.
@@ -285,8 +303,8 @@ impl Splitter<'_> {
     }
 
     fn rule(&mut self, rule: &Arc<HttpRule>) -> PartKey {
-        if let Some(key) = self.names.get(&address(rule)) {
-            return key.clone();
+        if let Some(key) = self.name(address(rule)) {
+            return key;
         }
         let source = Source {
             links: encode::targets(encode::backends(rule).into_iter())
@@ -298,13 +316,13 @@ impl Splitter<'_> {
         let key = self.enter(format!("rule/{}/{}", rule.route, rule.position), source, |names| {
             Wire::Rule(Box::new(encode::rule(rule, names)))
         });
-        self.names.insert(address(rule), key.clone());
+        self.aliases.insert(address(rule), key.clone());
         key
     }
 
     fn backend(&mut self, backend: &Arc<Backend>) -> PartKey {
-        if let Some(key) = self.names.get(&address(backend)) {
-            return key.clone();
+        if let Some(key) = self.name(address(backend)) {
+            return key;
         }
         let authorities = match &backend.tls {
             UpstreamTls::Verified(tls) => match &tls.authorities {
@@ -320,13 +338,13 @@ impl Splitter<'_> {
         };
         let wanted = format!("backend/{}:{}", backend.service, backend.port);
         let key = self.enter(wanted, source, |names| Wire::Backend(encode::backend(backend, names)));
-        self.names.insert(address(backend), key.clone());
+        self.aliases.insert(address(backend), key.clone());
         key
     }
 
     fn bundle(&mut self, bundle: &Arc<TrustBundle>) -> PartKey {
-        if let Some(key) = self.names.get(&address(bundle)) {
-            return key.clone();
+        if let Some(key) = self.name(address(bundle)) {
+            return key;
         }
         let source = Source {
             of: Of::Bundle(Arc::clone(bundle)),
@@ -335,8 +353,12 @@ impl Splitter<'_> {
         let key = self.enter(format!("bundle/{}", bundle.content), source, |_| {
             Wire::Bundle(encode::bundle(bundle))
         });
-        self.names.insert(address(bundle), key.clone());
+        self.aliases.insert(address(bundle), key.clone());
         key
+    }
+
+    fn name(&self, address: usize) -> Option<PartKey> {
+        self.index.name(address).or_else(|| self.aliases.get(&address)).cloned()
     }
 
     /// Enters a part, made anew only when its source has changed, and returns its name.
@@ -350,11 +372,15 @@ impl Splitter<'_> {
                 None => break,
             }
         }
-        let before = self.before.0.get(&key);
+        let before = self.before.parts.get(&key);
         let part = match before {
             Some(part) if part.source.is(&source) => Arc::clone(part),
             _ => {
-                let bytes = encode::bytes(&wire(&Names(&self.names)));
+                let names = Names {
+                    index: &self.index,
+                    aliases: &self.aliases,
+                };
+                let bytes = encode::bytes(&wire(&names));
                 Arc::new(match before.filter(|part| *part.bytes == *bytes) {
                     Some(part) => Part {
                         bytes: Arc::clone(&part.bytes),
@@ -362,13 +388,14 @@ impl Splitter<'_> {
                         source,
                     },
                     None => Part {
-                        digest: PartDigest::of(&bytes),
+                        digest: PartDigest::of(&key, &bytes),
                         bytes: bytes.into(),
                         source,
                     },
                 })
             }
         };
+        self.index.enter(&key, &part.source);
         self.parts.insert(key.clone(), part);
         key
     }
@@ -381,12 +408,16 @@ impl Source {
 }
 
 /// The names of what is shared.
-struct Names<'a>(&'a HashMap<usize, PartKey>);
+struct Names<'a> {
+    index: &'a Index,
+    aliases: &'a HashMap<usize, PartKey>,
+}
 
 impl Names<'_> {
     /// Every value has been entered before what holds it.
     fn of<T>(&self, value: &Arc<T>) -> PartKey {
-        let known = self.0.get(&address(value));
+        let address = address(value);
+        let known = self.index.name(address).or_else(|| self.aliases.get(&address));
         known.cloned().unwrap_or_else(|| PartKey("?".into()))
     }
 

@@ -194,6 +194,17 @@ pub(super) struct Backend {
     pub(super) proxy_protocol: Option<ProxyProtocol>,
     pub(super) protocol: BackendProtocol,
     pub(super) tls: UpstreamTls,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) retry_budget: Option<RetryBudget>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RetryBudget {
+    pub(super) percent: u8,
+    pub(super) interval: Duration,
+    pub(super) least: u32,
+    pub(super) least_interval: Duration,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -440,7 +440,7 @@ pub enum Cause {
     PolicyConflicted {
         service: ObjectKey,
         section: Option<String>,
-        by: ObjectKey,
+        by: ObjectRef,
     },
     PolicyInvalid {
         detail: String,

@@ -218,7 +218,10 @@ impl Cause {
                 let known: Vec<_> = StandardAttribute::ALL.iter().map(|known| known.as_str().to_owned()).collect();
                 format!("there are: {}", all_quoted(&known))
             }
-            Self::PolicyConflicted { .. } => "remove one of the two, or give each a port by `sectionName`".to_owned(),
+            Self::PolicyConflicted { by, .. } if by.kind == Kind::BackendTlsPolicy => {
+                "remove one of the two, or give each a port by `sectionName`".to_owned()
+            }
+            Self::PolicyConflicted { .. } => "make one of the two, or take the Service out of one".to_owned(),
             Self::BackendTlsFailed { fault, .. } => match fault {
                 BackendTlsFault::UnknownAuthority => "put the CA that signed it into `caCertificateRefs`".to_owned(),
                 BackendTlsFault::NameMismatch => {

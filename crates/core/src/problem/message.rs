@@ -341,7 +341,7 @@ impl Cause {
             Self::PolicyConflicted { service, section, by } => {
                 let port = section.as_ref().map(|section| format!(" port `{section}`"));
                 format!(
-                    "Service {service}{} already has BackendTLSPolicy {by}, which comes first",
+                    "Service {service}{} already has {by}, which comes first",
                     port.unwrap_or_default()
                 )
             }

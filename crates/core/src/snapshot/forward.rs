@@ -2,6 +2,7 @@
 //!
 //! Invariant: a weighted choice is a set; the data plane draws. What cannot be had keeps its share, and refuses what falls on it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use sealway_api::{ObjectKey, ObjectRef};
 use serde::{Deserialize, Serialize};
 
-use super::{BackendProtocol, UpstreamTls, as_duration, as_optional_duration, as_text};
+use super::{BackendProtocol, UpstreamTls, as_duration, as_optional_duration, as_text, duration_text};
 
 /// Where one rule of a route sends connections.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -100,6 +101,41 @@ pub struct Backend {
     pub protocol: BackendProtocol,
     /// Whether the gateway speaks TLS to it. Nothing to connections that pass through.
     pub tls: UpstreamTls,
+    /// How much of the requests may be sent again; `None`: as much as rules say. The same at every port of a Service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_budget: Option<RetryBudget>,
+}
+
+/// How much of what goes to a Service may be sent again (GEP-3388): whichever of the two permits more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryBudget {
+    /// Of all requests, retries included: 0 to 100.
+    pub percent: u8,
+    /// For how long a request counts; at least [`Self::SHORTEST`].
+    #[serde(serialize_with = "as_duration")]
+    pub interval: Duration,
+    /// So many retries are permitted in any case…
+    pub least: u32,
+    /// … within this time; above zero.
+    #[serde(serialize_with = "as_duration")]
+    pub least_interval: Duration,
+}
+
+impl RetryBudget {
+    /// The shortest time of which there can be a share.
+    pub const SHORTEST: Duration = Duration::from_secs(1);
+}
+
+impl fmt::Display for RetryBudget {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (interval, least_interval) = (duration_text(&self.interval), duration_text(&self.least_interval));
+        write!(
+            formatter,
+            "{} % of {interval} or {} in {least_interval}",
+            self.percent, self.least
+        )
+    }
 }
 
 /// Version of a PROXY protocol header.

@@ -116,6 +116,9 @@ const APPLICATION: &str = r#"
 {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "BackendTLSPolicy", "metadata": {"name": "app", "namespace": "APP"}, "spec": {
  "targetRefs": [{"group": "", "kind": "Service", "name": "app"}], "validation": {"hostname": "APP.backend.test", "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "app"}]}}}
 ---
+{"apiVersion": "gateway.networking.x-k8s.io/v1alpha1", "kind": "XBackendTrafficPolicy", "metadata": {"name": "app", "namespace": "APP"}, "spec": {
+ "targetRefs": [{"group": "", "kind": "Service", "name": "app"}], "retryConstraint": {"budget": {"percent": 10, "interval": "1m"}}}}
+---
 {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "by-secret", "namespace": "APP"}, "spec": {"ports": [{"name": "tls", "port": 443}]}}
 ---
 {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"name": "by-secret", "namespace": "APP", "labels": {"kubernetes.io/service-name": "by-secret"}}, "addressType": "IPv4",

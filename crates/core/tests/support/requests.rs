@@ -9,6 +9,8 @@ use proptest::sample::select;
 use sealway_core::RequestHead;
 use serde_json::{Value, json};
 
+use super::{SERVICES, metadata};
+
 /// An expression that no parser takes: its rule is invalid.
 pub(crate) const BROKEN: &str = "(";
 pub(crate) const EXPRESSIONS: [&str; 2] = ["/a.*", "/[ab]"];
@@ -114,4 +116,34 @@ pub(crate) fn asked() -> Vec<Asked> {
         }
     }
     all
+}
+
+/// A policy for the traffic to one or two Services.
+pub(super) fn traffic_policy() -> impl Strategy<Value = Value> {
+    let target = (
+        select(&SERVICES[..]),
+        prop_oneof![9 => Just("Service"), 1 => Just("ServiceImport")],
+    );
+    let target = target.prop_map(|(name, kind)| json!({"group": "", "kind": kind, "name": name}));
+    let constraint = select(vec![
+        json!({}),
+        json!({"budget": {"percent": 0}, "minRetryRate": {"count": 1, "interval": "1h"}}),
+        json!({"budget": {"percent": 50, "interval": "1m"}}),
+        json!({"budget": {"interval": "1ms"}}),
+    ]);
+    let session = select(vec![
+        json!({"type": "Cookie", "cookie": {}}),
+        json!({"type": "Header", "header": {"name": "X-Session"}}),
+        json!({"type": "Header", "header": {"name": "Connection"}}),
+    ]);
+    (
+        metadata(&["t0", "t1", "t2"]),
+        vec(target, 1..3),
+        option::of(constraint),
+        option::of(session),
+    )
+        .prop_map(|(metadata, targets, constraint, session)| {
+            let spec = json!({"targetRefs": targets, "retryConstraint": constraint, "sessionPersistence": session});
+            json!({"kind": "XBackendTrafficPolicy", "metadata": metadata, "spec": spec})
+        })
 }

@@ -87,6 +87,7 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
             vec(secured::secret(), 1..8),
             vec(secured::config_map(), 0..3),
             vec(secured::policy(), 0..4),
+            vec(requests::traffic_policy(), 0..4),
             vec(secured::telemetry(), 0..3),
         ),
         select(vec!["sealway.dev/gateway-controller", "example.com/other"]),
@@ -103,7 +104,7 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
             secured,
             controller,
         )| {
-            let (secrets, config_maps, policies, telemetry) = secured;
+            let (secrets, config_maps, policies, traffic, telemetry) = secured;
             let class = json!({"kind": "GatewayClass", "metadata": {"name": "sealway"}, "spec": {"controllerName": controller}});
             read(
                 [
@@ -121,6 +122,7 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
                     secrets,
                     config_maps,
                     policies,
+                    traffic,
                     telemetry,
                 ]
                 .concat()

@@ -126,8 +126,11 @@ async fn run(work: Arc<Work>, problems: watch::Sender<Arc<Vec<Problem>>>) {
     loop {
         due.extend(work.stored.take_changed());
         if let Some(now) = wanted.borrow_and_update().clone() {
-            due.extend(wanted::differences(&seen, &now));
-            seen = now;
+            // Most turns are for what was written, and want what the last one wanted.
+            if !Arc::ptr_eq(&seen, &now) {
+                due.extend(wanted::differences(&seen, &now));
+                seen = now;
+            }
             let now_leads = matches!(*leadership.borrow_and_update(), Leadership::Leader);
             if now_leads && !leads {
                 due.extend(work.stored.references());

@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sealway_api::{Kind, ObjectKey, ObjectRef, Statuses};
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use tokio::sync::Notify;
 
 /// One status as it is stored.
@@ -77,6 +78,25 @@ impl StoredStatuses {
         }
     }
 
+    /// All of them as [`Statuses`] serialises, with what it lacks: the times of conditions, and what others have said.
+    #[must_use]
+    pub fn tree(&self) -> Value {
+        let inner = self.lock();
+        let mut tree = Map::new();
+        for (reference, stored) in &inner.statuses {
+            let (Some(field), Ok(status)) = (Statuses::field_of(&reference.kind), serde_json::from_str(&stored.status)) else {
+                continue;
+            };
+            let name = match field {
+                "routes" => reference.to_string(),
+                _ => reference.key.to_string(),
+            };
+            let of_field = tree.entry(field).or_insert_with(|| Value::Object(Map::new()));
+            of_field.as_object_mut().map(|statuses| statuses.insert(name, status));
+        }
+        Value::Object(tree)
+    }
+
     fn of_kind<T: DeserializeOwned>(&self, kind: &Kind) -> BTreeMap<ObjectKey, T> {
         let inner = self.lock();
         let of_kind = inner.statuses.iter().filter(|(reference, _)| reference.kind == *kind);
@@ -107,8 +127,11 @@ fn is_older(one: &str, two: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use sealway_api::Kind;
 
+    use super::super::kinds::WATCHED;
     use super::*;
 
     fn stored(resource_version: &str, status: &str) -> Stored {
@@ -127,6 +150,55 @@ mod tests {
         statuses.put(&route, stored("10", "{\"written\":1}"));
         statuses.put(&route, stored("9", "{}"));
         assert_eq!(statuses.get(&route), Some(stored("10", "{\"written\":1}")));
+    }
+
+    #[test]
+    fn the_tree_has_the_names_that_statuses_have() {
+        let mut wanted = Statuses::default();
+        wanted.gateway_classes.insert("c".to_owned(), Default::default());
+        wanted.gateways.insert(ObjectKey::new("a", "g"), Default::default());
+        wanted.listener_sets.insert(ObjectKey::new("a", "s"), Default::default());
+        Arc::make_mut(&mut wanted.routes).insert(ObjectRef::new(Kind::TlsRoute, "a", "r"), Default::default());
+        wanted
+            .backend_tls_policies
+            .insert(ObjectKey::new("a", "p"), Default::default());
+        wanted.x_backends.insert(ObjectKey::new("a", "x"), Default::default());
+        wanted
+            .x_backend_traffic_policies
+            .insert(ObjectKey::new("a", "b"), Default::default());
+        wanted
+            .x_telemetry_policies
+            .insert(ObjectKey::new("a", "t"), Default::default());
+        let statuses = StoredStatuses::default();
+        for watched in WATCHED.iter().filter(|watched| watched.has_status) {
+            let (namespace, name) = match &watched.kind {
+                Kind::GatewayClass => ("", "c"),
+                Kind::Gateway => ("a", "g"),
+                Kind::ListenerSet => ("a", "s"),
+                Kind::TlsRoute => ("a", "r"),
+                Kind::BackendTlsPolicy => ("a", "p"),
+                Kind::XBackend => ("a", "x"),
+                Kind::XBackendTrafficPolicy => ("a", "b"),
+                Kind::XTelemetryPolicy => ("a", "t"),
+                other => {
+                    assert_eq!(Statuses::field_of(other), Some("routes"), "{other}");
+                    continue;
+                }
+            };
+            statuses.put(
+                &ObjectRef::new(watched.kind.clone(), namespace, name),
+                stored("1", "{\"of\": 1}"),
+            );
+        }
+        let names = |tree: &Value| -> Vec<(String, String)> {
+            let fields = tree.as_object().expect("an object").iter();
+            let of_field = |(field, statuses): (&String, &Value)| {
+                let name = statuses.as_object().and_then(|statuses| statuses.keys().next().cloned());
+                (field.clone(), name.unwrap_or_default())
+            };
+            fields.map(of_field).collect()
+        };
+        assert_eq!(names(&statuses.tree()), names(&serde_json::to_value(&wanted).expect("JSON")));
     }
 
     #[test]

@@ -44,9 +44,7 @@ fn wanted(names: &[&str]) -> Arc<Statuses> {
             conditions: vec![accepted()],
         };
         let status = RouteStatus { parents: vec![parent] };
-        statuses
-            .routes
-            .insert(ObjectRef::new(Kind::TlsRoute, "team", *name), Arc::new(status));
+        Arc::make_mut(&mut statuses.routes).insert(ObjectRef::new(Kind::TlsRoute, "team", *name), Arc::new(status));
     }
     Arc::new(statuses)
 }

@@ -11,6 +11,7 @@ use sealway_core::{Backend, BackendFault, ProxyProtocol, Retry};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::body::{Replay, RequestBody, ResponseBody, Whole};
+use super::budget::Budget;
 use super::record::Record;
 use super::refusal::HttpReason;
 use super::respond::{Served, deadline};
@@ -45,8 +46,12 @@ pub(super) async fn forward(
         .state
         .channel(&outbound.served.shared, outbound.position, outbound.backend, outbound.upgrade);
     let until = deadline(outbound.begun, rule.request_timeout);
+    let budget = outbound.state.budget(outbound.position);
+    if let Some(budget) = budget {
+        budget.count(Instant::now());
+    }
     let answered = match &rule.retry {
-        Some(retry) if !outbound.upgrade => Box::pin(retried(outbound, &channel, request, retry, until)).await,
+        Some(retry) if !outbound.upgrade => Box::pin(retried(outbound, &channel, request, (retry, budget), until)).await,
         _ => tried(outbound, &channel, request, until).await,
     };
     answered.map_err(|failure| {
@@ -135,12 +140,12 @@ fn earlier(one: Option<(Instant, HttpReason)>, two: Option<(Instant, HttpReason)
     }
 }
 
-/// As often as the rule says, while the body can be sent again and there is time.
+/// As often as the rule and the backend's budget say, while the body can be sent again and there is time.
 async fn retried(
     outbound: Outbound<'_>,
     channel: &Channel,
     request: Outgoing,
-    retry: &Retry,
+    (retry, budget): (&Retry, Option<&Budget>),
     until: Option<Instant>,
 ) -> Result<(Response<ResponseBody>, SocketAddr), Failure> {
     let (head, body) = request.into_parts();
@@ -173,10 +178,38 @@ async fn retried(
         if next.is_none() {
             return answered;
         }
+        if budget.is_some_and(|budget| !budget.permits(Instant::now())) {
+            return Err(not_permitted(&answered));
+        }
         drop(answered);
         left -= 1;
         pause = pause.saturating_mul(2).min(longest);
         sleep(wait).await;
+    }
+}
+
+/// What would have been sent again, had the budget of its backend not been spent.
+fn not_permitted(answered: &Result<(Response<ResponseBody>, SocketAddr), Failure>) -> Failure {
+    let (detail, endpoint) = match answered {
+        Ok((response, endpoint)) => (
+            format!("the backend answered {}", response.status().as_u16()),
+            Some(*endpoint),
+        ),
+        Err(failure) => {
+            let Failure { reason, detail, .. } = failure;
+            let detail = if detail.is_empty() {
+                String::new()
+            } else {
+                format!(": {detail}")
+            };
+            (format!("{}{detail}", reason.label()), failure.endpoint)
+        }
+    };
+    Failure {
+        reason: HttpReason::RetryBudget,
+        detail,
+        endpoint,
+        unprocessed: false,
     }
 }
 

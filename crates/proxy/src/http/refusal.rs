@@ -47,6 +47,8 @@ pub enum HttpReason {
     BackendClosed,
     /// What the backend answered is not HTTP.
     BackendInvalid,
+    /// The last try failed, and of the backend's requests no more may be retries.
+    RetryBudget,
     /// The rule's request timeout.
     RequestTimeout,
     /// The rule's backend request timeout.
@@ -86,6 +88,7 @@ impl HttpReason {
             Self::BackendTls(fault) => fault.label(),
             Self::BackendClosed => "backend_closed",
             Self::BackendInvalid => "backend_invalid",
+            Self::RetryBudget => "retry_budget_spent",
             Self::RequestTimeout => "request_timeout",
             Self::BackendTimeout => "backend_timeout",
             Self::BodyTimeout => "body_timeout",
@@ -116,7 +119,7 @@ impl HttpReason {
             Self::BackendTls(_) | Self::BackendClosed | Self::BackendInvalid => StatusCode::BAD_GATEWAY,
             Self::RequestTimeout | Self::BackendTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Drained => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Drained | Self::RetryBudget => StatusCode::SERVICE_UNAVAILABLE,
             // Nobody hears it; nginx's code in the metrics.
             Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::AuthDenied | Self::AuthFailed => StatusCode::FORBIDDEN,
@@ -153,6 +156,7 @@ impl HttpReason {
             | Self::BackendTls(_)
             | Self::BackendClosed
             | Self::BackendInvalid
+            | Self::RetryBudget
             | Self::RequestTimeout
             | Self::BackendTimeout
             | Self::AuthFailed => Blame::Backend,
@@ -188,6 +192,9 @@ impl HttpReason {
             }
             Self::BackendClosed => "the backend ended the connection before its answer was whole",
             Self::BackendInvalid => "what the backend answered is not HTTP",
+            Self::RetryBudget => {
+                "the backend failed, and as many of its requests are retries as its XBackendTrafficPolicy permits: mend the backend, or raise `budget.percent` or `minRetryRate`"
+            }
             Self::RequestTimeout => "the answer was not whole within the rule's request timeout",
             Self::BackendTimeout => "the backend's answer was not whole within the rule's backendRequest timeout",
             Self::BodyTimeout => "the client sent nothing of its body for too long",

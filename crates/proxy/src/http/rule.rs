@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 
 use sealway_core::{Backend, HttpRule, SessionKey, Target};
 
+use super::budget::{Budget, Budgets};
 use super::upstream::{Channel, Channels, Speak};
 use crate::Shared;
 use crate::listeners::Binding;
@@ -18,6 +19,7 @@ use crate::tls::ClientIdentity;
 /// What all connections that carry requests share.
 pub(crate) struct HttpShared {
     pub(super) channels: Channels,
+    budgets: Budgets,
     rules: RwLock<HashMap<RuleKey, Arc<RuleState>>>,
     /// Of requests without a route.
     pub(super) nobody: Arc<RouteCounters>,
@@ -43,6 +45,8 @@ pub(super) struct RuleState {
     pub(super) total_weight: u64,
     /// By the position of the backend, for requests and for upgrades.
     channels: Vec<[OnceLock<Arc<Channel>>; 2]>,
+    /// By the position of the backend; `None`: retries as the rule has them.
+    budgets: Vec<Option<Arc<Budget>>>,
     /// To mirrors and the authorization server. Held here, or their connections would be nobody's between two requests.
     others: Vec<(Arc<Backend>, Speak, OnceLock<Arc<Channel>>)>,
 }
@@ -51,6 +55,7 @@ impl HttpShared {
     pub(crate) fn new(metrics: &HttpMetrics, limits: &super::HttpLimits) -> Self {
         Self {
             channels: Channels::default(),
+            budgets: Budgets::default(),
             rules: RwLock::default(),
             nobody: Arc::new(metrics.route("")),
             session_key: own_key(),
@@ -66,6 +71,7 @@ impl HttpShared {
         rules.retain(|key, _| used.rules.contains(key));
         drop(rules);
         self.channels.follow(used);
+        self.budgets.follow(used);
     }
 
     /// Closes what was idle for too long. Called now and then.
@@ -84,7 +90,14 @@ impl HttpShared {
             return Arc::clone(state);
         }
         drop(rules);
+        let now = tokio::time::Instant::now();
+        let targets = rule.backends.iter().map(|backend| &backend.backend.target);
+        let budgets = targets.map(|target| match target {
+            Target::Backend(backend) => self.budgets.of(backend, now),
+            Target::Refuse(_) => None,
+        });
         let state = Arc::new(RuleState {
+            budgets: budgets.collect(),
             identity: identity.cloned(),
             counters: Arc::new(self.metrics.route(&rule.route.to_string())),
             total_weight: rule.total_weight(),
@@ -145,6 +158,11 @@ impl RuleState {
             Some((_, _, known)) => Arc::clone(known.get_or_init(make)),
             None => make(),
         }
+    }
+
+    /// How much may be sent again to the backend at a position.
+    pub(super) fn budget(&self, position: usize) -> Option<&Budget> {
+        self.budgets.get(position)?.as_deref()
     }
 
     pub(super) fn target(&self, position: usize) -> Option<&Target> {

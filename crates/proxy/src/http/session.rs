@@ -72,10 +72,12 @@ impl Visit {
         });
         token.used = self.now;
         let gone = self.endpoint;
+        // Of a policy's session, other rules may have the rest.
+        let is_shared = self.session.owner != rule.route.to_string();
         // What is nobody's any more, what this one takes the place of, and itself.
         token
             .endpoints
-            .retain(|other| *other != endpoint && Some(*other) != gone && is_of(rule, other));
+            .retain(|other| *other != endpoint && Some(*other) != gone && (is_shared || is_of(rule, other)));
         if token.endpoints.is_empty() && !is_kept {
             token.begun = self.now;
         }

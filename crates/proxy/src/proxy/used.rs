@@ -18,6 +18,8 @@ pub(crate) struct Used<'a> {
     pub(crate) identities: HashSet<Option<ContentHash>>,
     /// With the certificate that backends see of the rule's Gateway.
     pub(crate) rules: HashSet<RuleKey>,
+    /// Services with a limit for retries.
+    pub(crate) retry_budgets: HashSet<&'a ObjectKey>,
 }
 
 impl<'a> Used<'a> {
@@ -98,6 +100,9 @@ impl<'a> Used<'a> {
         if let Target::Backend(backend) = &backend.target {
             let endpoints = self.backends.entry((&backend.service, backend.port)).or_default();
             endpoints.extend(&backend.endpoints);
+            if backend.retry_budget.is_some() {
+                self.retry_budgets.insert(&backend.service);
+            }
         }
     }
 }

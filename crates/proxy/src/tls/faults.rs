@@ -87,6 +87,7 @@ mod tests {
             proxy_protocol: None,
             protocol: BackendProtocol::Unstated,
             tls: UpstreamTls::Plain,
+            retry_budget: None,
         };
         let faults = Faults::default();
         let own = Some(ContentHash([7; 32]));

@@ -224,6 +224,7 @@ pub(crate) fn backend(service: &str, endpoints: impl Into<Vec<SocketAddr>>) -> B
         proxy_protocol: None,
         protocol: BackendProtocol::Unstated,
         tls: UpstreamTls::Plain,
+        retry_budget: None,
     }
 }
 

@@ -213,6 +213,7 @@ pub(crate) fn target_over(
         proxy_protocol,
         protocol: BackendProtocol::Unstated,
         tls,
+        retry_budget: None,
     }))
 }
 

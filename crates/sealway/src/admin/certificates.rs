@@ -14,7 +14,7 @@ use sealway_api::{ObjectKey, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Sources;
+use super::{Sources, apart};
 use crate::certificates::{Scene, Seen, inspect, inventory};
 use crate::document::Document;
 use crate::revocation_lists;
@@ -43,18 +43,12 @@ async fn one(State(sources): State<Sources>, Path(which): Path<String>) -> Respo
     .await
 }
 
-/// Reading ten thousand certificates takes longer than others should wait.
-async fn apart(answer: impl FnOnce() -> Response + Send + 'static) -> Response {
-    let answered = tokio::task::spawn_blocking(answer).await;
-    answered.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
-}
-
 impl Sources {
     fn with_scene<T>(&self, use_it: impl FnOnce(&Scene<'_>) -> T) -> T {
         let view = Arc::clone(&self.view.borrow());
         let outlook = Arc::clone(&self.outlook.borrow());
         let resources = Arc::clone(&self.loads.borrow().resources);
-        let seen = seen(&view.statuses);
+        let seen = seen(view.statuses.value());
         use_it(&Scene {
             now: Timestamp::now(),
             resources: &resources,

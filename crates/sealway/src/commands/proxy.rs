@@ -11,7 +11,6 @@ use sealway_core::{PortState, SocketKey};
 use sealway_feed::{Client, ClientSettings, Received, Report};
 use sealway_issuer::Outlook;
 use sealway_proxy::{Config, Metrics, Proxy};
-use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,7 +24,7 @@ use crate::expiry::Expiry;
 use crate::gateway::{control_runtime, data_plane_runtime};
 use crate::issuer_metrics::{self, IssuerMetrics};
 use crate::logging;
-use crate::view::{Phase, View};
+use crate::view::{Phase, Told, View};
 
 pub(crate) fn run(args: &ProxyArgs, talk: TalkArgs) -> anyhow::Result<Exit> {
     logging::start(talk);
@@ -182,7 +181,7 @@ fn show(view: &watch::Sender<Arc<View>>, news: &Received, states: &BTreeMap<Sock
         *shown = Arc::new(View {
             phase,
             is_reachable: is_any_bound || news.snapshot.ports.is_empty(),
-            statuses: Value::Null,
+            statuses: Told::default(),
             problems: Vec::new(),
             snapshots: BTreeMap::from([(news.gateway.clone(), Arc::clone(&news.snapshot))]),
         });

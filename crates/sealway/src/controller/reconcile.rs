@@ -15,7 +15,6 @@ use sealway_provider::files::Loaded;
 use sealway_provider::kube::{AppliedByGateway, Events, Leadership, Needed, Provisioner, StatusWriter, StoredStatuses};
 use sealway_provider::provision::{Installation, provision, service_account};
 use sealway_proxy::{Metrics, Reload};
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -26,8 +25,7 @@ use crate::listening::Announcer;
 use crate::manifests::gather;
 use crate::names::Names;
 use crate::reconcile::{alarm, compile, is_same};
-use crate::transition::merge_times;
-use crate::view::{Phase, View};
+use crate::view::{Phase, Told, View};
 
 /// What is looked at.
 pub(crate) struct Inputs {
@@ -77,7 +75,7 @@ struct Memory {
     shown: Arc<Statuses>,
     problems: Arc<Vec<Problem>>,
     leads: bool,
-    /// When the [`View`] is to follow: it is for people, and costs as much as all statuses, whatever has changed.
+    /// When the [`View`] is to follow: it is for people, and need not follow each change.
     view_due: Option<Instant>,
 }
 
@@ -308,13 +306,10 @@ impl Reconciler {
     /// For people: admin API and log.
     fn show(&self, memory: &mut Memory) {
         memory.view_due = None;
-        let before = Arc::clone(&self.outputs.view.borrow());
-        let mut statuses = serde_json::to_value(&*memory.shown).unwrap_or(Value::Null);
-        merge_times(&mut statuses, &before.statuses, Timestamp::now());
         let view = View {
             phase: Phase::Serving,
             is_reachable: true,
-            statuses,
+            statuses: Told::on_demand(Arc::clone(&memory.shown), Arc::clone(&self.outputs.stored)),
             problems: memory.problems.to_vec(),
             snapshots: memory.published.clone(),
         };

@@ -13,5 +13,6 @@ mod requests;
 mod sessions;
 mod tcp;
 mod traces;
+mod traffic_policies;
 mod udp;
 mod x_backends;

@@ -126,3 +126,35 @@ async fn weights_choose_among_backends_and_each_keeps_its_endpoint() {
     assert_eq!(seen.len(), 2, "{seen:?}");
     assert!((50..=130).contains(&of_new), "{of_new} of 300");
 }
+
+/// Sessions of the Service.
+const POLICY: &str = "---
+apiVersion: gateway.networking.x-k8s.io/v1alpha1
+kind: XBackendTrafficPolicy
+metadata: {name: web, namespace: default}
+spec:
+  targetRefs: [{group: \"\", kind: Service, name: web}]
+  sessionPersistence: {type: Cookie, cookie: {name: of-policy}}
+";
+
+#[tokio::test]
+async fn a_policy_has_the_sessions_of_rules_without_their_own() {
+    let backends = [backend("one").await, backend("two").await];
+    let setup = backends.iter().fold(Setup::default(), |setup, backend| {
+        setup.endpoint("default/web", 80, backend.address())
+    });
+    let own = manifests(COOKIE, ONE);
+    let none = own.replace(&format!("      sessionPersistence: {COOKIE}\n"), "");
+    assert_ne!(own, none);
+    let mut gateway = setup.start(&(none + POLICY)).await;
+    let (first, cookie) = ask(&gateway, "", "set-cookie").await;
+    let cookie = cookie.expect("a cookie");
+    assert!(cookie.starts_with("of-policy="), "{cookie}");
+    for _ in 0..20 {
+        assert_eq!(ask(&gateway, &shown(&cookie), "set-cookie").await, (first.clone(), None));
+    }
+
+    gateway.apply(&(own + POLICY)).await;
+    let (_, cookie) = ask(&gateway, &shown(&cookie), "set-cookie").await;
+    assert!(cookie.expect("a session of the rule").starts_with("stay="));
+}

@@ -52,7 +52,7 @@ impl Context<'_, '_> {
 
     pub(super) fn duration(&mut self, at: &str, written: Option<&str>) -> Option<Duration> {
         let text = written?;
-        let duration = parse_duration(text).ok_or_else(|| values::unsupported(text, "a duration such as `30s` or `1m30s`"));
+        let duration = parse_duration(text).ok_or_else(|| values::unsupported(text, values::A_DURATION));
         self.check(at, duration)
     }
 }

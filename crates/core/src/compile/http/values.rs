@@ -6,6 +6,9 @@ use sealway_api::Fraction;
 use crate::problem::Cause;
 use crate::snapshot::CorsOrigin;
 
+/// What a duration must be.
+pub(super) const A_DURATION: &str = "a duration such as `30s` or `1m30s`";
+
 /// A value that the specification does not list, or that is not what it must be.
 pub(in crate::compile) fn unsupported(value: &str, expected: &'static str) -> Cause {
     Cause::ValueUnsupported {

@@ -9,8 +9,8 @@ use crate::parts::PartKey;
 use crate::parts::wire::{self, Wire};
 use crate::snapshot::{
     Backend, BackendAuthorities, BackendTls, CertificateSlot, ClientValidation, ExternalAuth, Filters, Forward, HttpBackend,
-    HttpHost, HttpListener, HttpMatch, HttpRoutes, HttpRule, Mirror, Retry, Session, Target, Termination, TlsListener, Tracing,
-    TrustBundle, UpstreamTls, WeightedBackend,
+    HttpHost, HttpListener, HttpMatch, HttpRoutes, HttpRule, Mirror, Retry, RetryBudget, Session, Target, Termination,
+    TlsListener, Tracing, TrustBundle, UpstreamTls, WeightedBackend,
 };
 
 /// JSON. Nothing in a part can fail to be written: there are no maps and no numbers that JSON lacks.
@@ -299,7 +299,22 @@ pub(super) fn backend(backend: &Backend, names: &Names<'_>) -> wire::Backend {
         proxy_protocol,
         protocol,
         tls,
+        retry_budget,
     } = backend;
+    let budget = |budget: &RetryBudget| {
+        let RetryBudget {
+            percent,
+            interval,
+            least,
+            least_interval,
+        } = *budget;
+        wire::RetryBudget {
+            percent,
+            interval,
+            least,
+            least_interval,
+        }
+    };
     let tls = match tls {
         UpstreamTls::Plain => wire::UpstreamTls::Plain,
         UpstreamTls::Refused { policy } => wire::UpstreamTls::Refused { policy: policy.clone() },
@@ -330,6 +345,7 @@ pub(super) fn backend(backend: &Backend, names: &Names<'_>) -> wire::Backend {
         proxy_protocol: *proxy_protocol,
         protocol: *protocol,
         tls,
+        retry_budget: retry_budget.as_ref().map(budget),
     }
 }
 

@@ -37,6 +37,11 @@ pub(super) fn wanted(statuses: &Statuses, reference: &ObjectRef, features: &[Str
             let ancestors = statuses.x_backends.get(key).into_iter().flat_map(|status| &status.ancestors);
             Some(Wanted::Entries(Shared::Ancestors, ancestors.map(tree).collect()))
         }
+        Kind::XBackendTrafficPolicy => {
+            let status = statuses.x_backend_traffic_policies.get(key);
+            let ancestors = status.into_iter().flat_map(|status| &status.ancestors);
+            Some(Wanted::Entries(Shared::Ancestors, ancestors.map(tree).collect()))
+        }
         Kind::XTelemetryPolicy => {
             let status = statuses.x_telemetry_policies.get(key);
             let ancestors = status.into_iter().flat_map(|status| &status.ancestors);
@@ -71,19 +76,30 @@ pub(super) fn differences(before: &Statuses, now: &Statuses) -> BTreeSet<ObjectR
     compare(&before.x_backends, &now.x_backends, |key| {
         found.insert(ObjectRef::of(Kind::XBackend, key));
     });
+    compare(&before.x_backend_traffic_policies, &now.x_backend_traffic_policies, |key| {
+        found.insert(ObjectRef::of(Kind::XBackendTrafficPolicy, key));
+    });
     compare(&before.x_telemetry_policies, &now.x_telemetry_policies, |key| {
         found.insert(ObjectRef::of(Kind::XTelemetryPolicy, key));
     });
     found
 }
 
+/// Walks both in the order of their keys: of thousands of routes, few have changed.
 fn compare<K: Ord, V: PartialEq>(before: &BTreeMap<K, V>, now: &BTreeMap<K, V>, mut differs: impl FnMut(&K)) {
+    let mut before = before.iter().peekable();
     for (key, value) in now {
-        if before.get(key) != Some(value) {
+        while let Some((gone, _)) = before.next_if(|(other, _)| *other < key) {
+            differs(gone);
+        }
+        if before
+            .next_if(|(other, _)| *other == key)
+            .is_none_or(|(_, before)| before != value)
+        {
             differs(key);
         }
     }
-    before.keys().filter(|key| !now.contains_key(key)).for_each(differs);
+    before.for_each(|(gone, _)| differs(gone));
 }
 
 #[cfg(test)]
@@ -98,10 +114,10 @@ mod tests {
     fn what_came_what_went_and_what_changed_differs() {
         let route = |name: &str| ObjectRef::new(Kind::TlsRoute, "a", name);
         let mut before = Statuses::default();
-        before.routes.insert(route("went"), Arc::default());
-        before.routes.insert(route("stays"), Arc::default());
+        Arc::make_mut(&mut before.routes).insert(route("went"), Arc::default());
+        Arc::make_mut(&mut before.routes).insert(route("stays"), Arc::default());
         let mut now = Statuses::default();
-        now.routes.insert(route("stays"), Arc::default());
+        Arc::make_mut(&mut now.routes).insert(route("stays"), Arc::default());
         now.gateways.insert(ObjectKey::new("a", "came"), GatewayStatus::default());
         let set = ListenerSetStatus {
             gateway: ObjectKey::new("a", "came"),
@@ -109,8 +125,11 @@ mod tests {
         };
         now.listener_sets.insert(ObjectKey::new("b", "came"), set);
         now.x_backends.insert(ObjectKey::new("c", "came"), PolicyStatus::default());
+        let policies = &mut now.x_backend_traffic_policies;
+        policies.insert(ObjectKey::new("d", "came"), PolicyStatus::default());
         let expected = [
             ObjectRef::new(Kind::Gateway, "a", "came"),
+            ObjectRef::new(Kind::XBackendTrafficPolicy, "d", "came"),
             ObjectRef::new(Kind::XBackend, "c", "came"),
             ObjectRef::new(Kind::ListenerSet, "b", "came"),
             route("went"),
@@ -129,9 +148,11 @@ mod tests {
     }
 
     #[test]
-    fn an_x_backend_that_nobody_reaches_loses_our_entries() {
-        let backend = wanted(&Statuses::default(), &ObjectRef::new(Kind::XBackend, "a", "b"), &[]);
-        assert_eq!(backend, Some(Wanted::Entries(Shared::Ancestors, vec![])));
+    fn what_nobody_reaches_loses_our_entries() {
+        for kind in [Kind::XBackend, Kind::XBackendTrafficPolicy] {
+            let entries = wanted(&Statuses::default(), &ObjectRef::new(kind, "a", "b"), &[]);
+            assert_eq!(entries, Some(Wanted::Entries(Shared::Ancestors, vec![])));
+        }
     }
 
     #[test]

@@ -33,6 +33,7 @@ fn auth(protocol: AuthProtocol) -> ExternalAuth {
                 proxy_protocol: None,
                 protocol: BackendProtocol::Unstated,
                 tls: UpstreamTls::Plain,
+                retry_budget: None,
             })),
         },
         protocol,

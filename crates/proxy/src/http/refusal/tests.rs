@@ -57,6 +57,7 @@ fn every_reason() -> Vec<HttpReason> {
         NoWeight,
         BackendClosed,
         BackendInvalid,
+        RetryBudget,
         RequestTimeout,
         BackendTimeout,
         BodyTimeout,

@@ -44,6 +44,7 @@ fn way_to_a_mirror_is_kept_between_requests_and_goes_with_the_rule() {
         proxy_protocol: None,
         protocol: BackendProtocol::Unstated,
         tls: UpstreamTls::Plain,
+        retry_budget: None,
     });
     let state = shared.http.rule_with(None, &mirroring(&backend));
     let first = Arc::downgrade(&state.other_channel(&shared, &backend, Speak::Either));

@@ -26,6 +26,7 @@ fn backend(endpoints: &[u8]) -> Arc<Backend> {
         proxy_protocol: None,
         protocol: BackendProtocol::Unstated,
         tls: UpstreamTls::Plain,
+        retry_budget: None,
     })
 }
 
@@ -267,4 +268,42 @@ proptest! {
             prop_assert_eq!(token.bytes(), bytes);
         }
     }
+}
+
+/// A policy's sessions are met through many rules: what one knows nothing of is still there for the others.
+#[test]
+fn a_session_that_rules_share_loses_no_endpoint_to_one_of_them() {
+    let session = Session {
+        owner: "XBackendTrafficPolicy shop/web".to_owned(),
+        ..cookie(false)
+    };
+    let (one, other) = (
+        rule(session.clone(), &[backend(&[1, 2])]),
+        rule(session, &[backend(&[11, 12])]),
+    );
+    let mut browser = Browser::default();
+    browser.visit(&one, 0, 2, at(0));
+    browser.visit(&other, 0, 12, at(1));
+    for seconds in 2..6 {
+        assert_eq!(browser.visit(&one, 0, 1, at(seconds)), address(2));
+        assert_eq!(browser.visit(&other, 0, 11, at(seconds)), address(12));
+        assert_eq!(browser.told, None);
+    }
+    // However many have come and gone, a token does not grow.
+    for number in 20..60 {
+        browser.visit(
+            &rule(
+                Session {
+                    owner: "XBackendTrafficPolicy shop/web".to_owned(),
+                    ..cookie(false)
+                },
+                &[backend(&[number])],
+            ),
+            0,
+            number,
+            at(7),
+        );
+    }
+    let told = browser.told.expect("told");
+    assert!(told.len() < LONGEST, "{told}");
 }

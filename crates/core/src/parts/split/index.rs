@@ -1,0 +1,89 @@
+//! What has to be known of the parts of a snapshot to find those that a change concerns without looking at all.
+//!
+//! Invariant: it says of parts that were entered and not removed since; addresses in it are of what those parts hold.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::super::{Part, PartKey};
+use super::{Of, Source};
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub(in super::super) struct Index {
+    /// Names of what is shared, by its address.
+    names: HashMap<usize, PartKey>,
+    /// By listener: what hangs on it.
+    hung: BTreeMap<PartKey, Vec<PartKey>>,
+    /// How often parts name this one.
+    users: HashMap<PartKey, usize>,
+    /// Parts that are made anew each time, for they hold nothing that is shared.
+    values: Vec<PartKey>,
+}
+
+impl Index {
+    /// Notes a part.
+    pub(super) fn enter(&mut self, key: &PartKey, Source { of, links, places }: &Source) {
+        match of {
+            Of::Values => self.values.push(key.clone()),
+            Of::TlsListener(_) | Of::HttpListener(_) => {
+                self.hung.entry(key.clone()).or_default();
+            }
+            shared => {
+                self.names.extend(shared.address().map(|address| (address, key.clone())));
+            }
+        }
+        for link in links {
+            *self.users.entry(link.clone()).or_default() += 1;
+        }
+        for place in places {
+            self.hung.entry(place.listener.clone()).or_default().push(key.clone());
+        }
+    }
+
+    /// Forgets a part; which parts nothing names any more because of it. What hangs on listeners goes with these.
+    pub(super) fn remove(&mut self, key: &PartKey, Part { source, .. }: &Part) -> Vec<PartKey> {
+        let Source { of, links, places } = source;
+        self.hung.remove(key);
+        self.values.retain(|other| other != key);
+        if let Some(address) = of.address()
+            && self.names.get(&address) == Some(key)
+        {
+            self.names.remove(&address);
+        }
+        for place in places {
+            self.hung.remove(&place.listener);
+        }
+        let mut loose = Vec::new();
+        for link in links {
+            let Some(users) = self.users.get_mut(link) else { continue };
+            *users -= 1;
+            if *users == 0 {
+                self.users.remove(link);
+                loose.push(link.clone());
+            }
+        }
+        loose
+    }
+
+    /// The name of what is shared and lies there.
+    pub(super) fn name(&self, address: usize) -> Option<&PartKey> {
+        self.names.get(&address)
+    }
+
+    /// Those that have a part of their own, and those that something hangs on.
+    pub(super) fn listeners(&self) -> impl Iterator<Item = &PartKey> {
+        self.hung.keys()
+    }
+
+    /// What hangs on a listener.
+    pub(super) fn hung(&self, listener: &PartKey) -> &[PartKey] {
+        self.hung.get(listener).map_or(&[], Vec::as_slice)
+    }
+
+    /// The parts that do not outlive a snapshot in which these listeners have changed.
+    pub(super) fn made_anew(&self, has_changed: impl Fn(&PartKey) -> bool) -> Vec<PartKey> {
+        let changed = self.hung.iter().filter(|(listener, _)| has_changed(listener));
+        let of_listeners = changed.flat_map(|(listener, hung)| std::iter::once(listener).chain(hung));
+        self.values.iter().chain(of_listeners).cloned().collect()
+    }
+}
