@@ -21,6 +21,7 @@ mod session;
 mod status;
 mod x_backend;
 mod x_backend_traffic_policy;
+mod x_telemetry_policy;
 
 pub use certificate::*;
 pub use condition::*;
@@ -37,3 +38,4 @@ pub use session::*;
 pub use status::*;
 pub use x_backend::*;
 pub use x_backend_traffic_policy::*;
+pub use x_telemetry_policy::*;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::{
     BackendTlsPolicy, Bundle, Certificate, ClusterTrustBundle, ConfigMap, Deployment, EndpointSlice, Gateway, GatewayClass,
     GrpcRoute, HttpRoute, Issuer, Kind, ListenerSet, Namespace, ObjectKey, ObjectMeta, ObjectRef, ReferenceGrant, Secret,
-    Service, TcpRoute, TlsRoute, UdpRoute, XBackend, XBackendTrafficPolicy,
+    Service, TcpRoute, TlsRoute, UdpRoute, XBackend, XBackendTrafficPolicy, XTelemetryPolicy,
 };
 
 macro_rules! resources {
@@ -195,6 +195,8 @@ resources! {
     x_backends: XBackend => XBackend,
     /// What holds for the traffic to Services.
     x_backend_traffic_policies: XBackendTrafficPolicy => XBackendTrafficPolicy,
+    /// What Gateways tell of their requests.
+    x_telemetry_policies: XTelemetryPolicy => XTelemetryPolicy,
 }
 
 /// Keys under which two maps do not hold the same `Arc`.

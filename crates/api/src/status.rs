@@ -30,6 +30,9 @@ pub struct Statuses {
     /// Keys print as `namespace/name`.
     #[serde(serialize_with = "keys_as_text", skip_serializing_if = "BTreeMap::is_empty")]
     pub x_backend_traffic_policies: BTreeMap<ObjectKey, PolicyStatus>,
+    /// Keys print as `namespace/name`.
+    #[serde(serialize_with = "keys_as_text", skip_serializing_if = "BTreeMap::is_empty")]
+    pub x_telemetry_policies: BTreeMap<ObjectKey, PolicyStatus>,
 }
 
 impl Statuses {
@@ -44,6 +47,7 @@ impl Statuses {
             Kind::BackendTlsPolicy => Some("backendTlsPolicies"),
             Kind::XBackend => Some("xBackends"),
             Kind::XBackendTrafficPolicy => Some("xBackendTrafficPolicies"),
+            Kind::XTelemetryPolicy => Some("xTelemetryPolicies"),
             _ => None,
         }
     }

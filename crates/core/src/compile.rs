@@ -25,6 +25,7 @@ mod routes;
 mod sets;
 mod snapshots;
 mod statuses;
+mod telemetry;
 mod traffic;
 mod trust;
 mod values;
@@ -106,6 +107,7 @@ impl Compiler {
         policies::collect(&mut world);
         traffic::collect(&mut world);
         http::listener_filters(&mut world, &mut gateways);
+        let x_telemetry_policies = telemetry::apply(&mut world, &mut gateways);
         let told = world.problems.len();
         let routes = attach::attach(&mut world, &mut gateways);
         // What is told once for all routes that lead somewhere is not told again by those that are left out.
@@ -136,6 +138,7 @@ impl Compiler {
             backend_tls_policies: policies::statuses(&world),
             x_backends: x_backends::statuses(&world),
             x_backend_traffic_policies: traffic::statuses(&world),
+            x_telemetry_policies,
         };
         kept.remember((resources, observed), &gateways, world.wake_at, is_of_routes);
         let World {

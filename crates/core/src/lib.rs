@@ -39,6 +39,6 @@ pub use snapshot::{
     HttpListener, HttpMatch, HttpPlan, HttpRejectReason, HttpRoutes, HttpRule, KeyExchangeGroup, ListenerFate, ListenerId,
     Mirror, PathMatcher, PathModifier, Pattern, PortKey, PortPlan, ProxyProtocol, QueryMatcher, Redirect, RejectReason,
     Rejection, RelayPlan, RequestHead, Retry, RetryBudget, Rewrite, RuleFault, RuleKind, ServedCertificate, ServerName, Session,
-    SessionCarrier, SessionKey, Snapshot, Target, Termination, TlsListener, TlsOptions, TlsPlan, TlsVersion, Transport,
-    TrustBundle, UpstreamTls, ValueMatcher, WeightedBackend,
+    SessionCarrier, SessionKey, Share, Snapshot, SpanAttribute, SpanValue, StandardAttribute, Target, Termination, TlsListener,
+    TlsOptions, TlsPlan, TlsVersion, Tracing, Transport, TrustBundle, UpstreamTls, ValueMatcher, WeightedBackend,
 };

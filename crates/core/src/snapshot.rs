@@ -20,10 +20,12 @@ use crate::hostname::{HostnamePattern, NameIndex};
 mod forward;
 mod http;
 mod tls;
+mod tracing;
 
 pub use forward::*;
 pub use http::*;
 pub use tls::*;
+pub use tracing::*;
 
 /// Everything that the data plane of one Gateway needs. Parts that a change leaves alone keep their `Arc`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +47,9 @@ pub struct Snapshot {
     /// Seals what clients keep of their sessions, the same at every proxy of the Gateway; `None`: each proxy has a key of its own.
     #[serde(skip)]
     pub session_key: Option<SessionKey>,
+    /// Spans of requests; `None`: there are none, and what requests say of traces passes through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracing: Option<Arc<Tracing>>,
     /// By transport and listener port (without offset).
     pub ports: BTreeMap<PortKey, Arc<PortPlan>>,
 }

@@ -12,10 +12,12 @@ mod head;
 mod matching;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 pub use authorization::ext_authz;
 pub use head::http_head;
 pub use matching::http_match;
+pub use traces::trace_context;
 
 /// A client's certificate, as DER: the headers that tell of it are bounded, and text of it opens no field.
 pub fn client_certificate(der: &[u8]) {

@@ -24,6 +24,8 @@ mod respond;
 pub(crate) mod rewrite;
 mod rule;
 mod session;
+pub(crate) mod trace;
+mod unary;
 pub(crate) mod upgrade;
 mod upstream;
 

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::Shared;
 use crate::connection;
 use crate::datagram::{self, Local};
+use crate::http::trace::Tracer;
 use crate::scope::PortScope;
 use crate::socket;
 use crate::tls::{ClientIdentity, ServerTls};
@@ -29,6 +30,8 @@ pub(crate) struct Binding {
     pub(crate) plan: Arc<PortPlan>,
     /// How each listener of the plan ends TLS, by its position; `None` where it does not, or cannot.
     pub(crate) servers: Vec<Option<Arc<ServerTls>>>,
+    /// Takes the spans of its requests.
+    pub(crate) tracer: Option<Arc<Tracer>>,
     /// The gateway's own certificate for backends.
     pub(crate) identity: Option<Arc<ClientIdentity>>,
     pub(crate) state: BindingState,

@@ -5,6 +5,7 @@
 
 pub(crate) mod handshakes;
 mod http;
+mod spans;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use handshakes::Handshakes;
 pub(crate) use http::{HttpMetrics, RouteCounters};
+pub(crate) use spans::{SpanCounters, SpanMetrics};
 
 /// The data plane's and the configuration's metrics. Clones count into the same.
 #[derive(Clone, Debug)]
@@ -32,6 +34,7 @@ pub struct Metrics {
     pub(crate) connect_failures: Family<RouteReasonLabels, Counter>,
     pub(crate) handshakes: Handshakes,
     pub(crate) http: HttpMetrics,
+    pub(crate) spans: SpanMetrics,
     reloads: Family<ReloadLabels, Counter>,
     propagation: Histogram,
 }
@@ -58,6 +61,7 @@ impl Metrics {
             connect_failures: Family::default(),
             handshakes: Handshakes::register(registry),
             http: HttpMetrics::register(registry),
+            spans: SpanMetrics::register(registry),
             reloads: Family::default(),
             propagation: Histogram::new(PROPAGATION_BUCKETS),
         };
@@ -245,6 +249,7 @@ mod tests {
         let route = metrics.http.route("HTTPRoute shop/cart");
         route.count(502, Duration::from_millis(2));
         route.count_refusal("tls_unknown_authority");
+        metrics.spans.of_gateway(&"infra/edge".into()).failed.inc();
         metrics.config_reloaded(Reload::Failure);
         metrics.config_propagated(Duration::from_millis(3));
 
@@ -263,6 +268,8 @@ mod tests {
             "sealway_http_request_seconds_count{route=\"HTTPRoute shop/cart\"} 1",
             "sealway_http_request_seconds_bucket{le=\"0.0025\",route=\"HTTPRoute shop/cart\"} 1",
             "sealway_http_refusals_total{route=\"HTTPRoute shop/cart\",reason=\"tls_unknown_authority\"} 1",
+            "sealway_spans_total{gateway=\"infra/edge\",result=\"failed\"} 1",
+            "sealway_spans_total{gateway=\"infra/edge\",result=\"dropped\"} 0",
             "sealway_config_reloads_total{result=\"failure\"} 1",
             "sealway_config_propagation_seconds_count 1",
             "# UNIT sealway_bytes bytes",

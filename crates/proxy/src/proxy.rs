@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use crate::config::Config;
 use crate::http::HttpShared;
+use crate::http::trace::{Destination, Tracer};
 use crate::limits::{Live, Sources};
 use crate::listeners::{Binding, Listeners};
 use crate::metrics::Metrics;
@@ -89,6 +90,8 @@ struct State {
     servers: ServerConfigs,
     /// Published since what nobody names any more was forgotten last.
     unswept: Option<BTreeMap<ObjectRef, Arc<Snapshot>>>,
+    /// Of Gateways whose requests are traced.
+    tracers: BTreeMap<ObjectKey, Arc<Tracer>>,
     draining: bool,
 }
 
@@ -138,6 +141,7 @@ impl Proxy {
             return;
         }
         state.servers.follow(snapshots, keys);
+        let traced = state.trace(snapshots, &self.shared.metrics);
         let wanted = state.bindings(snapshots, &self.shared.metrics);
         state.listeners.follow(wanted, &self.shared);
         self.report(&state.listeners);
@@ -147,6 +151,9 @@ impl Proxy {
         drop(state);
         let mut tasks = lock(&self.tasks);
         while tasks.try_join_next().is_some() {}
+        for tracer in traced {
+            tasks.spawn_on(tracer.run(Arc::clone(&self.shared)), &self.runtime);
+        }
         if !drained.is_empty() {
             tasks.spawn_on(close_at(drained, until), &self.runtime);
         }
@@ -197,6 +204,7 @@ impl Proxy {
     }
 
     /// Ends the data plane: closes the ports, lets the connections end by themselves until the drain timeout, then ends the rest.
+    /// What requests have left to export goes out last, for as long as that takes a few seconds at most.
     /// Returns how many had to be ended. Dropping the future leaves off waiting; the ports stay closed.
     pub async fn drain(&self) -> usize {
         let until = Instant::now() + self.shared.config.drain_timeout;
@@ -208,13 +216,19 @@ impl Proxy {
             state.scopes.values().cloned().collect()
         };
         scopes.iter().for_each(|scope| scope.drain(until));
-        if timeout_at(until, self.shared.live.below(1)).await.is_ok() {
-            return 0;
+        let mut left = 0;
+        if timeout_at(until, self.shared.live.below(1)).await.is_err() {
+            left = self.shared.live.count();
+            scopes.iter().for_each(|scope| scope.close());
+            // They only have to notice.
+            let _ = timeout(LAST_MOMENT, self.shared.live.below(1)).await;
         }
-        let left = self.shared.live.count();
-        scopes.iter().for_each(|scope| scope.close());
-        // They only have to notice.
-        let _ = timeout(LAST_MOMENT, self.shared.live.below(1)).await;
+        let tracers: Vec<_> = std::mem::take(&mut lock(&self.state).tracers).into_values().collect();
+        tracers.iter().for_each(|tracer| tracer.close());
+        let last = Instant::now() + LAST_EXPORT;
+        for tracer in tracers {
+            let _ = timeout_at(last, tracer.ended()).await;
+        }
         left
     }
 
@@ -224,6 +238,35 @@ impl Proxy {
 }
 
 impl State {
+    /// Follows what is traced, and returns who is to begin to export. What is traced no longer goes out and ends.
+    fn trace(&mut self, snapshots: &BTreeMap<ObjectRef, Arc<Snapshot>>, metrics: &Metrics) -> Vec<Arc<Tracer>> {
+        let mut before = std::mem::take(&mut self.tracers);
+        let mut begun = Vec::new();
+        for snapshot in snapshots.values() {
+            let Some(tracing) = &snapshot.tracing else { continue };
+            let destination = Destination {
+                tracing: Arc::clone(tracing),
+                identity: self.servers.identity_of(&snapshot.gateway),
+            };
+            let tracer = match before.remove(&snapshot.gateway) {
+                Some(tracer) => {
+                    tracer.follow(destination);
+                    tracer
+                }
+                None => {
+                    let gateway: Arc<str> = snapshot.gateway.to_string().into();
+                    let counters = metrics.spans.of_gateway(&gateway);
+                    let tracer = Arc::new(Tracer::new(gateway, destination, counters));
+                    begun.push(Arc::clone(&tracer));
+                    tracer
+                }
+            };
+            self.tracers.insert(snapshot.gateway.clone(), tracer);
+        }
+        before.values().for_each(|tracer| tracer.close());
+        begun
+    }
+
     /// The sockets that the snapshots ask for.
     fn bindings(
         &mut self,
@@ -241,6 +284,7 @@ impl State {
                     snapshot: Arc::clone(snapshot),
                     plan: Arc::clone(plan),
                     servers: self.servers.servers(&snapshot.gateway, key, plan),
+                    tracer: self.tracers.get(&snapshot.gateway).cloned(),
                     identity: identity.clone(),
                     state: Default::default(),
                 };
@@ -309,5 +353,7 @@ async fn look_after(state: Weak<Mutex<State>>, shared: Arc<Shared>, ports: watch
 }
 
 const LOOK_AFTER: Duration = Duration::from_secs(1);
+/// For spans after the last connection.
+const LAST_EXPORT: Duration = Duration::from_secs(3);
 /// For connections that have been told to end.
 const LAST_MOMENT: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ mod parse;
 
 use std::net::SocketAddr;
 
-pub use emit::{Facts, emit_v1, emit_v2};
+pub use emit::{Facts, emit_v1, emit_v1_unknown, emit_v2, emit_v2_local};
 pub use parse::parse;
 
 /// What [`parse`] knows after the bytes so far.

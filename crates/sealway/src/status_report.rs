@@ -43,7 +43,8 @@ pub(crate) fn render(statuses: &Statuses, issuer: &Outlook) -> String {
     let traffic = statuses.x_backend_traffic_policies.iter();
     let traffic = traffic.map(|entry| ("XBackendTrafficPolicy", entry));
     let backends = statuses.x_backends.iter().map(|entry| ("XBackend", entry));
-    for (kind, (key, status)) in policies.chain(traffic).chain(backends) {
+    let telemetry = statuses.x_telemetry_policies.iter().map(|entry| ("XTelemetryPolicy", entry));
+    for (kind, (key, status)) in policies.chain(traffic).chain(backends).chain(telemetry) {
         rows.push(Row::new(0, format!("{kind} {key}"), "", &[]));
         for ancestor in &status.ancestors {
             rows.push(Row::new(

@@ -50,8 +50,7 @@ fn stamp(condition: &mut Map<String, Value>, before: Option<&Vec<Value>>, time: 
 
 fn is_same_element(one: &Value, two: &Value) -> bool {
     let says_the_same = |key: &&str| one.get(key).is_some() && one.get(key) == two.get(key);
-    one.get("controllerName") == two.get("controllerName")
-        && ["name", "parentRef", "ancestorRef"].iter().any(|key| says_the_same(&key))
+    one.get("controllerName") == two.get("controllerName") && ["name", "parentRef", "ancestorRef"].iter().any(says_the_same)
 }
 
 const TIME: &str = "lastTransitionTime";

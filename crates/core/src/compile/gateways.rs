@@ -227,6 +227,7 @@ fn open<'a>(world: &mut World<'a>, object: ObjectRef, gateway: &'a Gateway) -> G
         trusted_proxies: trusted_proxies.unwrap_or_default(),
         client_certificate: None,
         client_certificate_headers: client_certificate_headers.unwrap_or_default(),
+        tracing: None,
         unresolved: None,
         insecure: Vec::new(),
         refused,

@@ -21,10 +21,11 @@ use sealway_api::{
     SessionPersistence,
 };
 
-pub(super) use backend::protocol;
+pub(super) use backend::{collector, protocol};
 pub(super) use hosts::{ListenerRequests, report_shadowed};
 pub(super) use listener::listener_filters;
 pub(super) use session::session;
+pub(super) use values::{editable_header, header_name, header_value, share, unsupported};
 
 use super::routes::{Carried, Dropped, Route, Traffic};
 use super::values::DEFAULT_CONNECT_TIMEOUT;

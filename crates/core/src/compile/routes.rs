@@ -69,6 +69,20 @@ pub(super) struct Dropped {
 }
 
 impl<'a> Route<'a> {
+    /// As which another object refers to backends that requests go to.
+    pub(super) fn of_object(world: &World<'a>, object: &ObjectRef, metadata: &'a ObjectMeta) -> Self {
+        Self {
+            object: object.clone(),
+            metadata,
+            parents: &[],
+            default_scope: None,
+            hostnames: &[],
+            patterns: Vec::new(),
+            labels: world.labels(&object.key.namespace),
+            rules: Rules::Http(&[]),
+        }
+    }
+
     fn namespace(&self) -> &'a str {
         self.metadata.namespace.as_deref().unwrap_or_default()
     }

@@ -69,6 +69,13 @@ fn snapshot(
         client_certificate: gateway.client_certificate.clone(),
         client_certificate_headers: gateway.client_certificate_headers,
         session_key: session_key.map(|key| key.of_gateway(&gateway.key)),
+        tracing: gateway
+            .tracing
+            .take()
+            .map(|new| match last.and_then(|last| last.tracing.as_ref()) {
+                Some(old) if **old == *new => Arc::clone(old),
+                _ => new,
+            }),
         ports,
     }
 }

@@ -28,7 +28,7 @@ use crate::problem::{Cause, Problem};
 use crate::settings::{Fleet, Observed, Settings};
 use crate::snapshot::{
     CertificateSlot, ClientCertificateHeaders, ClientValidation, ContentHash, Forward, ListenerFate, PortKey, ServedCertificate,
-    Termination, TlsOptions, Transport,
+    Termination, TlsOptions, Tracing, Transport,
 };
 
 /// Inputs, indexes over them, and the problems found so far.
@@ -182,6 +182,8 @@ pub(super) struct GatewayWork<'a> {
     /// Its own certificate towards backends.
     pub(super) client_certificate: Option<Arc<ServedCertificate>>,
     pub(super) client_certificate_headers: ClientCertificateHeaders,
+    /// As an XTelemetryPolicy has it.
+    pub(super) tracing: Option<Arc<Tracing>>,
     /// A reference of the Gateway itself, not of a listener, that leads nowhere.
     pub(super) unresolved: Option<(Reason, Cause)>,
     /// Where clients are served whatever certificate they show: `by default`, `on port 443`.

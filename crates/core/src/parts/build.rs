@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderName, HeaderValue, Method};
 use rustls_pki_types::CertificateDer;
 
 use super::assemble::Held;
@@ -15,7 +15,7 @@ use crate::hostname::NameIndex;
 use crate::snapshot::{
     Backend, BackendAuthorities, BackendTls, CertificateSlot, ClientValidation, ExternalAuth, Filters, Forward, HttpBackend,
     HttpHost, HttpListener, HttpMatch, HttpRoutes, HttpRule, Mirror, PathMatcher, Pattern, Redirect, Retry, RetryBudget, Session,
-    Target, Termination, TlsListener, TrustBundle, UpstreamTls, ValueMatcher, WeightedBackend,
+    Target, Termination, TlsListener, Tracing, TrustBundle, UpstreamTls, ValueMatcher, WeightedBackend,
 };
 
 /// What a part is, ready for a snapshot.
@@ -34,6 +34,7 @@ pub(super) enum Built {
     Rule(Arc<HttpRule>),
     Backend(Arc<Backend>),
     Bundle(Arc<TrustBundle>),
+    Tracing(Arc<Tracing>),
 }
 
 /// Parts name only parts of an earlier rank.
@@ -58,7 +59,7 @@ impl Wire {
         match self {
             Self::Head(_) | Self::Port(_) | Self::RelayListener(_) | Self::Bundle(_) => Rank::First,
             Self::Backend(_) => Rank::Bundles,
-            Self::Forward(_) | Self::Rule(_) => Rank::Backends,
+            Self::Forward(_) | Self::Rule(_) | Self::Tracing(_) => Rank::Backends,
             Self::Host(_) | Self::TlsListener(_) | Self::HttpListener(_) => Rank::Rules,
         }
     }
@@ -69,7 +70,7 @@ impl Built {
         match self {
             Self::Head(_) | Self::Port(_) | Self::RelayListener(_) | Self::Bundle(_) => Rank::First,
             Self::Backend(_) => Rank::Bundles,
-            Self::Forward(_) | Self::Rule(_) => Rank::Backends,
+            Self::Forward(_) | Self::Rule(_) | Self::Tracing(_) => Rank::Backends,
             Self::Host(_) | Self::TlsListener(_) | Self::HttpListener(_) => Rank::Rules,
         }
     }
@@ -149,6 +150,7 @@ impl Builder<'_> {
             Wire::Rule(rule) => Built::Rule(Arc::new(self.rule(*rule)?)),
             Wire::Backend(backend) => Built::Backend(Arc::new(self.backend(backend)?)),
             Wire::Bundle(bundle) => Built::Bundle(Arc::new(built_bundle(bundle))),
+            Wire::Tracing(tracing) => Built::Tracing(Arc::new(self.tracing(*tracing)?)),
         };
         Ok((built, Vec::new()))
     }
@@ -445,6 +447,43 @@ impl Builder<'_> {
             response_headers,
             redirect,
             rewrite,
+        })
+    }
+
+    fn tracing(&mut self, tracing: wire::Tracing) -> Result<Tracing, Unfit> {
+        let wire::Tracing {
+            policy,
+            collector,
+            headers,
+            sampling,
+            sampled_parents,
+            service_name,
+            span_name,
+            attributes,
+        } = tracing;
+        for share in [Some(sampling), sampled_parents].into_iter().flatten() {
+            let is_share = share.numerator <= share.denominator && share.denominator > 0;
+            self.demand(is_share, "a share of the requests")?;
+        }
+        let read: Option<Vec<_>> = headers
+            .iter()
+            .map(|(name, value)| {
+                let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+                let mut value = HeaderValue::from_str(value).ok()?;
+                value.set_sensitive(true);
+                Some((name, value))
+            })
+            .collect();
+        self.demand(read.is_some(), "a header of HTTP")?;
+        Ok(Tracing {
+            policy,
+            collector: self.weighted(collector)?,
+            headers: read.unwrap_or_default(),
+            sampling,
+            sampled_parents,
+            service_name,
+            span_name,
+            attributes,
         })
     }
 

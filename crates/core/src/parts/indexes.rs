@@ -125,6 +125,7 @@ impl Indexes {
     fn assembled(&self, held: &BTreeMap<PartKey, Arc<Held>>, relations: &Relations) -> Result<Arc<Snapshot>, Unfit> {
         let last = self.snapshot.as_ref();
         let mut heads = Vec::new();
+        let mut tracings = Vec::new();
         let mut ports: BTreeMap<PortKey, Arc<PortPlan>> = BTreeMap::new();
         for (key, held) in relations.tops().filter_map(|key| held.get_key_value(key)) {
             match &held.built {
@@ -136,12 +137,16 @@ impl Indexes {
                         return Err(Unfit::Twice { part: key.clone() });
                     }
                 }
+                Built::Tracing(tracing) => tracings.push((key, tracing)),
                 _ => {}
             }
         }
         let [head] = heads.as_slice() else {
             return Err(Unfit::Head);
         };
+        if let [_, (key, _), ..] = tracings.as_slice() {
+            return Err(Unfit::Twice { part: (*key).clone() });
+        }
         let Head {
             gateway,
             addresses,
@@ -161,6 +166,7 @@ impl Indexes {
             client_certificate: certificate.map(|certificate| share(certificate, last_certificate)),
             client_certificate_headers,
             session_key,
+            tracing: tracings.first().map(|(_, tracing)| Arc::clone(tracing)),
             ports,
         };
         Ok(share(snapshot, last))

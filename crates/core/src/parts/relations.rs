@@ -13,7 +13,7 @@ use super::build::Built;
 pub(super) struct Relations {
     users: Related,
     hung: Related,
-    /// Heads and ports.
+    /// Heads, ports and what is traced.
     tops: BTreeSet<PartKey>,
 }
 
@@ -30,7 +30,7 @@ impl Relations {
             key,
             places.map(|places| places.iter().map(|place| &place.listener)),
         );
-        if now.is_some_and(|held| matches!(held.built, Built::Head(_) | Built::Port(_))) {
+        if now.is_some_and(|held| matches!(held.built, Built::Head(_) | Built::Port(_) | Built::Tracing(_))) {
             self.tops.insert(key.clone());
         } else {
             self.tops.remove(key);
@@ -47,7 +47,7 @@ impl Relations {
         self.hung.get(listener).into_iter().flat_map(|hung| hung.iter())
     }
 
-    /// Heads and ports, in the order of their names.
+    /// Heads, ports and what is traced, in the order of their names.
     pub(super) fn tops(&self) -> impl Iterator<Item = &PartKey> {
         self.tops.iter()
     }

@@ -11,7 +11,7 @@ use super::{Part, PartDigest, PartKey, Parts};
 use crate::hostname::HostnamePattern;
 use crate::snapshot::{
     Backend, BackendAuthorities, Forward, HttpHost, HttpListener, HttpRoutes, HttpRule, PortKey, PortPlan, RelayPlan, Snapshot,
-    Target, TlsListener, TrustBundle, UpstreamTls,
+    Target, TlsListener, Tracing, TrustBundle, UpstreamTls,
 };
 use keep::Kept;
 
@@ -30,6 +30,7 @@ pub(super) fn split(snapshot: &Snapshot, before: &Parts) -> Parts {
         client_certificate,
         client_certificate_headers,
         session_key,
+        tracing,
         ports,
     } = snapshot;
     let Kept { parts, index, listeners } = keep::kept(snapshot, before);
@@ -57,6 +58,9 @@ pub(super) fn split(snapshot: &Snapshot, before: &Parts) -> Parts {
         splitter.port(*key, plan);
     }
     splitter.routes();
+    if let Some(tracing) = tracing {
+        splitter.tracing(tracing);
+    }
     let Splitter { parts, index, .. } = splitter;
     Parts { parts, index }
 }
@@ -285,6 +289,17 @@ impl Splitter<'_> {
                 Wire::Host(Placed { places, value })
             });
         }
+    }
+
+    fn tracing(&mut self, tracing: &Tracing) {
+        let links = encode::targets(std::iter::once(&tracing.collector));
+        let source = Source {
+            links: links.map(|backend| self.backend(backend)).collect(),
+            ..Source::default()
+        };
+        self.enter("tracing".to_owned(), source, |names| {
+            Wire::Tracing(Box::new(encode::tracing(tracing, names)))
+        });
     }
 
     fn rule(&mut self, rule: &Arc<HttpRule>) -> PartKey {

@@ -17,7 +17,7 @@ use crate::revocation::CrlFailure;
 use crate::snapshot as plain;
 use crate::snapshot::{
     BackendFault, BackendName, BackendProtocol, ClientCertificateHeaders, ClientValidationMode, ContentHash, ListenerFate,
-    PortKey, ProxyProtocol, SessionKey, TlsOptions,
+    PortKey, ProxyProtocol, SessionKey, Share, SpanAttribute, TlsOptions,
 };
 
 mod base64_text;
@@ -40,6 +40,7 @@ pub(super) enum Wire {
     Rule(Box<Rule>),
     Backend(Backend),
     Bundle(Bundle),
+    Tracing(Box<Tracing>),
 }
 
 /// Where a part hangs: under these hostnames of these listeners.
@@ -240,6 +241,20 @@ pub(super) struct Bundle {
     #[serde(with = "base64_text")]
     pub(super) revocation_lists: Vec<Vec<u8>>,
     pub(super) crl_failure: CrlFailure,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Tracing {
+    pub(super) policy: ObjectKey,
+    pub(super) collector: Weighted,
+    /// With their values, which go to the Gateway's own proxies only.
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) sampling: Share,
+    pub(super) sampled_parents: Option<Share>,
+    pub(super) service_name: String,
+    pub(super) span_name: Option<String>,
+    pub(super) attributes: Vec<SpanAttribute>,
 }
 
 /// An object, so that no name of it can be mistaken for a namespace.

@@ -445,6 +445,19 @@ pub enum Cause {
     PolicyInvalid {
         detail: String,
     },
+    TelemetryTargetKind {
+        kind: String,
+    },
+    TelemetryConflicted {
+        gateway: ObjectKey,
+        by: ObjectKey,
+    },
+    TelemetryInvalid {
+        detail: String,
+    },
+    AttributeNotKnown {
+        key: String,
+    },
     /// At a route whose backend the policy targets.
     BackendPolicyRefused {
         service: ObjectKey,

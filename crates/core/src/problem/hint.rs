@@ -6,7 +6,7 @@ use super::text::{all_quoted, quoted};
 use super::{Cause, NoEndpoint};
 use crate::hostname::HostnamePattern;
 use crate::settings::BackendTlsFault;
-use crate::snapshot::X_BACKEND;
+use crate::snapshot::{StandardAttribute, X_BACKEND};
 
 impl Cause {
     /// The edit or command that mends it; `None` where the message says it already.
@@ -212,6 +212,12 @@ impl Cause {
             Self::PolicyTargetKind { .. } => "target a Service".to_owned(),
             Self::PolicySectionMissing { there, .. } => format!("there are: {}", quoted(there)),
             Self::BackendPolicyRefused { .. } => "look at the policy's own problem".to_owned(),
+            Self::TelemetryTargetKind { .. } => "target a Gateway of group gateway.networking.k8s.io".to_owned(),
+            Self::TelemetryConflicted { .. } => "remove one of the two, or its target".to_owned(),
+            Self::AttributeNotKnown { .. } => {
+                let known: Vec<_> = StandardAttribute::ALL.iter().map(|known| known.as_str().to_owned()).collect();
+                format!("there are: {}", all_quoted(&known))
+            }
             Self::PolicyConflicted { by, .. } if by.kind == Kind::BackendTlsPolicy => {
                 "remove one of the two, or give each a port by `sectionName`".to_owned()
             }
@@ -274,6 +280,7 @@ impl Cause {
             | Self::RepeatedObject { .. }
             | Self::AnnotationInvalid { .. }
             | Self::PolicyInvalid { .. }
+            | Self::TelemetryInvalid { .. }
             | Self::NoValidCa { .. }
             | Self::PortFailed { .. }
             | Self::ValueUnsupported { .. }

@@ -37,6 +37,7 @@ impl Cause {
             | Self::FrontendNotCovered { .. }
             | Self::BackendTlsFailed { .. }
             | Self::AuthorityFlawed { .. }
+            | Self::AttributeNotKnown { .. }
             | Self::NoReadyEndpoint { .. } => Severity::Warning,
             // An HTTPRoute may mean it: it answers 500 then.
             Self::NoBackends { route } if !matches!(route, Kind::TlsRoute | Kind::TcpRoute | Kind::UdpRoute) => Severity::Warning,
@@ -191,6 +192,10 @@ impl Cause {
             Self::PolicySectionMissing { .. } => "policy-section-missing",
             Self::PolicyConflicted { .. } => "policy-conflicted",
             Self::PolicyInvalid { .. } => "policy-invalid",
+            Self::TelemetryTargetKind { .. } => "telemetry-target-kind",
+            Self::TelemetryConflicted { .. } => "telemetry-conflicted",
+            Self::TelemetryInvalid { .. } => "telemetry-invalid",
+            Self::AttributeNotKnown { .. } => "attribute-not-known",
             Self::BackendPolicyRefused { .. } => "backend-policy-refused",
             Self::BackendTlsFailed { .. } => "backend-tls-failed",
             Self::CaRefKind { .. } => "ca-ref-kind",

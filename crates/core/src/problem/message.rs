@@ -346,6 +346,12 @@ impl Cause {
                 )
             }
             Self::PolicyInvalid { detail } => format!("{detail}; connections to its targets are refused"),
+            Self::TelemetryTargetKind { kind } => format!("kind {kind} cannot be a target: only Gateways are"),
+            Self::TelemetryConflicted { gateway, by } => {
+                format!("Gateway {gateway} already has XTelemetryPolicy {by}, which comes first")
+            }
+            Self::TelemetryInvalid { detail } => format!("{detail}; there are no spans"),
+            Self::AttributeNotKnown { key } => format!("spans have no attribute `{key}`: it is left out"),
             Self::BackendPolicyRefused { service, policy } => {
                 format!(
                     "BackendTLSPolicy {policy} asks for TLS to Service {service} and cannot be honoured: nothing is sent there"

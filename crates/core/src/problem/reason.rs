@@ -35,7 +35,7 @@ impl Cause {
             Self::NoValidCa { .. } => Reason::NoValidCaCertificate,
             Self::BackendPolicyRefused { .. } => Reason::InvalidBackendTlsPolicy,
             Self::PolicyTargetMissing { .. } | Self::PolicySectionMissing { .. } => Reason::TargetNotFound,
-            Self::PolicyConflicted { .. } => Reason::Conflicted,
+            Self::PolicyConflicted { .. } | Self::TelemetryConflicted { .. } => Reason::Conflicted,
             Self::RouteKindUnsupported { .. } => Reason::InvalidRouteKinds,
             Self::ProtocolConflict { .. } => Reason::ProtocolConflict,
             Self::HostnameConflict { .. } | Self::RouteKindConflict { .. } => Reason::HostnameConflict,

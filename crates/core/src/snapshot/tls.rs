@@ -341,6 +341,8 @@ macro_rules! names {
     };
 }
 
+pub(super) use names;
+
 names! {
     /// Versions of TLS that may be spoken.
     TlsVersion { Tls12 = "TLSv1_2", Tls13 = "TLSv1_3", }

@@ -222,7 +222,18 @@ pub(super) fn every_refusal_by_a_listener_shows_in_its_conditions(
 pub(super) fn access(compiled: &Compiled) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for snapshot in compiled.snapshots.values() {
-        let Snapshot { gateway, ports, .. } = &**snapshot;
+        let Snapshot {
+            gateway, ports, tracing, ..
+        } = &**snapshot;
+        if let Some(tracing) = tracing
+            .as_ref()
+            .filter(|tracing| matches!(tracing.collector.target, Target::Backend(_)))
+        {
+            found.insert(format!(
+                "{gateway} spans XTelemetryPolicy {} {}",
+                tracing.policy, tracing.collector.name
+            ));
+        }
         for (port, plan) in ports {
             let PortPlan::Tls(plan) = &**plan else { continue };
             for listener in &plan.listeners {

@@ -147,6 +147,7 @@ pub(super) fn conditions_are_well_formed(compiled: &Compiled) -> Result<(), Test
     let gateways = gateways.chain(sets.map(|status| &status.conditions));
     let routes = statuses.routes.values().flat_map(|status| &status.parents);
     let policies = (statuses.backend_tls_policies.values()).chain(statuses.x_backend_traffic_policies.values());
+    let policies = policies.chain(statuses.x_telemetry_policies.values());
     let policies = policies.flat_map(|status| &status.ancestors);
     let all = classes.chain(gateways).chain(listeners.map(|listener| &listener.conditions));
     let all = all.chain(policies.map(|ancestor| &ancestor.conditions));

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use proptest::option::{self, of};
 use proptest::prelude::*;
-use proptest::sample::select;
+use proptest::sample::{select, subsequence};
 use sealway_core::RevocationList;
 use serde_json::{Value, json};
 
@@ -72,7 +72,7 @@ pub(super) fn lists() -> impl Strategy<Value = Vec<Arc<RevocationList>>> {
         let value = |key: &str| data[key].as_str().unwrap_or_default();
         fetched(value("ca.crt"), value("ca.crl"), "http://crl.test/ca.crl")
     });
-    proptest::sample::subsequence(lists.to_vec(), 0..=2)
+    subsequence(lists.to_vec(), 0..=2)
 }
 
 fn authorities() -> impl Strategy<Value = Value> {
@@ -88,6 +88,33 @@ fn authorities() -> impl Strategy<Value = Value> {
         reference
     });
     proptest::collection::vec(reference, 1..3).prop_map(Value::from)
+}
+
+pub(super) fn telemetry() -> impl Strategy<Value = Value> {
+    let provider = (select(&NAMESPACES[..]), select(&SERVICES[..]), select(vec![443, 5432, 9]));
+    (
+        metadata(&["t0", "t1"]),
+        subsequence(vec!["east", "north", "west"], 1..3),
+        option::weighted(0.9, provider),
+        0..120_i32,
+        select(vec!["http.request.method", "gen_ai.tool.name"]),
+    )
+        .prop_map(|(metadata, gateways, provider, rate, key)| {
+            let targets: Vec<Value> = gateways
+                .into_iter()
+                .map(|name| json!({"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": name}))
+                .collect();
+            let tracing = match provider {
+                Some((namespace, name, port)) => json!({
+                    "mode": "Enabled",
+                    "provider": {"backendRef": {"name": name, "namespace": namespace, "port": port}},
+                    "samplingRate": {"numerator": rate},
+                    "attributes": [{"name": "a", "sourceType": "Attribute", "attributeKey": key}],
+                }),
+                None => json!({"mode": "Disabled"}),
+            };
+            json!({"kind": "XTelemetryPolicy", "metadata": metadata, "spec": {"targetRefs": targets, "tracing": tracing}})
+        })
 }
 
 pub(super) fn policy() -> impl Strategy<Value = Value> {

@@ -88,6 +88,7 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
             vec(secured::config_map(), 0..3),
             vec(secured::policy(), 0..4),
             vec(requests::traffic_policy(), 0..4),
+            vec(secured::telemetry(), 0..3),
         ),
         select(vec!["sealway.dev/gateway-controller", "example.com/other"]),
     );
@@ -103,7 +104,7 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
             secured,
             controller,
         )| {
-            let (secrets, config_maps, policies, traffic) = secured;
+            let (secrets, config_maps, policies, traffic, telemetry) = secured;
             let class = json!({"kind": "GatewayClass", "metadata": {"name": "sealway"}, "spec": {"controllerName": controller}});
             read(
                 [
@@ -122,6 +123,7 @@ pub(crate) fn resources() -> impl Strategy<Value = Resources> {
                     config_maps,
                     policies,
                     traffic,
+                    telemetry,
                 ]
                 .concat()
                 .into_iter()
@@ -425,10 +427,17 @@ fn grant() -> impl Strategy<Value = Value> {
             "UDPRoute",
             "Gateway",
             "ListenerSet",
+            "XTelemetryPolicy",
         ]),
         select(&NAMESPACES[..]),
     )
-        .prop_map(|(kind, namespace)| json!({"group": "gateway.networking.k8s.io", "kind": kind, "namespace": namespace}));
+        .prop_map(|(kind, namespace)| {
+            let group = match kind {
+                "XTelemetryPolicy" => "gateway.networking.x-k8s.io",
+                _ => "gateway.networking.k8s.io",
+            };
+            json!({"group": group, "kind": kind, "namespace": namespace})
+        });
     let to = (
         select(vec!["Service", "Secret", "ConfigMap"]),
         of(select(vec!["app", "db", "web", "ca"])),

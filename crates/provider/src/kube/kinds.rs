@@ -51,7 +51,7 @@ const fn built_in(kind: Kind, plural: &'static str, extent: Extent) -> Watched {
 }
 
 /// Every kind that is watched. cert-manager's, trust-manager's and Deployments are not: in a cluster their own controllers see to them.
-pub(super) static WATCHED: [Watched; 18] = [
+pub(super) static WATCHED: [Watched; 19] = [
     custom(Kind::GatewayClass, "gatewayclasses", &["v1", "v1beta1"], true),
     custom(Kind::Gateway, "gateways", &["v1", "v1beta1"], true),
     custom(Kind::ListenerSet, "listenersets", &["v1"], true),
@@ -63,6 +63,7 @@ pub(super) static WATCHED: [Watched; 18] = [
     custom(Kind::BackendTlsPolicy, "backendtlspolicies", &["v1", "v1alpha3"], true),
     custom(Kind::XBackend, "xbackends", &["v1alpha1"], true),
     custom(Kind::XBackendTrafficPolicy, "xbackendtrafficpolicies", &["v1alpha1"], true),
+    custom(Kind::XTelemetryPolicy, "xtelemetrypolicies", &["v1alpha1"], true),
     custom(Kind::ReferenceGrant, "referencegrants", &["v1", "v1beta1", "v1alpha2"], false),
     custom(
         Kind::ClusterTrustBundle,

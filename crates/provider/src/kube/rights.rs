@@ -73,6 +73,8 @@ fn in_namespaces_nothing_is_missing_and_nothing_left_over() {
     let experimental = "gateway.networking.x-k8s.io";
     needed.extend(rights(experimental, "xbackends", ["get", "list", "watch"]));
     needed.extend(rights(experimental, "xbackends/status", ["update"]));
+    needed.extend(rights(experimental, "xtelemetrypolicies", ["get", "list", "watch"]));
+    needed.extend(rights(experimental, "xtelemetrypolicies/status", ["update"]));
     assert_eq!(permitted("sealway-namespaces:"), needed);
 }
 

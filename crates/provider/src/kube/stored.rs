@@ -165,6 +165,9 @@ mod tests {
         wanted.x_backends.insert(ObjectKey::new("a", "x"), Default::default());
         wanted
             .x_backend_traffic_policies
+            .insert(ObjectKey::new("a", "b"), Default::default());
+        wanted
+            .x_telemetry_policies
             .insert(ObjectKey::new("a", "t"), Default::default());
         let statuses = StoredStatuses::default();
         for watched in WATCHED.iter().filter(|watched| watched.has_status) {
@@ -175,7 +178,8 @@ mod tests {
                 Kind::TlsRoute => ("a", "r"),
                 Kind::BackendTlsPolicy => ("a", "p"),
                 Kind::XBackend => ("a", "x"),
-                Kind::XBackendTrafficPolicy => ("a", "t"),
+                Kind::XBackendTrafficPolicy => ("a", "b"),
+                Kind::XTelemetryPolicy => ("a", "t"),
                 other => {
                     assert_eq!(Statuses::field_of(other), Some("routes"), "{other}");
                     continue;

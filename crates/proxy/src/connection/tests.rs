@@ -25,6 +25,7 @@ async fn what_a_relayed_connection_holds_is_small() {
         client_certificate: None,
         client_certificate_headers: Default::default(),
         session_key: None,
+        tracing: None,
         ports: BTreeMap::new(),
     };
     let binding = Binding {
@@ -32,6 +33,7 @@ async fn what_a_relayed_connection_holds_is_small() {
         snapshot: Arc::new(snapshot),
         plan: Arc::new(PortPlan::Tls(TlsPlan::default())),
         servers: Vec::new(),
+        tracer: None,
         identity: None,
         state: Default::default(),
     };

@@ -17,6 +17,7 @@ fn seeds_hold() {
         ("http_head", super::http_head),
         ("http_match", super::http_match),
         ("http_request", super::request),
+        ("trace_context", super::trace_context),
     ] {
         let seeds = seeds(target);
         assert!(!seeds.is_empty(), "{target}");

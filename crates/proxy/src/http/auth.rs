@@ -13,6 +13,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Stat
 use bytes::Bytes;
 use sealway_core::{AuthProtocol, ExternalAuth};
 
+use super::unary::CallFault;
 use super::{client_certificate, forwarded};
 
 mod grpc;
@@ -21,8 +22,7 @@ mod messages;
 #[cfg(test)]
 mod tests;
 
-/// Bytes of an answer's body that are worth reading: the caller's cap.
-pub(crate) const LARGEST_ANSWER: usize = 64 * 1024;
+pub(crate) use super::unary::LARGEST_ANSWER;
 /// Changes of headers that one answer may ask for.
 const MOST_CHANGES: usize = 256;
 
@@ -80,6 +80,16 @@ pub(crate) enum AuthFault {
     /// An answer that cannot be understood or obeyed.
     #[error("the authorization server's answer is malformed")]
     Malformed,
+}
+
+impl From<CallFault> for AuthFault {
+    fn from(fault: CallFault) -> Self {
+        match fault {
+            CallFault::Status(status) => Self::Status(status),
+            CallFault::GrpcStatus(status) => Self::GrpcStatus(status),
+            CallFault::Malformed => Self::Malformed,
+        }
+    }
 }
 
 /// Changes of headers that the server asks for; every name in them is harmless.

@@ -14,6 +14,7 @@ use http::header::{CONNECTION, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::lists::members;
+use super::trace::context::{TRACEPARENT, TRACESTATE};
 
 #[cfg(test)]
 mod tests;
@@ -121,7 +122,7 @@ pub(crate) fn is_hop_by_hop(name: &HeaderName) -> bool {
 /// and a backend would decide something else without them. Naming them is an attack: it makes the proxy drop a credential, a cache rule
 /// or the very framing.
 fn is_end_to_end(name: &HeaderName) -> bool {
-    const NAMES: [HeaderName; 16] = [
+    const NAMES: [HeaderName; 18] = [
         HOST,
         http::header::ACCEPT,
         http::header::ACCEPT_ENCODING,
@@ -138,6 +139,8 @@ fn is_end_to_end(name: &HeaderName) -> bool {
         http::header::TRAILER,
         http::header::VARY,
         http::header::WWW_AUTHENTICATE,
+        TRACEPARENT,
+        TRACESTATE,
     ];
     NAMES.contains(name) || is_of_family(name.as_str())
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::activity::Activity;
 use super::body::BodyFault;
 use super::refusal::HttpReason;
+use super::trace::{End, Span};
 use crate::metrics::RouteCounters;
 use crate::outcome::{ACCESS_TARGET, Blame};
 
@@ -24,6 +25,8 @@ pub(super) struct Record {
     pub(super) code: u16,
     pub(super) reason: Option<HttpReason>,
     pub(super) line: Option<Box<Line>>,
+    /// Of a request that is traced.
+    pub(super) span: Option<Box<Span>>,
     /// The client takes the end of the connection for the end of the response.
     pub(super) ends_by_closing: bool,
     /// The response went out whole.
@@ -52,6 +55,7 @@ impl Record {
             code: 0,
             reason: None,
             line: None,
+            span: None,
             ends_by_closing: false,
             whole: false,
             handed: false,
@@ -174,6 +178,14 @@ impl Drop for Record {
         self.counters.count(self.code, took);
         if let Some(reason) = self.reason {
             self.counters.count_refusal(reason.label());
+        }
+        if let Some(span) = self.span.take() {
+            span.end(&End {
+                code: self.code,
+                reason: self.reason,
+                route: self.counters.name(),
+                took,
+            });
         }
         self.activity.leave(now);
         self.log(took);

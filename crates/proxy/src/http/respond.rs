@@ -1,6 +1,6 @@
 //! One request from its header to its response.
 //!
-//! The order: hygiene; the listener's filters, which may refuse; lookup; CORS, which may answer a preflight; headers of the connection are stripped and those that tell of it are
+//! The order: hygiene; the trace, where there is one; the listener's filters, which may refuse; lookup; CORS, which may answer a preflight; headers of the connection are stripped and those that tell of it are
 //! written; the authorization server; a redirect, which answers; the rule's request headers and rewrite, then the chosen backend's; copies;
 //! the backend. On the way back: the backend's response headers, then the rule's, then the authorization server's, then CORS, then the session's.
 
@@ -35,6 +35,7 @@ use super::refusal::{self, HttpReason};
 use super::rewrite;
 use super::rule::RuleState;
 use super::session::Visit;
+use super::trace;
 use super::upgrade::{self, Relay};
 use super::{HttpConnection, mirror};
 use crate::Shared;
@@ -140,6 +141,9 @@ pub(super) async fn respond(served: Arc<Served>, mut request: Request<Incoming>)
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     record.code = response.status().as_u16();
+    if let Some(span) = &mut record.span {
+        span.hear(response.headers());
+    }
     if is_head {
         response.body_mut().leave_out();
     }
@@ -163,6 +167,9 @@ impl Served {
         let target = target?;
         let mut heard = Vec::new();
         let place = self.place()?;
+        if let (Some(tracer), Some(tracing)) = (&place.0.tracer, &place.0.snapshot.tracing) {
+            record.span = trace::begin(tracer, tracing, self, &mut parts, target.host());
+        }
         let before = self.before(&place, target.host());
         let way = if before.is_empty() {
             self.way(place, &parts, target.host(), record)?

@@ -31,12 +31,19 @@ impl<'a> Used<'a> {
         let mut used = Self::default();
         for snapshot in snapshots.values() {
             let identity = identity_of(&snapshot.gateway);
+            used.spans(snapshot);
             used.identities.insert(identity.as_ref().map(|identity| identity.content));
             for plan in snapshot.ports.values() {
                 used.enter_plan(plan, identity.as_ref());
             }
         }
         used
+    }
+
+    fn spans(&mut self, snapshot: &'a Snapshot) {
+        if let Some(tracing) = &snapshot.tracing {
+            self.enter(&tracing.collector);
+        }
     }
 
     fn enter_plan(&mut self, plan: &'a PortPlan, identity: Option<&Arc<ClientIdentity>>) {

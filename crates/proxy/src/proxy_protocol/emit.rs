@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{ALPN, AUTHORITY, Addresses, PROXY, TCP_OVER_IPV4, TCP_OVER_IPV6, V1_SIGNATURE, V2_SIGNATURE};
+use super::{ALPN, AUTHORITY, Addresses, LOCAL, PROXY, TCP_OVER_IPV4, TCP_OVER_IPV6, UNSPECIFIED, V1_SIGNATURE, V2_SIGNATURE};
 
 /// What version 2 can say beyond the addresses.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,6 +27,20 @@ pub fn emit_v1(addresses: Addresses) -> Vec<u8> {
     );
     line.extend_from_slice(words.as_bytes());
     line
+}
+
+/// The version 1 line of a connection that is the gateway's own: no client stands behind it.
+pub fn emit_v1_unknown() -> Vec<u8> {
+    let mut line = V1_SIGNATURE.to_vec();
+    line.extend_from_slice(b"UNKNOWN\r\n");
+    line
+}
+
+/// The version 2 header of a connection that is the gateway's own.
+pub fn emit_v2_local() -> Vec<u8> {
+    let mut header = V2_SIGNATURE.to_vec();
+    header.extend_from_slice(&[VERSION_2 | LOCAL, UNSPECIFIED, 0, 0]);
+    header
 }
 
 /// The version 2 header for `addresses` and `facts`. A fact of more than 65,535 bytes or that would take the header

@@ -100,6 +100,7 @@ fn server(authority: &Authority, mode: ClientValidationMode) -> Arc<ServerTls> {
         client_certificate: None,
         client_certificate_headers: Default::default(),
         session_key: None,
+        tracing: None,
         ports: BTreeMap::from([(port, Arc::clone(&plan))]),
     };
     let material = KeyMaterial {

@@ -337,6 +337,7 @@ pub(crate) fn http_snapshot(port: u16, plan: PortPlan) -> Snapshot {
         client_certificate: None,
         client_certificate_headers: Default::default(),
         session_key: None,
+        tracing: None,
         ports: BTreeMap::from([(key, Arc::new(plan))]),
     }
 }

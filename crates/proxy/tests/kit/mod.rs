@@ -135,6 +135,7 @@ pub(crate) fn snapshot(name: &str, port: u16, plan: TlsPlan) -> Snapshot {
         client_certificate: None,
         client_certificate_headers: Default::default(),
         session_key: None,
+        tracing: None,
         ports: BTreeMap::from([(key, Arc::new(PortPlan::Tls(plan)))]),
     }
 }

@@ -12,6 +12,7 @@ mod refusals;
 mod requests;
 mod sessions;
 mod tcp;
+mod traces;
 mod traffic_policies;
 mod udp;
 mod x_backends;

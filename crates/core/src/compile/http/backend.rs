@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use sealway_api::{BackendRef, ObjectKey, ServicePort};
+use sealway_api::{BackendRef, ObjectKey, ObjectMeta, ObjectRef, ServicePort};
 
 use super::super::backends::{self, Resolved};
+use super::super::routes::Route;
+use super::super::world::World;
 use super::super::{policies, x_backends};
 use super::Context;
 use crate::problem::Cause;
@@ -29,6 +31,26 @@ pub(in crate::compile) fn protocol(port: Option<&ServicePort>, tls: &UpstreamTls
         "https" | "tls" if !is_tls => BackendProtocol::Unsupported,
         _ => BackendProtocol::Unstated,
     }
+}
+
+/// A backend that receives gRPC calls of the gateway's own, as an object says; and why its reference is not good.
+pub(in crate::compile) fn collector<'a>(
+    world: &mut World<'a>,
+    object: &ObjectRef,
+    metadata: &'a ObjectMeta,
+    at: &str,
+    reference: &'a BackendRef,
+) -> (WeightedBackend, Option<Cause>) {
+    let route = Route::of_object(world, object, metadata);
+    let mut context = Context {
+        world,
+        route: &route,
+        kind: RuleKind::Grpc,
+        unresolved: None,
+        fault: None,
+    };
+    let backend = context.backend(format_args!("{at}"), reference);
+    (backend, context.unresolved)
 }
 
 impl<'a> Context<'_, 'a> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use sealway_api::{ObjectMeta, ObjectRef};
 
 use super::super::listeners::takes_requests;
-use super::super::routes::{Route, Rules};
+use super::super::routes::Route;
 use super::super::world::{GatewayWork, ListenerWork, World};
 use super::filters::is_complete;
 use super::{Context, DEFAULT_CONNECT_TIMEOUT};
@@ -30,18 +30,8 @@ pub(in crate::compile) fn listener_filters<'a>(world: &mut World<'a>, gateways: 
 
 fn apply<'a>(world: &mut World<'a>, metadata: &'a ObjectMeta, work: &mut ListenerWork<'a>) {
     let owner = work.owner.clone();
-    let labels = world.labels(&owner.key.namespace);
     // References are resolved as those of a route are: from the namespace of the listener's object.
-    let route = Route {
-        object: owner.clone(),
-        metadata,
-        parents: &[],
-        default_scope: None,
-        hostnames: &[],
-        patterns: Vec::new(),
-        labels,
-        rules: Rules::Http(&[]),
-    };
+    let route = Route::of_object(world, &owner, metadata);
     let mut context = Context {
         world,
         route: &route,

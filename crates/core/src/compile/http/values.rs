@@ -6,11 +6,11 @@ use sealway_api::Fraction;
 use crate::problem::Cause;
 use crate::snapshot::CorsOrigin;
 
-/// A value that the specification does not list, or that is not what it must be.
 /// What a duration must be.
 pub(super) const A_DURATION: &str = "a duration such as `30s` or `1m30s`";
 
-pub(super) fn unsupported(value: &str, expected: &'static str) -> Cause {
+/// A value that the specification does not list, or that is not what it must be.
+pub(in crate::compile) fn unsupported(value: &str, expected: &'static str) -> Cause {
     Cause::ValueUnsupported {
         value: value.to_owned(),
         expected,
@@ -33,12 +33,12 @@ pub(super) fn method(text: &str) -> Result<Method, Cause> {
     }
 }
 
-pub(super) fn header_name(text: &str) -> Result<HeaderName, Cause> {
+pub(in crate::compile) fn header_name(text: &str) -> Result<HeaderName, Cause> {
     HeaderName::from_bytes(text.as_bytes()).map_err(|_| unsupported(text, "the name of a header"))
 }
 
 /// Headers that frame messages or belong to one connection are not for routes to write: they decide where a message ends.
-pub(super) fn editable_header(text: &str) -> Result<HeaderName, Cause> {
+pub(in crate::compile) fn editable_header(text: &str) -> Result<HeaderName, Cause> {
     let name = header_name(text)?;
     match name.as_str() {
         "connection" | "content-length" | "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding"
@@ -57,7 +57,7 @@ pub(super) fn removable_header(text: &str) -> Result<HeaderName, Cause> {
 }
 
 /// Visible ASCII, spaces and tabs.
-pub(super) fn header_value(text: &str) -> Result<HeaderValue, Cause> {
+pub(in crate::compile) fn header_value(text: &str) -> Result<HeaderValue, Cause> {
     HeaderValue::from_str(text).map_err(|_| unsupported(text, "a value that a header can have"))
 }
 
@@ -124,7 +124,7 @@ pub(super) fn origin(text: &str) -> Result<CorsOrigin, Cause> {
 }
 
 /// How many of how many requests a mirror gets: all of them unless it is said.
-pub(super) fn share(percent: Option<i32>, fraction: Option<&Fraction>) -> Result<(u32, u32), Cause> {
+pub(in crate::compile) fn share(percent: Option<i32>, fraction: Option<&Fraction>) -> Result<(u32, u32), Cause> {
     let wrong = |value: String| Cause::ValueUnsupported {
         value,
         expected: "a share of the requests, from 0 to all of them",

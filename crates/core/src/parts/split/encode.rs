@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use http::{HeaderName, HeaderValue};
+
 use super::Names;
 use crate::parts::PartKey;
 use crate::parts::wire::{self, Wire};
 use crate::snapshot::{
     Backend, BackendAuthorities, BackendTls, CertificateSlot, ClientValidation, ExternalAuth, Filters, Forward, HttpBackend,
     HttpHost, HttpListener, HttpMatch, HttpRoutes, HttpRule, Mirror, Retry, RetryBudget, Session, Target, Termination,
-    TlsListener, TrustBundle, UpstreamTls, WeightedBackend,
+    TlsListener, Tracing, TrustBundle, UpstreamTls, WeightedBackend,
 };
 
 /// JSON. Nothing in a part can fail to be written: there are no maps and no numbers that JSON lacks.
@@ -112,6 +114,34 @@ pub(super) fn forward(forward: &Forward, names: &Names<'_>) -> wire::Forward {
         connect_timeout: *connect_timeout,
         idle_timeout: *idle_timeout,
         backends: backends.iter().map(|backend| weighted(backend, names)).collect(),
+    }
+}
+
+pub(super) fn tracing(tracing: &Tracing, names: &Names<'_>) -> wire::Tracing {
+    let Tracing {
+        policy,
+        collector,
+        headers,
+        sampling,
+        sampled_parents,
+        service_name,
+        span_name,
+        attributes,
+    } = tracing;
+    // Values come from manifests, so they are text.
+    let header = |(name, value): &(HeaderName, HeaderValue)| {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        (name.as_str().to_owned(), value)
+    };
+    wire::Tracing {
+        policy: policy.clone(),
+        collector: weighted(collector, names),
+        headers: headers.iter().map(header).collect(),
+        sampling: *sampling,
+        sampled_parents: *sampled_parents,
+        service_name: service_name.clone(),
+        span_name: span_name.clone(),
+        attributes: attributes.clone(),
     }
 }
 

@@ -42,6 +42,11 @@ pub(super) fn wanted(statuses: &Statuses, reference: &ObjectRef, features: &[Str
             let ancestors = status.into_iter().flat_map(|status| &status.ancestors);
             Some(Wanted::Entries(Shared::Ancestors, ancestors.map(tree).collect()))
         }
+        Kind::XTelemetryPolicy => {
+            let status = statuses.x_telemetry_policies.get(key);
+            let ancestors = status.into_iter().flat_map(|status| &status.ancestors);
+            Some(Wanted::Entries(Shared::Ancestors, ancestors.map(tree).collect()))
+        }
         _ => None,
     }
 }
@@ -73,6 +78,9 @@ pub(super) fn differences(before: &Statuses, now: &Statuses) -> BTreeSet<ObjectR
     });
     compare(&before.x_backend_traffic_policies, &now.x_backend_traffic_policies, |key| {
         found.insert(ObjectRef::of(Kind::XBackendTrafficPolicy, key));
+    });
+    compare(&before.x_telemetry_policies, &now.x_telemetry_policies, |key| {
+        found.insert(ObjectRef::of(Kind::XTelemetryPolicy, key));
     });
     found
 }

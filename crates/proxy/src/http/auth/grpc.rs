@@ -4,68 +4,24 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, TE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, COOKIE, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use prost::Message as _;
-use sealway_core::{ExternalAuth, Target, UpstreamTls};
+use sealway_core::ExternalAuth;
 
 use super::messages::{
     Address, AppendAction, AttributeContext, CheckRequest, CheckResponse, DeniedHttpResponse, HeaderValueOption, HttpRequest,
     HttpResponse, OkHttpResponse, Peer, RequestAttributes, SocketAddress, Timestamp, TlsSession,
 };
-use super::{
-    AuthFault, AuthRequest, AuthVerdict, Change, HeaderChanges, LARGEST_ANSWER, MOST_CHANGES, denial, may_change_request,
-    may_travel,
-};
+use super::{AuthFault, AuthRequest, AuthVerdict, Change, HeaderChanges, MOST_CHANGES, denial, may_change_request, may_travel};
+use crate::http::unary;
 
 const METHOD: &str = "/envoy.service.auth.v3.Authorization/Check";
-const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A flag and the length before each message.
-const PREFIX: usize = 5;
-
 pub(super) fn request(auth: &ExternalAuth, allowed: &[HeaderName], request: &AuthRequest<'_>) -> Request<Bytes> {
-    let mut check = Request::new(framed(&check_request(allowed, request)));
-    *check.method_mut() = Method::POST;
-    *check.uri_mut() = Uri::from_static(METHOD);
-    *check.version_mut() = Version::HTTP_2;
-    let headers = check.headers_mut();
-    if let Some(authority) = authority(&auth.backend.target) {
-        headers.insert(HOST, authority);
-    }
-    headers.insert(CONTENT_TYPE, GRPC);
-    headers.insert(TE, HeaderValue::from_static("trailers"));
-    check
-}
-
-/// The name that the server goes by: the one that its certificate must have, or its Service's.
-fn authority(server: &Target) -> Option<HeaderValue> {
-    let Target::Backend(server) = server else {
-        // Nothing is sent there.
-        return None;
-    };
-    let name = match &server.tls {
-        UpstreamTls::Verified(tls) => tls.server_name.clone(),
-        UpstreamTls::Plain | UpstreamTls::Refused { .. } => {
-            // An XBackend's has a slash, which an authority cannot have.
-            let name = server.service.name.rsplit('/').next().unwrap_or_default();
-            format!("{name}.{}.svc", server.service.namespace)
-        }
-    };
-    HeaderValue::from_maybe_shared(Bytes::from(format!("{name}:{}", server.port))).ok()
-}
-
-fn framed(message: &CheckRequest) -> Bytes {
-    let length = message.encoded_len();
-    let mut frame = BytesMut::with_capacity(PREFIX + length);
-    frame.put_u8(0);
-    // Headers and bodies are capped far below 4 GiB.
-    frame.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
-    frame.extend_from_slice(&message.encode_to_vec());
-    frame.freeze()
+    unary::request(METHOD, &auth.backend.target, &check_request(allowed, request))
 }
 
 fn check_request(allowed: &[HeaderName], request: &AuthRequest<'_>) -> CheckRequest {
@@ -154,20 +110,7 @@ fn protocol(version: Version) -> &'static str {
 }
 
 pub(super) fn verdict(response: &Response<Bytes>, trailers: Option<&HeaderMap>) -> Result<AuthVerdict, AuthFault> {
-    if response.status() != StatusCode::OK {
-        return Err(AuthFault::Status(response.status()));
-    }
-    // A response without a message has its status among the headers (gRPC's "Trailers-Only").
-    let status = trailers
-        .and_then(|trailers| trailers.get(GRPC_STATUS))
-        .or_else(|| response.headers().get(GRPC_STATUS));
-    let status = status
-        .and_then(|status| status.to_str().ok())
-        .and_then(|status| status.parse().ok());
-    if status != Some(0) {
-        return Err(AuthFault::GrpcStatus(status));
-    }
-    let message = CheckResponse::decode(unframed(response.body())?).map_err(|_| AuthFault::Malformed)?;
+    let message = CheckResponse::decode(unary::answer(response, trailers)?).map_err(|_| AuthFault::Malformed)?;
     let allowed = message.status.as_ref().is_none_or(|status| status.code == 0);
     match (allowed, message.http_response) {
         (true, Some(HttpResponse::Ok(ok))) => allow(ok),
@@ -177,17 +120,6 @@ pub(super) fn verdict(response: &Response<Bytes>, trailers: Option<&HeaderMap>) 
         (false, Some(HttpResponse::Denied(denied))) => deny(denied),
         (false, None | Some(HttpResponse::Ok(_))) => deny(DeniedHttpResponse::default()),
     }
-}
-
-/// The one message of a unary answer.
-fn unframed(body: &[u8]) -> Result<&[u8], AuthFault> {
-    let (prefix, message) = body.split_first_chunk::<PREFIX>().ok_or(AuthFault::Malformed)?;
-    let [compressed, length @ ..] = *prefix;
-    let whole = usize::try_from(u32::from_be_bytes(length)).is_ok_and(|length| length == message.len());
-    if compressed != 0 || !whole || message.len() > LARGEST_ANSWER {
-        return Err(AuthFault::Malformed);
-    }
-    Ok(message)
 }
 
 fn allow(ok: OkHttpResponse) -> Result<AuthVerdict, AuthFault> {

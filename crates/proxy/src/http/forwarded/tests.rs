@@ -170,6 +170,7 @@ fn connection_cannot_take_what_all_recipients_need() {
         ("cookie", "a=b"),
         ("forwarded", "for=198.51.100.1"),
         ("host", "shop.example.com"),
+        ("traceparent", "ours"),
         ("x-forwarded-for", "198.51.100.1"),
     ];
     let mut inbound = headers(&kept);
