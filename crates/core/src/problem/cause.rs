@@ -96,6 +96,19 @@ pub enum Cause {
     ClassParametersIgnored {
         kind: String,
     },
+    /// In a cluster: what carries the Gateway cannot be made as it should be.
+    ObjectsNotApplied {
+        detail: String,
+    },
+    /// In a cluster: a proxy has gone without a word, or says nothing.
+    ProxySilent {
+        pod: String,
+    },
+    /// In a cluster: a proxy does not obey, and serves what it had before.
+    ProxyRefuses {
+        pod: String,
+        detail: String,
+    },
     ParametersNotSupported {
         kind: String,
     },

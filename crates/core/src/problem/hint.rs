@@ -33,6 +33,14 @@ impl Cause {
                     crate::settings::CONTROLLER_NAME
                 )
             }
+            Self::ObjectsNotApplied { .. } => "give the controller the rights and the room that it lacks; it tries again by itself".to_owned(),
+            Self::ProxySilent { .. } => {
+                "see whether the pod and its node are well, and whether it may reach the controllers' Service; if it was killed, this goes away after ten minutes"
+                    .to_owned()
+            }
+            Self::ProxyRefuses { pod, .. } => {
+                format!("let controllers and proxies be of one version; if they are, delete the pod `{pod}` and report it")
+            }
             Self::ClassParametersIgnored { .. } | Self::ParametersNotSupported { .. } => "remove `parametersRef`".to_owned(),
             Self::ClassNotFound { class } => format!("add a GatewayClass `{class}`, or correct `gatewayClassName`"),
             Self::BundleVersion { .. } => {

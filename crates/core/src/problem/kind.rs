@@ -18,6 +18,7 @@ impl Cause {
             | Self::UnknownField { .. }
             | Self::LastGoodKept
             | Self::StatusFull { .. }
+            | Self::ProxySilent { .. }
             | Self::ForeignController { .. }
             | Self::ClassParametersIgnored { .. }
             | Self::BundleVersion { .. }
@@ -108,6 +109,9 @@ impl Cause {
             Self::BundleVersion { .. } => "bundle-version",
             Self::ParametersInvalid { .. } => "parameters-invalid",
             Self::ClassParametersIgnored { .. } => "class-parameters-ignored",
+            Self::ObjectsNotApplied { .. } => "objects-not-applied",
+            Self::ProxySilent { .. } => "proxy-silent",
+            Self::ProxyRefuses { .. } => "proxy-refuses",
             Self::ParametersNotSupported { .. } => "parameters-not-supported",
             Self::ClassNotFound { .. } => "class-not-found",
             Self::AddressTypeUnsupported { .. } => "address-type-unsupported",

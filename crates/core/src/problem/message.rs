@@ -35,6 +35,13 @@ impl Cause {
             Self::ForeignController { controller } => {
                 format!("names another controller, `{controller}`; served all the same")
             }
+            Self::ObjectsNotApplied { detail } => format!("what carries the Gateway is not as it should be: {detail}"),
+            Self::ProxySilent { pod } => {
+                format!("proxy `{pod}` says nothing to any controller: nobody waits for it, and what it serves may be old")
+            }
+            Self::ProxyRefuses { pod, detail } => {
+                format!("proxy `{pod}` refuses what it was told, and serves what it had before: {detail}")
+            }
             Self::ClassParametersIgnored { kind } => {
                 format!("parameters of kind {kind} mean nothing to Sealway: its Gateways are served without them")
             }

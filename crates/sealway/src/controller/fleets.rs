@@ -1,11 +1,13 @@
 //! What stands before and behind each Gateway in a cluster: parameters, Services and proxies, as far as they decide statuses.
 //!
-//! Input: resources, what became of the objects that were made, what proxies say of themselves, the time. Output: [`Fleets`]. Pure.
+//! Input: resources, what became of the objects that were made, what proxies say of themselves, the time. Output: [`Fleets`], what is wrong
+//! with them included. Pure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use sealway_api::{Gateway, GatewayClass, Kind, ObjectKey, ObjectRef, ParametersReference, Resources, Timestamp};
-use sealway_core::{BackendPeer, BackendTlsFault, Fleet, PortKey, PortState};
+use sealway_core::{BackendPeer, BackendTlsFault, Cause, Fleet, PortKey, PortState, Problem};
 use sealway_feed::{Acknowledged, Proxies};
 use sealway_provider::kube::AppliedByGateway;
 use sealway_provider::provision::{Parameters, ParametersFault, SeenService, WantedService, reached, wanted_services};
@@ -18,7 +20,9 @@ pub(crate) struct Fleets {
     pub(crate) parameters: BTreeMap<ObjectKey, Parameters>,
     /// Of GatewayClasses and Gateways.
     pub(crate) faults: BTreeMap<ObjectRef, String>,
-    /// When an address that is awaited will be too late.
+    /// What is wrong with proxies, and with objects that were made.
+    pub(crate) problems: Vec<Problem>,
+    /// When an address that is awaited will be too late, or a proxy silent for too long.
     pub(crate) wake_at: Option<Timestamp>,
 }
 
@@ -47,6 +51,7 @@ pub(crate) fn ours<'a>(
 pub(crate) fn observe(resources: &Resources, controller: &str, seen: Seen<'_>) -> Fleets {
     let mut found = Fleets::default();
     for (key, gateway, class) in ours(resources, controller) {
+        found.look_at(key, seen);
         let class_reference = ObjectRef::new(Kind::GatewayClass, "", &class.metadata.name);
         let of_class = class.spec.parameters_ref.as_ref().map_or_else(
             || Ok(BTreeMap::new()),
@@ -68,7 +73,8 @@ pub(crate) fn observe(resources: &Resources, controller: &str, seen: Seen<'_>) -
         let own = reference.map_or_else(|| Ok(BTreeMap::new()), |reference| data(resources, reference, &key.namespace));
         match own.and_then(|own| Parameters::read(&of_class, &own)) {
             Ok(parameters) => {
-                let fleet = fleet(resources, gateway, &parameters, seen, &mut found.wake_at);
+                let (fleet, wake_at) = fleet(resources, gateway, &parameters, seen);
+                wake_at.into_iter().for_each(|at| found.wake(at));
                 found.fleets.insert(key.clone(), fleet);
                 found.parameters.insert(key.clone(), parameters);
             }
@@ -78,6 +84,37 @@ pub(crate) fn observe(resources: &Resources, controller: &str, seen: Seen<'_>) -
         }
     }
     found
+}
+
+/// A proxy that is cut off, or starts again, has a connection by then.
+const SILENT: Duration = Duration::from_secs(10);
+
+impl Fleets {
+    fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// What is wrong with what carries a Gateway.
+    fn look_at(&mut self, gateway: &ObjectKey, seen: Seen<'_>) {
+        let object = ObjectRef::of(Kind::Gateway, gateway);
+        let mut report = |cause| self.problems.push(Problem::new(object.clone(), "", cause));
+        for detail in seen.applied.get(gateway).into_iter().flat_map(|applied| &applied.faults) {
+            report(Cause::ObjectsNotApplied { detail: detail.clone() });
+        }
+        let mut wakes = Vec::new();
+        for (pod, proxy) in seen.proxies.get(gateway).into_iter().flatten() {
+            if let Some(refused) = &proxy.refused {
+                let (pod, detail) = (pod.clone(), refused.reason.clone());
+                report(Cause::ProxyRefuses { pod, detail });
+            }
+            let late = proxy.silent_since.and_then(|since| since.checked_add(SILENT).ok());
+            match late {
+                Some(late) if late <= seen.now => report(Cause::ProxySilent { pod: pod.clone() }),
+                late => wakes.extend(late),
+            }
+        }
+        wakes.into_iter().for_each(|at| self.wake(at));
+    }
 }
 
 fn data(
@@ -94,22 +131,13 @@ fn data(
     Ok(found.data.clone())
 }
 
-fn fleet(
-    resources: &Resources,
-    gateway: &Gateway,
-    parameters: &Parameters,
-    seen: Seen<'_>,
-    wake_at: &mut Option<Timestamp>,
-) -> Fleet {
+fn fleet(resources: &Resources, gateway: &Gateway, parameters: &Parameters, seen: Seen<'_>) -> (Fleet, Option<Timestamp>) {
     let key = gateway.metadata.key();
     let wanted = wanted_services(gateway, parameters);
     let services = wanted
         .iter()
         .filter_map(|service| Some((service.name.clone(), state(resources, &key, service, seen.applied)?)));
     let reached = reached(&wanted, &services.collect(), seen.now);
-    if let Some(wake) = reached.wake_at {
-        *wake_at = Some(wake_at.map_or(wake, |earlier| earlier.min(wake)));
-    }
     let mut failed = BTreeMap::new();
     for proxy in seen.proxies.get(&key).into_iter().flat_map(BTreeMap::values) {
         if proxy.silent_since.is_some() || proxy.report.draining {
@@ -125,11 +153,12 @@ fn fleet(
             }
         }
     }
-    Fleet {
+    let fleet = Fleet {
         addresses: reached.addresses,
         unusable: reached.unusable,
         failed,
-    }
+    };
+    (fleet, reached.wake_at)
 }
 
 fn state(resources: &Resources, gateway: &ObjectKey, wanted: &WantedService, applied: &AppliedByGateway) -> Option<SeenService> {

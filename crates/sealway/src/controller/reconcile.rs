@@ -212,7 +212,8 @@ impl Reconciler {
             memory.bundle = credentials.bundle;
             self.need(memory, &load.resources, &fleets);
         }
-        self.tell(memory, &load, (&proxies, &unwritten, leads));
+        let found = [fleets.problems, unwritten.to_vec()].concat();
+        self.tell(memory, &load, (&proxies, found, leads));
         let compiled = memory.last.as_ref().and_then(|last| last.wake_at);
         [compiled, fleets.wake_at].into_iter().flatten().min()
     }
@@ -268,7 +269,7 @@ impl Reconciler {
         }
     }
 
-    fn tell(&self, memory: &mut Memory, load: &Loaded, (proxies, unwritten, leads): (&Proxies, &Arc<Vec<Problem>>, bool)) {
+    fn tell(&self, memory: &mut Memory, load: &Loaded, (proxies, more, leads): (&Proxies, Vec<Problem>, bool)) {
         let Some(last) = &memory.last else { return };
         let mut statuses = last.statuses.clone();
         if leads && !memory.leads {
@@ -287,7 +288,7 @@ impl Reconciler {
         }
         self.outputs.writer.want(Arc::clone(&memory.shown));
         let mut found = last.problems.clone();
-        found.extend(unwritten.iter().cloned());
+        found.extend(more);
         let problems = gather(load, found);
         if *memory.problems != problems {
             memory.problems = Arc::new(problems);

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use sealway_api::Resource;
 use sealway_core::{BindFailure, SocketKey, Transport};
-use sealway_feed::{Content, ProxyState, Report};
+use sealway_feed::{Content, ProxyState, RefusedDelta, Report};
 use sealway_provider::kube::Applied;
 use serde_json::{Value, json};
 
@@ -151,6 +151,35 @@ fn a_port_that_a_proxy_cannot_open_is_the_gateways_unless_the_proxy_is_gone_or_g
     };
     assert_eq!(failed(proxies(vec![proxy(None, false, false)])), 1);
     assert_eq!(failed(proxies(vec![proxy(None, true, false), proxy(None, false, true)])), 0);
+}
+
+#[test]
+fn who_is_silent_for_ten_seconds_who_refuses_and_what_cannot_be_made_is_told() {
+    let cluster = cluster(&json!({}), &json!({}));
+    let fault = Applied {
+        refused_services: BTreeSet::new(),
+        faults: vec!["Deployment sealway-edge: forbidden".to_owned()],
+    };
+    let refused = ProxyState {
+        refused: Some(RefusedDelta {
+            revision: 2,
+            reason: "part `head` cannot be read".to_owned(),
+        }),
+        ..proxy(None, false, false)
+    };
+    let (none, proxies) = (AppliedByGateway::new(), proxies(vec![proxy(None, false, true), refused]));
+    let at = |second| Timestamp::from_second(second).expect("in range");
+    let told = |applied, second| {
+        let now = at(second);
+        let proxies = &proxies;
+        let fleets = observe(&cluster, CONTROLLER, Seen { applied, proxies, now });
+        let codes: Vec<&str> = fleets.problems.iter().map(|problem| problem.cause.code()).collect();
+        (codes.join(" "), fleets.wake_at)
+    };
+    assert_eq!(told(&none, 9), ("proxy-refuses".to_owned(), Some(at(10))));
+    assert_eq!(told(&none, 10), ("proxy-silent proxy-refuses".to_owned(), None));
+    let applied = AppliedByGateway::from([(edge(), fault)]);
+    assert_eq!(told(&applied, 10).0, "objects-not-applied proxy-silent proxy-refuses");
 }
 
 #[test]
