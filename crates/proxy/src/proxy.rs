@@ -11,7 +11,7 @@ use sealway_api::{ObjectKey, ObjectRef};
 use sealway_core::{BackendPeer, BackendTlsFault, DistributionPoint, Keys, PortKey, PortPlan, PortState, Snapshot, SocketKey};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use crate::config::Config;
@@ -341,11 +341,20 @@ async fn look_after(state: Weak<Mutex<State>>, shared: Arc<Shared>, ports: watch
     loop {
         sleep(LOOK_AFTER).await;
         let Some(state) = state.upgrade() else { return };
+        let unswept = {
+            let mut state = lock(&state);
+            let unswept = state.unswept.take();
+            let identity = |snapshot: &Arc<Snapshot>| state.servers.identity_of(&snapshot.gateway);
+            let with_identity = |snapshot| (identity(&snapshot), snapshot);
+            unswept.map(|snapshots| snapshots.into_values().map(with_identity).collect::<Vec<_>>())
+        };
+        if let Some(unswept) = unswept {
+            // Connections do not wait for a look at thousands of routes. A panic would be a defect; then nothing is forgotten.
+            let shared = Arc::clone(&shared);
+            let _ = spawn_blocking(move || shared.forget(&Used::by(&unswept))).await;
+        }
         shared.http.sweep(&shared.config.http);
         let mut state = lock(&state);
-        if let Some(snapshots) = state.unswept.take() {
-            shared.forget(&Used::by(&snapshots, |gateway| state.servers.identity_of(gateway)));
-        }
         if state.listeners.has_failed() && state.listeners.retry(&shared) {
             report(&ports, &state.listeners);
         }

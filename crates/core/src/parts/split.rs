@@ -22,6 +22,22 @@ mod keep;
 pub(super) use index::Index;
 
 pub(super) fn split(snapshot: &Snapshot, before: &Parts) -> Parts {
+    // Which of two has the name that both want depends on who comes first, and must not depend on what was there before: all controllers
+    // are to have the same parts.
+    let kept = if before.index.has_copies {
+        Kept::default()
+    } else {
+        keep::kept(snapshot, before)
+    };
+    let is_all_new = kept.parts.is_empty();
+    let parts = divide(snapshot, before, kept);
+    if parts.index.has_copies && !is_all_new {
+        return divide(snapshot, before, Kept::default());
+    }
+    parts
+}
+
+fn divide(snapshot: &Snapshot, before: &Parts, kept: Kept) -> Parts {
     let Snapshot {
         gateway,
         addresses,
@@ -33,7 +49,7 @@ pub(super) fn split(snapshot: &Snapshot, before: &Parts) -> Parts {
         tracing,
         ports,
     } = snapshot;
-    let Kept { parts, index, listeners } = keep::kept(snapshot, before);
+    let Kept { parts, index, listeners } = kept;
     let mut splitter = Splitter {
         before,
         parts,
@@ -372,6 +388,7 @@ impl Splitter<'_> {
                 None => break,
             }
         }
+        self.index.has_copies |= key.as_str() != wanted;
         let before = self.before.parts.get(&key);
         let part = match before {
             Some(part) if part.source.is(&source) => Arc::clone(part),

@@ -4,7 +4,7 @@
 //! got back from its own write is not undone by an event that was under way.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sealway_api::{Kind, ObjectKey, ObjectRef, Statuses};
 use serde::de::DeserializeOwned;
@@ -18,7 +18,7 @@ pub(super) struct Stored {
     pub(super) version: String,
     pub(super) resource_version: String,
     /// JSON text, a third of the size of a tree; empty without a status.
-    pub(super) status: Box<str>,
+    pub(super) status: Arc<str>,
 }
 
 /// The statuses of all objects that have one.
@@ -81,10 +81,16 @@ impl StoredStatuses {
     /// All of them as [`Statuses`] serialises, with what it lacks: the times of conditions, and what others have said.
     #[must_use]
     pub fn tree(&self) -> Value {
-        let inner = self.lock();
+        // Reading them takes a while, for which nobody should wait.
+        let statuses: Vec<_> = {
+            let inner = self.lock();
+            let each = inner.statuses.iter();
+            each.map(|(reference, stored)| (reference.clone(), Arc::clone(&stored.status)))
+                .collect()
+        };
         let mut tree = Map::new();
-        for (reference, stored) in &inner.statuses {
-            let (Some(field), Ok(status)) = (Statuses::field_of(&reference.kind), serde_json::from_str(&stored.status)) else {
+        for (reference, status) in statuses {
+            let (Some(field), Ok(status)) = (Statuses::field_of(&reference.kind), serde_json::from_str(&status)) else {
                 continue;
             };
             let name = match field {
@@ -127,8 +133,6 @@ fn is_older(one: &str, two: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use sealway_api::Kind;
 
     use super::super::kinds::WATCHED;

@@ -3,7 +3,8 @@
 //! In: what the rule says, the client's header, the time. Out: the endpoint, and a header of the response. All that is known of a session
 //! is in the token that the client keeps, sealed (AES-256-GCM-SIV): nobody without the Gateway's key reads or makes one, and one of another
 //! owner or name is none. It has one endpoint for each backend, so that weights go on to choose among backends with every request. A token
-//! that is too old, cut, forged, or names no endpoint that is still there begins a new session.
+//! that is too old, cut, forged, or names no endpoint that is still there begins a new session. A policy's session goes on while it names any
+//! endpoint: those of other rules are not known here.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! What the snapshots name: what was learnt about anything else may be forgotten.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sealway_api::{ObjectKey, ObjectRef};
+use sealway_api::ObjectKey;
 use sealway_core::{ContentHash, Filters, HttpRoutes, HttpRule, PortPlan, Snapshot, Target, WeightedBackend};
 
 use crate::http::RuleKey;
@@ -23,14 +23,10 @@ pub(crate) struct Used<'a> {
 }
 
 impl<'a> Used<'a> {
-    /// `identity_of` a Gateway is what it shows to backends.
-    pub(super) fn by(
-        snapshots: &'a BTreeMap<ObjectRef, Arc<Snapshot>>,
-        identity_of: impl Fn(&ObjectKey) -> Option<Arc<ClientIdentity>>,
-    ) -> Self {
+    /// Each snapshot comes with what its Gateway shows to backends.
+    pub(super) fn by(snapshots: &'a [(Option<Arc<ClientIdentity>>, Arc<Snapshot>)]) -> Self {
         let mut used = Self::default();
-        for snapshot in snapshots.values() {
-            let identity = identity_of(&snapshot.gateway);
+        for (identity, snapshot) in snapshots {
             used.spans(snapshot);
             used.identities.insert(identity.as_ref().map(|identity| identity.content));
             for plan in snapshot.ports.values() {

@@ -18,6 +18,8 @@ pub(in super::super) struct Index {
     users: HashMap<PartKey, usize>,
     /// Parts that are made anew each time, for they hold nothing that is shared.
     values: Vec<PartKey>,
+    /// Whether a part has not the name that it wanted, for another has it.
+    pub(super) has_copies: bool,
 }
 
 impl Index {
