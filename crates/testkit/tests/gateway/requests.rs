@@ -1,8 +1,27 @@
-//! A plain request for `web.test`, as several of these tests send it.
+//! A plain request for `web.test`, and the Gateway that it goes to, as several of these tests have them.
 
 use sealway_testkit::gateway::TestGateway;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+/// A Gateway `gateway` that takes HTTP on port 8080, with its class; ends where the next manifest begins.
+pub(crate) fn gateway(namespace: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {{name: sealway}}
+spec: {{controllerName: sealway.dev/gateway-controller}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {{name: gateway, namespace: {namespace}}}
+spec:
+  gatewayClassName: sealway
+  listeners: [{{name: http, port: 8080, protocol: HTTP}}]
+---
+"
+    )
+}
 
 /// The whole answer to a GET with these header lines, each of which ends its line.
 pub(crate) async fn answer(gateway: &TestGateway, port: u16, headers: &str) -> String {

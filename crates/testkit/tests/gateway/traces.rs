@@ -14,7 +14,7 @@ use sealway_testkit::gateway::{Setup, TestGateway};
 use sealway_testkit::{LOOPBACK, free_port, loopback, wait_until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::requests::answer;
+use crate::requests::{self, answer};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CLIENT_SPAN: &str = "b7ad6b7169203331";
@@ -199,20 +199,9 @@ spec:
 {tracing}"
         ),
     };
+    let gateway = requests::gateway("default");
     format!(
-        "apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: {{name: sealway}}
-spec: {{controllerName: sealway.dev/gateway-controller}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {{name: gateway, namespace: default}}
-spec:
-  gatewayClassName: sealway
-  listeners: [{{name: http, port: 8080, protocol: HTTP}}]
----
-apiVersion: gateway.networking.k8s.io/v1
+        "{gateway}apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {{name: web, namespace: default}}
 spec:

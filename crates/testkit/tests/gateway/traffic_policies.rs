@@ -10,26 +10,15 @@ use sealway_testkit::gateway::{Setup, TestGateway};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use crate::requests::answer;
+use crate::requests::{self, answer};
 
 const PORT: u16 = 8080;
 
 /// A rule that asks twice again; and the policy.
 fn manifests(policy: &str) -> String {
+    let gateway = requests::gateway("shop");
     format!(
-        "apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: {{name: sealway}}
-spec: {{controllerName: sealway.dev/gateway-controller}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {{name: gateway, namespace: shop}}
-spec:
-  gatewayClassName: sealway
-  listeners: [{{name: http, port: 8080, protocol: HTTP}}]
----
-apiVersion: gateway.networking.k8s.io/v1
+        "{gateway}apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {{name: web, namespace: shop}}
 spec:

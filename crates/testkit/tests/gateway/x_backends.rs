@@ -7,27 +7,16 @@ use sealway_testkit::certificates::Authority;
 use sealway_testkit::gateway::{Setup, TestGateway};
 
 use crate::manifests::Pki;
-use crate::requests::status;
+use crate::requests::{self, status};
 
 const HOST: &str = "partner.example.org";
 
 /// A route to an XBackend whose authority is `authority`.
 fn manifests(authority: &str, mode: &str) -> String {
     let certificate: String = authority.lines().map(|line| format!("    {line}\n")).collect();
+    let gateway = requests::gateway("default");
     format!(
-        "apiVersion: gateway.networking.k8s.io/v1
-kind: GatewayClass
-metadata: {{name: sealway}}
-spec: {{controllerName: sealway.dev/gateway-controller}}
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {{name: gateway, namespace: default}}
-spec:
-  gatewayClassName: sealway
-  listeners: [{{name: http, port: 8080, protocol: HTTP}}]
----
-apiVersion: gateway.networking.k8s.io/v1
+        "{gateway}apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
 metadata: {{name: web, namespace: default}}
 spec:
