@@ -310,8 +310,10 @@ pub(super) fn statuses(world: &World<'_>) -> BTreeMap<ObjectKey, PolicyStatus> {
     let policies = &world.policies;
     let entries = policies.ancestors.iter().filter_map(|(position, gateways)| {
         let work = policies.list.get(*position)?;
-        // More than sixteen the API server does not take (apis/v1/policy_types.go, Ancestors).
-        let ancestors = gateways.iter().take(16).map(|gateway| ancestor(world, work, gateway));
+        let ancestors = gateways
+            .iter()
+            .take(MOST_ANCESTORS)
+            .map(|gateway| ancestor(world, work, gateway));
         Some((
             work.object.key.clone(),
             PolicyStatus {
@@ -323,7 +325,7 @@ pub(super) fn statuses(world: &World<'_>) -> BTreeMap<ObjectKey, PolicyStatus> {
 }
 
 /// A Gateway as statuses refer to it.
-pub(super) fn ancestor_ref(gateway: &ObjectKey) -> ParentRef {
+fn ancestor_ref(gateway: &ObjectKey) -> ParentRef {
     ParentRef {
         group: GATEWAY_GROUP.to_owned(),
         kind: Kind::Gateway.to_string(),
@@ -347,27 +349,55 @@ fn ancestor(world: &World<'_>, work: &Work<'_>, gateway: &ObjectKey) -> PolicyAn
         }
         None => {
             let seen = work.evidence.iter().filter(|(seen_by, _)| seen_by.contains(gateway));
-            let said: Vec<String> = seen.map(|(_, cause)| cause.sentence()).collect();
-            let message = match said.is_empty() {
-                true => "The policy is accepted".to_owned(),
-                false => format!("The policy is accepted; but {}", said.join("; ")),
-            };
-            (ConditionStatus::True, Reason::Accepted, message)
+            accepted_but(seen.map(|(_, cause)| cause))
         }
     };
-    let resolved = match &work.unresolved {
-        Some((reason, cause)) => (ConditionStatus::False, reason.clone(), cause.sentence()),
+    let unresolved = work.unresolved.as_ref();
+    let resolved = resolved(unresolved.map(|(reason, cause)| (reason.clone(), cause)));
+    let conditions = [(ConditionType::Accepted, accepted), (ConditionType::ResolvedRefs, resolved)];
+    entry(world, gateway, generation, conditions)
+}
+
+/// Entries of one policy's status: more the API server does not take (apis/v1/policy_types.go, Ancestors).
+pub(super) const MOST_ANCESTORS: usize = 16;
+
+/// What a condition says.
+pub(super) type Said = (ConditionStatus, Reason, String);
+
+/// `Accepted` of a policy that is, with what is not as it should be all the same.
+pub(super) fn accepted_but<'a>(remarks: impl Iterator<Item = &'a Cause>) -> Said {
+    let said: Vec<String> = remarks.map(Cause::sentence).collect();
+    let message = match said.is_empty() {
+        true => "The policy is accepted".to_owned(),
+        false => format!("The policy is accepted; but {}", said.join("; ")),
+    };
+    (ConditionStatus::True, Reason::Accepted, message)
+}
+
+/// `ResolvedRefs`, with the first reference that is not good.
+pub(super) fn resolved(unresolved: Option<(Reason, &Cause)>) -> Said {
+    match unresolved {
+        Some((reason, cause)) => (ConditionStatus::False, reason, cause.sentence()),
         None => {
             let message = "All references are resolved".to_owned();
             (ConditionStatus::True, Reason::ResolvedRefs, message)
         }
-    };
+    }
+}
+
+/// What a policy's status says for a Gateway.
+pub(super) fn entry(
+    world: &World<'_>,
+    gateway: &ObjectKey,
+    generation: i64,
+    conditions: impl IntoIterator<Item = (ConditionType, Said)>,
+) -> PolicyAncestorStatus {
+    let conditions = conditions.into_iter();
     PolicyAncestorStatus {
         ancestor_ref: ancestor_ref(gateway),
         controller_name: world.settings.controller_name().to_owned(),
-        conditions: vec![
-            condition(ConditionType::Accepted, accepted.0, accepted.1, accepted.2, generation),
-            condition(ConditionType::ResolvedRefs, resolved.0, resolved.1, resolved.2, generation),
-        ],
+        conditions: conditions
+            .map(|(kind, (status, reason, message))| condition(kind, status, reason, message, generation))
+            .collect(),
     }
 }

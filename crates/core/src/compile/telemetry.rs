@@ -11,7 +11,6 @@ use sealway_api::{
     TelemetryAttribute, TelemetryMode, TracingConfig, TracingProvider, XTelemetryPolicy,
 };
 
-use super::statuses::condition;
 use super::world::{GatewayWork, World};
 use super::{http, policies, x_backends};
 use crate::problem::Cause;
@@ -65,8 +64,7 @@ pub(super) fn apply<'a>(world: &mut World<'a>, gateways: &mut [GatewayWork<'a>])
             work.tracing.clone_from(&found.tracing);
         }
         let generation = policy.metadata.generation;
-        // As many as the API server takes (apis/v1/policy_types.go, Ancestors), and as a policy can have targets.
-        let ancestors = claims.iter().take(16);
+        let ancestors = claims.iter().take(policies::MOST_ANCESTORS);
         let ancestors = ancestors.map(|claim| ancestor(world, claim, &found, generation)).collect();
         statuses.insert(key.clone(), PolicyStatus { ancestors });
     }
@@ -289,7 +287,7 @@ impl Check<'_, '_, '_> {
 
 fn ancestor(world: &World<'_>, claim: &Claim, found: &Findings, generation: i64) -> PolicyAncestorStatus {
     let refused = claim.lost.as_ref().or(found.refused.as_ref());
-    let (status, reason, message) = match refused {
+    let accepted = match refused {
         Some(cause) => {
             let reason = match cause.reason() {
                 reason @ (Reason::TargetNotFound | Reason::Conflicted) => reason,
@@ -297,30 +295,11 @@ fn ancestor(world: &World<'_>, claim: &Claim, found: &Findings, generation: i64)
             };
             (ConditionStatus::False, reason, cause.sentence())
         }
-        None => {
-            let omitted: Vec<String> = found.omitted.iter().map(Cause::sentence).collect();
-            let message = match omitted.is_empty() {
-                true => "The policy is accepted".to_owned(),
-                false => format!("The policy is accepted; but {}", omitted.join("; ")),
-            };
-            (ConditionStatus::True, Reason::Accepted, message)
-        }
+        None => policies::accepted_but(found.omitted.iter()),
     };
-    let resolved = match &found.unresolved {
-        Some(cause) => (ConditionStatus::False, cause.reason(), cause.sentence()),
-        None => {
-            let message = "All references are resolved".to_owned();
-            (ConditionStatus::True, Reason::ResolvedRefs, message)
-        }
-    };
-    PolicyAncestorStatus {
-        ancestor_ref: policies::ancestor_ref(&claim.gateway),
-        controller_name: world.settings.controller_name().to_owned(),
-        conditions: vec![
-            condition(ConditionType::Accepted, status, reason, message, generation),
-            condition(ConditionType::ResolvedRefs, resolved.0, resolved.1, resolved.2, generation),
-        ],
-    }
+    let resolved = policies::resolved(found.unresolved.as_ref().map(|cause| (cause.reason(), cause)));
+    let conditions = [(ConditionType::Accepted, accepted), (ConditionType::ResolvedRefs, resolved)];
+    policies::entry(world, &claim.gateway, generation, conditions)
 }
 
 const MODES: &str = "one of `Enabled`, `Disabled`, `ImplementationDefault`";

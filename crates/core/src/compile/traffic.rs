@@ -13,7 +13,6 @@ use sealway_api::{
     RetryConstraint, XBackendTrafficPolicy,
 };
 
-use super::statuses::condition;
 use super::values::parse_duration;
 use super::world::World;
 use super::{http, policies};
@@ -231,16 +230,15 @@ pub(super) fn statuses(world: &World<'_>) -> BTreeMap<ObjectKey, PolicyStatus> {
     let traffic = &world.traffic;
     let entries = traffic.ancestors.iter().filter_map(|(position, gateways)| {
         let work = traffic.list.get(*position)?;
-        // More than sixteen the API server does not take (apis/v1/policy_types.go, Ancestors).
-        let ancestors = gateways.iter().take(16).map(|gateway| ancestor(world, work, gateway));
-        let ancestors = ancestors.collect();
+        let ancestors = gateways.iter().take(policies::MOST_ANCESTORS);
+        let ancestors = ancestors.map(|gateway| ancestor(world, work, gateway)).collect();
         Some((work.object.key.clone(), PolicyStatus { ancestors }))
     });
     entries.collect()
 }
 
 fn ancestor(world: &World<'_>, work: &Work<'_>, gateway: &ObjectKey) -> PolicyAncestorStatus {
-    let (status, reason, message) = match &work.refused {
+    let accepted = match &work.refused {
         Some((reason, cause)) => {
             let mut message = cause.sentence();
             if !work.held.is_empty() {
@@ -249,14 +247,14 @@ fn ancestor(world: &World<'_>, work: &Work<'_>, gateway: &ObjectKey) -> PolicyAn
             }
             (ConditionStatus::False, reason.clone(), message)
         }
-        None => (ConditionStatus::True, Reason::Accepted, "The policy is accepted".to_owned()),
+        None => policies::accepted_but(std::iter::empty()),
     };
-    let generation = work.policy.metadata.generation;
-    PolicyAncestorStatus {
-        ancestor_ref: policies::ancestor_ref(gateway),
-        controller_name: world.settings.controller_name().to_owned(),
-        conditions: vec![condition(ConditionType::Accepted, status, reason, message, generation)],
-    }
+    policies::entry(
+        world,
+        gateway,
+        work.policy.metadata.generation,
+        [(ConditionType::Accepted, accepted)],
+    )
 }
 
 #[cfg(test)]

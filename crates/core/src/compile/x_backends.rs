@@ -8,12 +8,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use sealway_api::{
-    ConditionStatus, ConditionType, Kind, ObjectKey, ObjectRef, PolicyAncestorStatus, PolicyStatus, Reason, XBackend,
-    XBackendTlsMode, XBackendType,
+    ConditionStatus, ConditionType, Kind, ObjectKey, ObjectRef, PolicyStatus, Reason, XBackend, XBackendTlsMode, XBackendType,
 };
 
 use super::backends::{self, Found, Missing, Spoken};
-use super::statuses::condition;
 use super::world::World;
 use super::{policies, verification};
 use crate::hostname::HostnamePattern;
@@ -179,23 +177,16 @@ pub(super) fn statuses(world: &World<'_>) -> BTreeMap<ObjectKey, PolicyStatus> {
     let x_backends = &world.x_backends;
     let entries = x_backends.ancestors.iter().filter_map(|(key, gateways)| {
         let generation = world.resources.x_backends.get(key)?.metadata.generation;
-        let (status, reason, message) = match x_backends.refused.get(key) {
+        let accepted = match x_backends.refused.get(key) {
             Some((reason, cause)) => (ConditionStatus::False, reason.clone(), cause.sentence()),
             None => (ConditionStatus::True, Reason::Accepted, "The backend is accepted".to_owned()),
         };
-        let ancestors = gateways.iter().map(|gateway| PolicyAncestorStatus {
-            ancestor_ref: policies::ancestor_ref(gateway),
-            controller_name: world.settings.controller_name().to_owned(),
-            conditions: vec![condition(
-                ConditionType::Accepted,
-                status.clone(),
-                reason.clone(),
-                message.clone(),
-                generation,
-            )],
-        });
+        let said = || [(ConditionType::Accepted, accepted.clone())];
         // As many as the writer has room for.
-        let ancestors = ancestors.take(16).collect();
+        let gateways = gateways.iter().take(policies::MOST_ANCESTORS);
+        let ancestors = gateways
+            .map(|gateway| policies::entry(world, gateway, generation, said()))
+            .collect();
         Some((key.clone(), PolicyStatus { ancestors }))
     });
     entries.collect()
