@@ -16,6 +16,7 @@ pub(crate) mod forwarded;
 pub(crate) mod hygiene;
 mod limits;
 mod lists;
+mod lookup;
 mod mirror;
 mod record;
 pub(crate) mod redirect;

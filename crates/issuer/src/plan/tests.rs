@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use super::lab::{Lab, ROOT, START, condition, key, labels, leaf, said};
+use super::lab::{Lab, ROOT, condition, key, labels, leaf, said};
 use super::times::{earlier, later};
 use super::*;
 use crate::settings::Behaviour;
+
+mod damage;
+mod rest;
+mod secrets;
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -114,125 +118,6 @@ fn a_clock_that_was_set_back_leaves_cert_manager_as_it_is() {
     lab.settle();
     let issued = |(_, action): &(Timestamp, Action)| matches!(action, Action::Issue(_));
     assert!(!lab.done[done..].iter().any(issued));
-}
-
-#[test]
-fn a_secret_of_the_manifests_is_left_as_it_is() {
-    let mut maker = Lab::new(ROOT);
-    maker.add(&leaf("web", ""));
-    maker.settle();
-    let indent = |text: String| text.replace('\n', "\n    ");
-    let secret = |name: &str, cert: String, key: String| {
-        format!(
-            "kind: Secret\nmetadata: {{name: {name}, namespace: shop}}\ntype: kubernetes.io/tls\nstringData:\n  tls.crt: |\n    {}\n  tls.key: |\n    {}\n",
-            indent(cert),
-            indent(key)
-        )
-    };
-    let mut lab = Lab::new(ROOT);
-    lab.add(&secret(
-        "web",
-        maker.part("shop/web", "tls.crt"),
-        maker.part("shop/web", "tls.key"),
-    ));
-    lab.add(&leaf("web", ""));
-    let plan = lab.settle();
-    let ready = said(&plan, "shop/web", "Ready");
-    assert!(
-        ready.starts_with("True Ready: Secret shop/web is carried by the manifests"),
-        "{ready}"
-    );
-    assert!(!plan.overlay.secrets.contains_key(&key("shop/web")));
-    assert_eq!(labels(&plan), ["secret-given"]);
-    // Its end comes nearer, and nobody will do anything about it.
-    lab.pass(DAY * 68);
-    assert_eq!(labels(&lab.plan()), ["secret-given"]);
-    let wake = lab.plan().wake_at.unwrap();
-    assert_eq!(wake, earlier(maker.facts("shop/web").not_after, DAY * 21));
-    for (days, words) in [
-        (69, "less than 21 days"),
-        (83, "less than 7 days"),
-        (89, "less than a day"),
-        (91, "ended at"),
-    ] {
-        lab.now = later(START.parse().unwrap(), DAY * days);
-        let plan = lab.settle();
-        assert!(
-            plan.findings.iter().any(|finding| finding.message.contains(words)),
-            "{words} {:?}",
-            plan.findings
-        );
-    }
-    let ready = said(&lab.plan(), "shop/web", "Ready");
-    assert!(
-        ready.starts_with("False Expired: Certificate expired on Thu, 01 Apr 2027 00:00:00 UTC"),
-        "{ready}"
-    );
-    // Names that are not those of the Certificate, a key that is not the certificate's, and no key at all.
-    lab.add(&leaf("web", "").replace("web.shop", "other.shop"));
-    let ready = said(&lab.plan(), "shop/web", "Ready");
-    assert!(
-        ready.starts_with("False SecretMismatch: Certificate of the Secret is not up to date for spec: [spec.dnsNames]."),
-        "{ready}"
-    );
-    lab.add(&secret(
-        "web",
-        maker.part("shop/web", "tls.crt"),
-        maker.part("shop/root", "tls.key"),
-    ));
-    let ready = said(&lab.plan(), "shop/web", "Ready");
-    assert!(
-        ready.starts_with("False InvalidKeyPair: Secret contains a private key that does not match the certificate."),
-        "{ready}"
-    );
-    lab.add("kind: Secret\nmetadata: {name: web, namespace: shop}\n");
-    let ready = said(&lab.plan(), "shop/web", "Ready");
-    assert!(
-        ready.starts_with("False MissingData: Secret does not contain any data."),
-        "{ready}"
-    );
-    assert!(lab.plan().actions.is_empty());
-}
-
-#[test]
-fn of_two_certificates_with_one_secret_the_first_has_it() {
-    let mut lab = Lab::new(ROOT);
-    lab.add(&leaf("alpha", "").replace("secretName: alpha", "secretName: shared"));
-    lab.add(&leaf("beta", "").replace("secretName: beta", "secretName: shared"));
-    let plan = lab.settle();
-    assert_eq!(lab.issued.secrets[&key("shop/shared")].certificate, key("shop/alpha"));
-    assert_eq!(labels(&plan), ["secret-taken"]);
-    let ready = said(&plan, "shop/beta", "Ready");
-    assert_eq!(
-        ready,
-        "False IncorrectCertificate: Secret was issued for \"alpha\". If this message is not transient, you might have two conflicting \
-         Certificates pointing to the same secret."
-    );
-    assert_eq!(said(&plan, "shop/beta", "Issuing"), "");
-    // Who has it keeps it, whoever comes later; and hands it on when it goes.
-    lab.add(&leaf("aaa", "").replace("secretName: aaa", "secretName: shared"));
-    lab.settle();
-    assert_eq!(lab.issued.secrets[&key("shop/shared")].revision, 1);
-    lab.resources.certificates.remove(&key("shop/alpha"));
-    lab.resources.certificates.remove(&key("shop/aaa"));
-    lab.settle();
-    assert_eq!(lab.issued.secrets[&key("shop/shared")].certificate, key("shop/beta"));
-    let reason = lab.done.iter().rev().find_map(|(_, action)| match action {
-        Action::Issue(order) => Some(order.reason.clone()),
-        _ => None,
-    });
-    assert_eq!(reason.as_deref(), Some("IncorrectCertificate"));
-}
-
-#[test]
-fn the_secret_of_a_certificate_that_is_gone_is_served_on() {
-    let mut lab = Lab::new(ROOT);
-    lab.add(&leaf("web", ""));
-    lab.settle();
-    lab.resources.certificates.remove(&key("shop/web"));
-    let plan = lab.settle();
-    assert!(plan.overlay.secrets.contains_key(&key("shop/web")));
-    assert_eq!(labels(&plan), ["secret-left-over"]);
 }
 
 #[test]
@@ -372,101 +257,6 @@ fn after_a_failure_it_waits_and_says_so() {
     assert_eq!(lab.issued.secrets[&key("shop/web")].revision, 1);
 }
 
-/// A root with a leaf, and the Secret files of both cannot be read any more.
-fn damaged(root: &str) -> Lab {
-    let mut lab = Lab::new(root);
-    lab.add(&leaf("web", ""));
-    lab.settle();
-    for secret in ["shop/root", "shop/web"] {
-        lab.issued.secrets.remove(&key(secret));
-        lab.issued.damaged.insert(key(secret));
-    }
-    lab
-}
-
-#[test]
-fn a_damaged_root_waits_for_a_word_and_a_damaged_leaf_does_not() {
-    let mut lab = damaged(ROOT);
-    // Nor has its record the key.
-    for authority in lab.issued.authorities.values_mut() {
-        Arc::make_mut(authority).key = None;
-    }
-    lab.pass(DAY * 100);
-    let plan = lab.settle();
-    assert!(labels(&plan).contains(&"secret-damaged"));
-    assert!(!lab.issued.authorities.is_empty());
-    assert!(!lab.issued.secrets.contains_key(&key("shop/root")));
-    let asked = crate::issued::Attempt {
-        renewal_asked: Some(lab.now),
-        ..Default::default()
-    };
-    lab.issued.attempts.insert(key("shop/root"), asked.into());
-    lab.settle();
-    lab.pass(Duration::from_secs(20));
-    assert!(lab.issued.secrets.contains_key(&key("shop/root")));
-    assert!(lab.issued.secrets.contains_key(&key("shop/web")));
-}
-
-#[test]
-fn a_damaged_root_comes_from_its_record() {
-    let label = "  secretTemplate: {labels: {found: again}}\n";
-    for (root, settings) in [
-        (
-            ROOT.replace("  isCA: true\n", &format!("  isCA: true\n{label}")),
-            "common name",
-        ),
-        (
-            ROOT.replace(
-                "  commonName: Root\n",
-                "  literalSubject: \"CN=Root,O=Shop\"\n  dnsNames: [root.shop]\n",
-            ),
-            "literal subject",
-        ),
-    ] {
-        let mut lab = Lab::new(&root);
-        lab.add(&leaf("web", ""));
-        lab.settle();
-        let before = (*lab.issued.secrets[&key("shop/root")]).clone();
-        let done = lab.done.len();
-        lab.issued.secrets.remove(&key("shop/root"));
-        lab.issued.damaged.insert(key("shop/root"));
-        let plan = lab.settle();
-        let after = &lab.issued.secrets[&key("shop/root")];
-        assert_eq!(
-            (&after.secret, &after.request),
-            (&before.secret, &before.request),
-            "{settings}"
-        );
-        assert!(lab.issued.damaged.is_empty(), "{settings}");
-        assert_eq!(labels(&plan), [""; 0], "{settings}");
-        let is_issue = |(_, action): &(Timestamp, Action)| matches!(action, Action::Issue(_));
-        assert!(!lab.done[done..].iter().any(is_issue), "nothing is signed anew: {settings}");
-    }
-
-    // What was changed meanwhile rolls over as it would have.
-    let mut lab = damaged(ROOT);
-    let old = lab.issued.authorities.keys().next().cloned().expect("a CA");
-    lab.add(&ROOT.replace("commonName: Root", "commonName: Other"));
-    lab.settle();
-    assert_eq!(lab.facts("shop/root").subject.common_name, "Other");
-    assert!(lab.issued.authorities.contains_key(&old), "who believes it goes on");
-
-    // As cert-manager, which has no record.
-    let mut lab = damaged(ROOT).cert_manager();
-    let plan = lab.settle();
-    assert!(labels(&plan).contains(&"secret-damaged"));
-    // Asked for is asked for.
-    let mut lab = damaged(ROOT);
-    let asked = crate::issued::Attempt {
-        renewal_asked: Some(lab.now),
-        renewal_of: Some(0),
-        ..Default::default()
-    };
-    lab.issued.attempts.insert(key("shop/root"), asked.into());
-    lab.settle();
-    assert!(lab.issued.authorities.len() == 2 && lab.issued.attempts.is_empty());
-}
-
 #[test]
 fn two_cas_that_sign_each_other_are_refused() {
     let mut lab = Lab::new(ROOT);
@@ -598,91 +388,4 @@ metadata: {name: payment}
     assert_eq!(roots(&plan), 2);
     let plan = lab.pass(DAY * 33);
     assert_eq!(roots(&plan), 1);
-}
-
-/// Something that happens between two plans.
-#[derive(Clone, Debug)]
-enum Event {
-    /// Seconds, to and fro.
-    Clock(i64),
-    Leaf(usize, &'static str),
-    NoLeaf(usize),
-    Root(&'static str),
-    Renew(&'static str),
-    Tamper(&'static str, &'static str),
-    Lost(&'static str),
-    Behaviour(Behaviour),
-}
-
-fn events() -> impl proptest::strategy::Strategy<Value = Vec<Event>> {
-    use proptest::prelude::*;
-    let secret = || prop::sample::select(vec!["root", "leaf-0", "leaf-1", "leaf-2"]);
-    let spec = prop::sample::select(vec![
-        "",
-        "  duration: 1h\n",
-        "  duration: 1h\n  renewBefore: 59m59s\n",
-        "  renewBeforePercentage: 99\n",
-        "  renewal: {policy: Disabled}\n",
-        "  renewal: {policy: RenewBefore, windows: [{cron: '0 3 * * 6', windowDuration: 2h, timezone: Europe/Berlin}]}\n",
-        "  isCA: true\n  commonName: sub\n",
-        "  secretTemplate: {labels: {a: b}}\n",
-    ]);
-    let root = prop::sample::select(vec!["87600h", "720h", "1h", "20h"]);
-    let behaviour = prop::sample::select(vec![Behaviour::Sealway, Behaviour::CertManager]);
-    let second = prop_oneof![-40_000_000..40_000_000_i64, -20..4000_i64, 0..2_000_000_i64];
-    let event = prop_oneof![
-        5 => second.prop_map(Event::Clock),
-        4 => (0..3_usize, spec).prop_map(|(number, spec)| Event::Leaf(number, spec)),
-        1 => (0..3_usize).prop_map(Event::NoLeaf),
-        1 => root.prop_map(Event::Root),
-        1 => secret().prop_map(Event::Renew),
-        1 => (secret(), prop::sample::select(vec!["tls.crt", "tls.key", "ca.crt"])).prop_map(|(secret, part)| Event::Tamper(secret, part)),
-        1 => secret().prop_map(Event::Lost),
-        1 => behaviour.prop_map(Event::Behaviour),
-    ];
-    prop::collection::vec(event, 1..25)
-}
-
-fn happen(lab: &mut Lab, event: &Event) {
-    match event {
-        Event::Clock(seconds) => {
-            let span = jiff::SignedDuration::from_secs(*seconds);
-            lab.now = lab.now.checked_add(span).unwrap_or(lab.now);
-        }
-        Event::Leaf(number, spec) => lab.add(&leaf(&format!("leaf-{number}"), spec)),
-        Event::NoLeaf(number) => drop(lab.resources.certificates.remove(&key(&format!("shop/leaf-{number}")))),
-        Event::Root(duration) => lab.add(&ROOT.replace("87600h", duration)),
-        Event::Renew(name) => {
-            let asked = crate::issued::Attempt {
-                renewal_asked: Some(lab.now),
-                ..Default::default()
-            };
-            lab.issued.attempts.insert(key(&format!("shop/{name}")), asked.into());
-        }
-        Event::Tamper(name, part) => {
-            let name = format!("shop/{name}");
-            if lab.issued.secrets.contains_key(&key(&name)) {
-                lab.tamper(&name, part, Some("nonsense"));
-            }
-        }
-        Event::Lost(name) => drop(lab.issued.secrets.remove(&key(&format!("shop/{name}")))),
-        Event::Behaviour(behaviour) => lab.settings.behaviour = *behaviour,
-    }
-}
-
-proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig { cases: 12, ..Default::default() })]
-
-    /// Whatever happens: the same input gives the same plan, its actions lead to a plan without any at the same moment, and it wants to be made
-    /// again in the future only.
-    #[test]
-    fn every_plan_comes_to_rest(events in events()) {
-        let mut lab = Lab::new(ROOT);
-        for event in events {
-            happen(&mut lab, &event);
-            let (one, two) = (lab.plan(), lab.plan());
-            proptest::prop_assert_eq!(format!("{one:?}"), format!("{two:?}"));
-            lab.settle();
-        }
-    }
 }

@@ -85,9 +85,16 @@ impl StatusWriter {
         }
     }
 
-    /// Says what the statuses are to be. They must be of all resources: routes that are not among them lose our entries.
-    pub fn want(&self, statuses: Arc<Statuses>) {
-        self.wanted.send_replace(Some(statuses));
+    /// Says what the statuses are to be. They must be of all resources: routes that are not among them lose our entries. `None`: nothing is
+    /// written, leader or not. Who begins to lead may have to see first what another has said.
+    pub fn want(&self, statuses: Option<Arc<Statuses>>) {
+        self.wanted.send_if_modified(|known| {
+            let is_new = known.as_ref().map(Arc::as_ptr) != statuses.as_ref().map(Arc::as_ptr);
+            if is_new {
+                *known = statuses;
+            }
+            is_new
+        });
     }
 
     /// Objects whose status has no place for ours.
@@ -125,18 +132,18 @@ async fn run(work: Arc<Work>, problems: watch::Sender<Arc<Vec<Problem>>>) {
     let mut writes = JoinSet::new();
     loop {
         due.extend(work.stored.take_changed());
-        if let Some(now) = wanted.borrow_and_update().clone() {
-            // Most turns are for what was written, and want what the last one wanted.
-            if !Arc::ptr_eq(&seen, &now) {
-                due.extend(wanted::differences(&seen, &now));
-                seen = now;
-            }
-            let now_leads = matches!(*leadership.borrow_and_update(), Leadership::Leader);
-            if now_leads && !leads {
-                due.extend(work.stored.references());
-            }
-            leads = now_leads;
+        let is_leader = matches!(*leadership.borrow_and_update(), Leadership::Leader);
+        let now = wanted.borrow_and_update().clone();
+        let now_leads = is_leader && now.is_some();
+        // Most turns are for what was written, and want what the last one wanted.
+        if let Some(now) = now.filter(|now| !Arc::ptr_eq(&seen, now)) {
+            due.extend(wanted::differences(&seen, &now));
+            seen = now;
         }
+        if now_leads && !leads {
+            due.extend(work.stored.references());
+        }
+        leads = now_leads;
         let now = Instant::now();
         due.extend(later.extract_if(.., |_, at| *at <= now).map(|(reference, _)| reference));
         if !leads {

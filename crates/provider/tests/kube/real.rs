@@ -139,7 +139,7 @@ async fn everything_against_a_real_api_server() {
             instance: "one".to_owned(),
         },
     );
-    writer.want(Arc::new(statuses(&first.resources)));
+    writer.want(Some(Arc::new(statuses(&first.resources))));
     let class = until(
         &client,
         format!("{GATEWAY_API}/gatewayclasses/sealway-test"),
@@ -158,7 +158,7 @@ async fn everything_against_a_real_api_server() {
     println!("TLSRoute status: {}", written["status"]);
 
     // Settled: nothing is written again.
-    writer.want(Arc::new(statuses(&loads.borrow().resources)));
+    writer.want(Some(Arc::new(statuses(&loads.borrow().resources))));
     tokio::time::sleep(Duration::from_secs(1)).await;
     let again = send(&client, "GET", &format!("{namespaced}/tlsroutes/r"), None)
         .await

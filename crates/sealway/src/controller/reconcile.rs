@@ -286,7 +286,8 @@ impl Reconciler {
             memory.shown = Arc::new(statuses);
             is_new = true;
         }
-        self.outputs.writer.want(Arc::clone(&memory.shown));
+        // A follower's word must not be written in the moment between its election and its next look at what was said before.
+        self.outputs.writer.want(leads.then(|| Arc::clone(&memory.shown)));
         let mut found = last.problems.clone();
         found.extend(more);
         let problems = gather(load, found);
