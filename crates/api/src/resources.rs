@@ -1,8 +1,10 @@
 //! All objects of one moment, by kind and key.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 
 use crate::{
     BackendTlsPolicy, Bundle, Certificate, ClusterTrustBundle, ConfigMap, Deployment, EndpointSlice, Gateway, GatewayClass,
@@ -10,12 +12,15 @@ use crate::{
     Service, TcpRoute, TlsRoute, UdpRoute, XBackend, XBackendTrafficPolicy, XTelemetryPolicy,
 };
 
+/// Objects of one kind. A copy costs nothing, and what differs between two of them is found without a look at what they share.
+pub type Objects<T> = OrdMap<ObjectKey, Arc<T>>;
+
 macro_rules! resources {
     ($($(#[$meta:meta])* $field:ident: $kind:ident => $object:ident,)+) => {
         /// What a provider has read: the compiler's input. Cluster-scoped objects have an empty namespace in their key.
         #[derive(Clone, Debug, Default, PartialEq)]
         pub struct Resources {
-            $($(#[$meta])* pub $field: BTreeMap<ObjectKey, Arc<$object>>,)+
+            $($(#[$meta])* pub $field: Objects<$object>,)+
             /// Objects that are written but that an API server would not have taken, with no earlier form to go by. They are not among
             /// the others, but for BackendTLSPolicies: of those, name and targets are, so that nothing is sent there in plain text.
             pub refused: BTreeSet<ObjectRef>,
@@ -119,11 +124,11 @@ macro_rules! resources {
                 }
             }
 
-            /// What was added since `before`, taken away, or given in another form: what is the same `Arc` has not changed.
+            /// What was added since `before`, taken away, or given in another form.
             #[must_use]
             pub fn changes_since(&self, before: &Self) -> Vec<ObjectRef> {
                 let mut changes = Vec::new();
-                $(differences(&self.$field, &before.$field, |key| changes.push(ObjectRef::of(Kind::$kind, key)));)+
+                $(changes.extend(differing(&before.$field, &self.$field).map(|key| ObjectRef::of(Kind::$kind, key)));)+
                 changes
             }
 
@@ -199,26 +204,24 @@ resources! {
     x_telemetry_policies: XTelemetryPolicy => XTelemetryPolicy,
 }
 
-/// Keys under which two maps do not hold the same `Arc`.
-fn differences<T>(new: &BTreeMap<ObjectKey, Arc<T>>, old: &BTreeMap<ObjectKey, Arc<T>>, mut tell: impl FnMut(&ObjectKey)) {
-    let (mut new, mut old) = (new.iter().peekable(), old.iter().peekable());
-    loop {
-        let order = match (new.peek(), old.peek()) {
-            // Most objects are as they were: their names need no look.
-            (Some((_, one)), Some((_, two))) if Arc::ptr_eq(one, two) => Ordering::Equal,
-            (Some((one, _)), Some((two, _))) => one.cmp(two),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => return,
-        };
-        let added = if order.is_le() { new.next() } else { None };
-        let gone = if order.is_ge() { old.next() } else { None };
-        match (added, gone) {
-            (Some((_, new)), Some((_, old))) if Arc::ptr_eq(new, old) => {}
-            (Some((key, _)), _) | (None, Some((key, _))) => tell(key),
-            (None, None) => {}
+/// Changes every object of a kind.
+pub fn edit_each<T: Clone>(objects: &mut Objects<T>, mut edit: impl FnMut(&ObjectKey, &mut T)) {
+    let keys: Vec<ObjectKey> = objects.keys().cloned().collect();
+    for key in keys {
+        if let Some(object) = objects.get_mut(&key) {
+            edit(&key, Arc::make_mut(object));
         }
     }
+}
+
+/// Keys under which two maps do not hold the same. Takes as long as what they do not share is large.
+pub fn differing<'maps, K: Ord, V: PartialEq>(
+    one: &'maps OrdMap<K, V>,
+    other: &'maps OrdMap<K, V>,
+) -> impl Iterator<Item = &'maps K> {
+    one.diff(other).map(|difference| match difference {
+        DiffItem::Add(key, _) | DiffItem::Update { new: (key, _), .. } | DiffItem::Remove(key, _) => key,
+    })
 }
 
 impl Resources {

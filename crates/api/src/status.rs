@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use imbl::OrdMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{Condition, GatewayAddress, Kind, ObjectKey, ObjectRef, ParentRef, RouteGroupKind};
@@ -20,7 +21,7 @@ pub struct Statuses {
     #[serde(serialize_with = "keys_as_text", skip_serializing_if = "BTreeMap::is_empty")]
     pub listener_sets: BTreeMap<ObjectKey, ListenerSetStatus>,
     /// Every kind of route; keys print as `TLSRoute namespace/name`. Thousands, of which a change concerns few: so they are shared.
-    pub routes: Arc<BTreeMap<ObjectRef, Arc<RouteStatus>>>,
+    pub routes: OrdMap<ObjectRef, Arc<RouteStatus>>,
     /// Keys print as `namespace/name`.
     #[serde(serialize_with = "keys_as_text")]
     pub backend_tls_policies: BTreeMap<ObjectKey, PolicyStatus>,

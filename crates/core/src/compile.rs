@@ -126,7 +126,7 @@ impl Compiler {
             observed.session_key.as_ref(),
             (&self.last, &extent),
         );
-        Arc::make_mut(&mut kept.routes).extend(routes);
+        kept.take_statuses(&extent, routes);
         let statuses = Statuses {
             gateway_classes: classes,
             gateways: gateways
@@ -134,7 +134,7 @@ impl Compiler {
                 .map(|gateway| (gateway.key.clone(), statuses::gateway(&world, gateway)))
                 .collect(),
             listener_sets: gateways.iter().flat_map(statuses::listener_sets).collect(),
-            routes: Arc::clone(&kept.routes),
+            routes: kept.routes.clone(),
             backend_tls_policies: policies::statuses(&world),
             x_backends: x_backends::statuses(&world),
             x_backend_traffic_policies: traffic::statuses(&world),

@@ -10,6 +10,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
+use imbl::OrdMap;
+use imbl::ordmap::DiffItem;
 use serde::{Deserialize, Serialize};
 
 use crate::snapshot::Snapshot;
@@ -92,18 +94,30 @@ impl<'de> Deserialize<'de> for PartDigest {
     }
 }
 
-/// The parts of one snapshot.
+/// The parts of one snapshot. What a change leaves alone is in memory once for both.
 #[derive(Clone, Debug, Default)]
 pub struct Parts {
-    parts: BTreeMap<PartKey, Arc<Part>>,
+    parts: OrdMap<PartKey, Entered>,
     index: Index,
+}
+
+/// A part with its digest beside it: all digests are read for each change, and that in one go.
+#[derive(Clone, Debug)]
+struct Entered {
+    digest: PartDigest,
+    part: Arc<Part>,
+}
+
+impl PartialEq for Entered {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
 }
 
 /// One of them. Its bytes are JSON; no key of a certificate stands in them.
 #[derive(Debug)]
 pub struct Part {
     bytes: Arc<[u8]>,
-    digest: PartDigest,
     source: Source,
 }
 
@@ -127,35 +141,41 @@ impl Parts {
     pub fn since<'a>(&self, held: impl IntoIterator<Item = (&'a PartKey, PartDigest)>) -> Delta {
         let mut delta = Delta::default();
         let mut held = held.into_iter().peekable();
-        for (key, part) in &self.parts {
-            // Most parts are as they were: their names need no look.
-            if held
-                .next_if(|(other, digest)| Arc::ptr_eq(&other.0, &key.0) && *digest == part.digest)
-                .is_some()
-            {
-                continue;
-            }
+        for (key, entered) in &self.parts {
             while let Some((gone, _)) = held.next_if(|(other, _)| *other < key) {
                 delta.remove.insert(gone.clone());
             }
             let known = held.next_if(|(other, _)| *other == key);
-            if known.is_none_or(|(_, digest)| digest != part.digest) {
-                delta.set.insert(key.clone(), Arc::clone(&part.bytes));
+            if known.is_none_or(|(_, digest)| digest != entered.digest) {
+                delta.set(key, entered);
             }
         }
         delta.remove.extend(held.map(|(gone, _)| gone.clone()));
         delta
     }
 
+    /// The same for somebody who holds these: takes as long as what differs is large.
+    #[must_use]
+    pub fn since_parts(&self, held: &Self) -> Delta {
+        let mut delta = Delta::default();
+        for difference in held.parts.diff(&self.parts) {
+            match difference {
+                DiffItem::Add(key, entered) | DiffItem::Update { new: (key, entered), .. } => delta.set(key, entered),
+                DiffItem::Remove(key, _) => drop(delta.remove.insert(key.clone())),
+            }
+        }
+        delta
+    }
+
     /// Every name with the digest of its part, in the order of the names.
     pub fn digests(&self) -> impl Iterator<Item = (&PartKey, PartDigest)> {
-        self.parts.iter().map(|(key, part)| (key, part.digest))
+        self.parts.iter().map(|(key, entered)| (key, entered.digest))
     }
 
     /// The part of a name.
     #[must_use]
     pub fn get(&self, key: &PartKey) -> Option<&Arc<Part>> {
-        self.parts.get(key)
+        self.parts.get(key).map(|entered| &entered.part)
     }
 
     /// How many there are.
@@ -181,6 +201,10 @@ pub struct Delta {
 }
 
 impl Delta {
+    fn set(&mut self, key: &PartKey, entered: &Entered) {
+        self.set.insert(key.clone(), Arc::clone(&entered.part.bytes));
+    }
+
     /// Whether it changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -57,7 +57,7 @@ fn every_reason_of_the_specification_has_a_case() {
     };
     for case in case::cases() {
         let statuses = Compiler::new(case.settings).compile(&case.resources, &case.observed).statuses;
-        for (route, status) in &*statuses.routes {
+        for (route, status) in &statuses.routes {
             status.parents.iter().for_each(|parent| note(&route.kind, &parent.conditions));
         }
         for status in statuses.backend_tls_policies.values() {

@@ -36,6 +36,7 @@ fn follows(last: &Snapshot, next: &Snapshot) -> Result<(), TestCaseError> {
 
     let delta = after.since(held.digests());
     prop_assert_eq!(&delta, &after.since(before.digests()));
+    prop_assert_eq!(&delta, &after.since_parts(&before));
     let new = held.apply(&delta).expect("fits");
     prop_assert_eq!(new.snapshot().expect("there").as_ref(), next);
     prop_assert!(new.digests().eq(after.digests()));
@@ -136,7 +137,9 @@ proptest! {
                 let of_fresh = Parts::of(&fresh.snapshots[&gateway], &Parts::default());
                 let (parts, held) = told.entry(gateway).or_default();
                 let next = Parts::of(&snapshot, parts);
-                *held = held.apply(&next.since(parts.digests())).expect("fits");
+                let delta = next.since_parts(parts);
+                prop_assert_eq!(&delta, &next.since(parts.digests()));
+                *held = held.apply(&delta).expect("fits");
                 prop_assert_eq!(held.snapshot(), Some(&snapshot));
                 prop_assert!(held.digests().eq(next.digests()));
                 let digests = |parts: &Parts| -> Vec<_> { parts.digests().map(|(key, digest)| (key.clone(), digest)).collect() };

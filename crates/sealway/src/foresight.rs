@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use sealway_api::{Certificate, KeyAlgorithm, PrivateKeySpec, Resources, Timestamp};
+use sealway_api::{Certificate, KeyAlgorithm, PrivateKeySpec, Resource, Resources, Timestamp};
 use sealway_issuer::{Behaviour, Keeping, Outlook, RSA_SIZES, Settings, Worker};
 
 use crate::issuance;
@@ -49,17 +49,19 @@ pub(crate) fn foresee(now: Timestamp, resources: &Arc<Resources>, behaviour: Beh
 /// something wrong about its key stays as it is, so that it is told.
 fn with_cheap_keys(resources: &Resources) -> Resources {
     let mut cheap = resources.clone();
-    for certificate in cheap.certificates.values_mut() {
-        if has_plain_rsa_key(certificate) {
-            let mut changed = Certificate::clone(certificate);
-            let key = changed.spec.private_key.take().unwrap_or_default();
-            changed.spec.private_key = Some(PrivateKeySpec {
-                algorithm: Some(KeyAlgorithm::Ecdsa),
-                size: 0,
-                ..key
-            });
-            *certificate = Arc::new(changed);
-        }
+    let of_rsa = resources
+        .certificates
+        .values()
+        .filter(|certificate| has_plain_rsa_key(certificate));
+    for certificate in of_rsa {
+        let mut changed = Certificate::clone(certificate);
+        let key = changed.spec.private_key.take().unwrap_or_default();
+        changed.spec.private_key = Some(PrivateKeySpec {
+            algorithm: Some(KeyAlgorithm::Ecdsa),
+            size: 0,
+            ..key
+        });
+        cheap.insert(Resource::Certificate(Arc::new(changed)));
     }
     cheap
 }

@@ -28,7 +28,7 @@ pub(crate) fn render(statuses: &Statuses, issuer: &Outlook) -> String {
         rows.push(Row::new(0, format!("ListenerSet {key}"), gateway, &status.conditions));
         rows.extend(status.listeners.iter().map(listener_row));
     }
-    for (route, status) in &*statuses.routes {
+    for (route, status) in &statuses.routes {
         rows.push(Row::new(0, route.to_string(), "", &[]));
         for parent in &status.parents {
             rows.push(Row::new(

@@ -8,8 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use imbl::OrdMap;
 use sealway_api::{
-    GATEWAY_GROUP, Kind, ObjectKey, ObjectMeta, ObjectRef, ParentRef, Resources, RouteStatus, SERVICE_NAME_LABEL, Timestamp,
+    GATEWAY_GROUP, Kind, ObjectKey, ObjectMeta, ObjectRef, Objects, ParentRef, Resources, RouteStatus, SERVICE_NAME_LABEL,
+    Timestamp,
 };
 
 use super::gateways;
@@ -42,7 +44,7 @@ impl Extent {
     }
 
     /// The routes of a kind that are looked at.
-    pub(super) fn select<'a, T>(&self, kind: &Kind, all: &'a BTreeMap<ObjectKey, Arc<T>>) -> Vec<(&'a ObjectKey, &'a Arc<T>)> {
+    pub(super) fn select<'a, T>(&self, kind: &Kind, all: &'a Objects<T>) -> Vec<(&'a ObjectKey, &'a Arc<T>)> {
         match self {
             Self::Everything => all.iter().collect(),
             Self::Within { routes, .. } => {
@@ -67,7 +69,7 @@ pub(super) struct Uses {
 /// What was seen, and what was said of routes; later, as much of that as an [`Extent`] leaves out.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    pub(super) routes: Arc<BTreeMap<ObjectRef, Arc<RouteStatus>>>,
+    pub(super) routes: OrdMap<ObjectRef, Arc<RouteStatus>>,
     pub(super) uses: BTreeMap<ObjectRef, Uses>,
     /// About routes.
     pub(super) problems: Vec<Problem>,
@@ -88,15 +90,13 @@ struct Seen {
 }
 
 impl Kept {
-    /// What has to be looked at. Leaves in `self` only what holds beyond.
+    /// What has to be looked at. Leaves in `self` only what holds beyond, statuses apart: most of them stay.
     pub(super) fn narrow(&mut self, resources: &Resources, observed: &Observed) -> Extent {
         let extent = self.extent(resources, observed).unwrap_or_default();
         match &extent {
             Extent::Everything => *self = Self::default(),
             Extent::Within { routes, .. } => {
-                let statuses = Arc::make_mut(&mut self.routes);
                 for route in routes {
-                    statuses.remove(route);
                     self.uses.remove(route);
                 }
                 self.problems
@@ -147,6 +147,20 @@ impl Kept {
         seen.observed.now = observed.now;
         seen.narrow += 1;
         Some(extent)
+    }
+
+    /// What is said of the routes that were looked at. Where that is what was said before, it stays: whoever compares finds it the same.
+    pub(super) fn take_statuses(&mut self, extent: &Extent, found: BTreeMap<ObjectRef, Arc<RouteStatus>>) {
+        if let Extent::Within { routes, .. } = extent {
+            for gone in routes.iter().filter(|route| !found.contains_key(*route)) {
+                self.routes.remove(gone);
+            }
+        }
+        for (route, status) in found {
+            if self.routes.get(&route) != Some(&status) {
+                self.routes.insert(route, status);
+            }
+        }
     }
 
     /// Counts again what is attached to listeners whose routes were not looked at.

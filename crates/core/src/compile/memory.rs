@@ -37,8 +37,9 @@ impl Memory {
         for route in routes {
             last.requests.remove(route);
         }
-        last.requests.append(&mut self.requests);
-        last.patterns.append(&mut self.patterns);
+        // One by one: `append` walks all that there is.
+        last.requests.extend(std::mem::take(&mut self.requests));
+        last.patterns.extend(std::mem::take(&mut self.patterns));
         self.requests = last.requests;
         self.patterns = last.patterns;
     }

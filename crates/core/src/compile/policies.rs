@@ -254,6 +254,9 @@ pub(super) fn reach(world: &mut World<'_>, route: &ObjectRef, gateway: &ObjectKe
 
 /// Notes for each policy the Gateways through which its targets are reached.
 pub(super) fn settle(world: &mut World<'_>) {
+    if world.policies.list.is_empty() {
+        return;
+    }
     for uses in world.uses.values() {
         for position in &uses.policies {
             let ancestors = world.policies.ancestors.entry(*position).or_default();

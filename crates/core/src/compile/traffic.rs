@@ -215,6 +215,9 @@ fn claim(world: &mut World<'_>, work: &mut Work<'_>, position: usize, target: us
 /// Notes for each policy the Gateways through which its targets get requests.
 pub(super) fn settle(world: &mut World<'_>) {
     let World { traffic, uses, .. } = world;
+    if traffic.list.is_empty() {
+        return;
+    }
     for (_, uses) in uses.iter().filter(|(route, _)| are_about(route)) {
         let targets = uses.services.iter().filter_map(|service| traffic.targets.get(service));
         for position in targets.flat_map(|targets| &targets.all) {

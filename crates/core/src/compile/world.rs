@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use sealway_api::{
-    EndpointSlice, Gateway, LabelSelector, Listener, ObjectKey, ObjectRef, ParentRef, Reason, Resources, RouteGroupKind,
+    EndpointSlice, Gateway, LabelSelector, Listener, ObjectKey, ObjectRef, Objects, ParentRef, Reason, Resources, RouteGroupKind,
     SERVICE_NAME_LABEL, Timestamp, TlsMode,
 };
 
@@ -150,25 +150,31 @@ pub(super) type Labels = Arc<BTreeMap<String, String>>;
 
 fn namespaces(resources: &Resources) -> BTreeMap<&str, Labels> {
     let written = resources.namespaces.keys().map(|key| &*key.name);
-    let implied = (resources.gateways.keys())
-        .chain(resources.listener_sets.keys())
-        .chain(resources.tls_routes.keys())
-        .chain(resources.http_routes.keys())
-        .chain(resources.grpc_routes.keys())
-        .chain(resources.tcp_routes.keys())
-        .chain(resources.udp_routes.keys())
-        .map(|key| &*key.namespace);
+    let names = (written)
+        .chain(namespaces_of(&resources.gateways))
+        .chain(namespaces_of(&resources.listener_sets))
+        .chain(namespaces_of(&resources.tls_routes))
+        .chain(namespaces_of(&resources.http_routes))
+        .chain(namespaces_of(&resources.grpc_routes))
+        .chain(namespaces_of(&resources.tcp_routes))
+        .chain(namespaces_of(&resources.udp_routes));
     let mut namespaces: BTreeMap<&str, Labels> = BTreeMap::new();
-    let mut last = None;
-    for name in written.chain(implied) {
-        // Keys come sorted: most names are the one before.
-        if last.replace(name) != Some(name) {
-            namespaces
-                .entry(name)
-                .or_insert_with(|| Arc::new(resources.namespace_labels(name)));
-        }
+    for name in names {
+        namespaces
+            .entry(name)
+            .or_insert_with(|| Arc::new(resources.namespace_labels(name)));
     }
     namespaces
+}
+
+/// Each once: keys come sorted, so that a search finds the first of the next namespace.
+fn namespaces_of<T>(objects: &Objects<T>) -> impl Iterator<Item = &str> {
+    let first = objects.keys().next();
+    let keys = std::iter::successors(first, |last| {
+        let next = ObjectKey::new(format!("{}\0", last.namespace), "");
+        objects.range(next..).next().map(|(key, _)| key)
+    });
+    keys.map(|key| &*key.namespace)
 }
 
 /// A Gateway of ours on its way through the passes.

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use imbl::OrdMap;
+
 use super::build::{Builder, Built, Patterns, Rank};
 use super::indexes::Indexes;
 use super::relations::Relations;
@@ -17,16 +19,19 @@ use crate::snapshot::{Snapshot, TlsListener};
 /// Everything that a proxy has been told.
 #[derive(Clone, Debug, Default)]
 pub struct Assembly {
-    held: BTreeMap<PartKey, Arc<Held>>,
+    held: HeldParts,
+    /// Beside what is held: all of them are read for each change, and that in one go.
+    digests: OrdMap<PartKey, PartDigest>,
     relations: Relations,
     indexes: Indexes,
 }
+
+pub(super) type HeldParts = OrdMap<PartKey, Arc<Held>>;
 
 /// A part and what was made of it.
 #[derive(Debug)]
 pub(super) struct Held {
     bytes: Arc<[u8]>,
-    digest: PartDigest,
     pub(super) built: Built,
     pub(super) places: Vec<Place>,
     pub(super) links: Vec<PartKey>,
@@ -41,7 +46,7 @@ impl Assembly {
 
     /// Every name with the digest of its part, in the order of the names.
     pub fn digests(&self) -> impl Iterator<Item = (&PartKey, PartDigest)> {
-        self.held.iter().map(|(key, held)| (key, held.digest))
+        self.digests.iter().map(|(key, digest)| (key, *digest))
     }
 
     /// Every name with the bytes of its part, in the order of the names.
@@ -54,6 +59,7 @@ impl Assembly {
         let mut change = Change {
             last: self,
             held: self.held.clone(),
+            digests: self.digests.clone(),
             relations: self.relations.clone(),
             changed: BTreeSet::new(),
             listeners: BTreeSet::new(),
@@ -79,6 +85,7 @@ impl Assembly {
         }
         let Change {
             held,
+            digests,
             relations,
             changed,
             listeners,
@@ -87,6 +94,7 @@ impl Assembly {
         let indexes = self.indexes.follow((&held, &relations), &changed, &listeners)?;
         Ok(Self {
             held,
+            digests,
             relations,
             indexes,
         })
@@ -113,7 +121,8 @@ const LONGEST_DETAIL: usize = 300;
 /// An assembly on its way to the next.
 struct Change<'a> {
     last: &'a Assembly,
-    held: BTreeMap<PartKey, Arc<Held>>,
+    held: HeldParts,
+    digests: OrdMap<PartKey, PartDigest>,
     relations: Relations,
     /// Parts whose value is new, other, or gone.
     changed: BTreeSet<PartKey>,
@@ -124,6 +133,7 @@ struct Change<'a> {
 
 impl Change<'_> {
     fn remove(&mut self, key: &PartKey) {
+        self.digests.remove(key);
         if let Some(gone) = self.held.remove(key) {
             self.relations.follow(key, Some(&gone), None);
             self.listeners.extend(gone.places.iter().map(|place| place.listener.clone()));
@@ -141,11 +151,11 @@ impl Change<'_> {
         };
         let (built, places) = builder.build(wire)?;
         let links = builder.links;
+        self.digests.insert(key.clone(), PartDigest::of(key, bytes));
         self.enter(
             key,
             Held {
                 bytes: Arc::clone(bytes),
-                digest: PartDigest::of(key, bytes),
                 built,
                 places,
                 links,
@@ -180,7 +190,6 @@ impl Change<'_> {
                 &key,
                 Held {
                     bytes: Arc::clone(&held.bytes),
-                    digest: held.digest,
                     built,
                     places: held.places.clone(),
                     links: held.links.clone(),

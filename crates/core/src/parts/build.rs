@@ -2,10 +2,10 @@
 //!
 //! A part comes from a peer: what the data plane takes for granted is checked here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::assemble::Held;
+use super::assemble::HeldParts;
 use super::wire::{self, Place, Wire};
 use super::{PartKey, Unfit};
 use crate::snapshot::{
@@ -80,7 +80,7 @@ impl Built {
 pub(super) struct Patterns(Option<HashMap<String, Pattern>>);
 
 impl Patterns {
-    fn share(&mut self, pattern: &mut Pattern, held: &BTreeMap<PartKey, Arc<Held>>) {
+    fn share(&mut self, pattern: &mut Pattern, held: &HeldParts) {
         let known = self.0.get_or_insert_with(|| {
             let hosts = held.values().filter_map(|held| match &held.built {
                 Built::Host(host) => Some(host),
@@ -114,7 +114,7 @@ fn patterns(matched: &HttpMatch) -> impl Iterator<Item = &Pattern> {
 /// Builds one part.
 pub(super) struct Builder<'a> {
     pub(super) part: &'a PartKey,
-    pub(super) held: &'a BTreeMap<PartKey, Arc<Held>>,
+    pub(super) held: &'a HeldParts,
     pub(super) patterns: &'a mut Patterns,
     /// The parts that it has named so far.
     pub(super) links: Vec<PartKey>,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::assemble::Held;
+use super::assemble::{Held, HeldParts};
 use super::build::Built;
 use super::relations::Relations;
 use super::wire::{Head, Port, Speaks};
@@ -38,7 +38,7 @@ impl Indexes {
     /// After a change of some parts and of what hangs on some listeners.
     pub(super) fn follow(
         &self,
-        (held, relations): (&BTreeMap<PartKey, Arc<Held>>, &Relations),
+        (held, relations): (&HeldParts, &Relations),
         changed: &BTreeSet<PartKey>,
         listeners: &BTreeSet<PartKey>,
     ) -> Result<Self, Unfit> {
@@ -122,7 +122,7 @@ impl Indexes {
         Ok(())
     }
 
-    fn assembled(&self, held: &BTreeMap<PartKey, Arc<Held>>, relations: &Relations) -> Result<Arc<Snapshot>, Unfit> {
+    fn assembled(&self, held: &HeldParts, relations: &Relations) -> Result<Arc<Snapshot>, Unfit> {
         let last = self.snapshot.as_ref();
         let mut heads = Vec::new();
         let mut tracings = Vec::new();
@@ -224,7 +224,7 @@ impl Indexes {
 }
 
 /// What hangs on a listener.
-fn gather(listener: &PartKey, held: &BTreeMap<PartKey, Arc<Held>>, relations: &Relations) -> Result<Routes, Unfit> {
+fn gather(listener: &PartKey, held: &HeldParts, relations: &Relations) -> Result<Routes, Unfit> {
     let mut routes = Routes::default();
     for (part, held) in relations.hung(listener).filter_map(|part| held.get_key_value(part)) {
         for place in held.places.iter().filter(|place| place.listener == *listener) {

@@ -1,8 +1,10 @@
 //! Which of the parts that a proxy holds name a part, which hang on a listener, and which stand above all: so that a delta finds what it
 //! concerns without a look at all parts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use imbl::OrdMap;
 
 use super::PartKey;
 use super::assemble::Held;
@@ -17,7 +19,7 @@ pub(super) struct Relations {
     tops: BTreeSet<PartKey>,
 }
 
-type Related = BTreeMap<PartKey, Arc<BTreeSet<PartKey>>>;
+type Related = OrdMap<PartKey, Arc<BTreeSet<PartKey>>>;
 
 impl Relations {
     /// After a part has come, gone, or become another.

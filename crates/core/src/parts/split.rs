@@ -6,8 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use imbl::OrdMap;
+
 use super::wire::{self, Place, Placed, Speaks, Wire};
-use super::{Part, PartDigest, PartKey, Parts};
+use super::{Entered, Part, PartDigest, PartKey, Parts};
 use crate::hostname::HostnamePattern;
 use crate::snapshot::{
     Backend, BackendAuthorities, Forward, HttpHost, HttpListener, HttpRoutes, HttpRule, PortKey, PortPlan, RelayPlan, Snapshot,
@@ -136,7 +138,7 @@ impl Of {
 
 struct Splitter<'a> {
     before: &'a Parts,
-    parts: BTreeMap<PartKey, Arc<Part>>,
+    parts: OrdMap<PartKey, Entered>,
     index: Index,
     /// Names of what equals something that has a part, by its address: it lives as long as the snapshot.
     aliases: HashMap<usize, PartKey>,
@@ -383,37 +385,31 @@ impl Splitter<'_> {
         for copy in 2_u32.. {
             match self.parts.get(&key) {
                 // Equal things that are not shared are one part all the same; listeners have positions.
-                Some(known) if source.of.is_shared() && known.source == source => return key,
+                Some(known) if source.of.is_shared() && known.part.source == source => return key,
                 Some(_) => key = PartKey(format!("{wanted}~{copy}").into()),
                 None => break,
             }
         }
         self.index.has_copies |= key.as_str() != wanted;
         let before = self.before.parts.get(&key);
-        let part = match before {
-            Some(part) if part.source.is(&source) => Arc::clone(part),
+        let entered = match before {
+            Some(entered) if entered.part.source.is(&source) => entered.clone(),
             _ => {
                 let names = Names {
                     index: &self.index,
                     aliases: &self.aliases,
                 };
                 let bytes = encode::bytes(&wire(&names));
-                Arc::new(match before.filter(|part| *part.bytes == *bytes) {
-                    Some(part) => Part {
-                        bytes: Arc::clone(&part.bytes),
-                        digest: part.digest,
-                        source,
-                    },
-                    None => Part {
-                        digest: PartDigest::of(&key, &bytes),
-                        bytes: bytes.into(),
-                        source,
-                    },
-                })
+                let (digest, bytes) = match before.filter(|entered| *entered.part.bytes == *bytes) {
+                    Some(entered) => (entered.digest, Arc::clone(&entered.part.bytes)),
+                    None => (PartDigest::of(&key, &bytes), bytes.into()),
+                };
+                let part = Arc::new(Part { bytes, source });
+                Entered { digest, part }
             }
         };
-        self.index.enter(&key, &part.source);
-        self.parts.insert(key.clone(), part);
+        self.index.enter(&key, &entered.part.source);
+        self.parts.insert(key.clone(), entered);
         key
     }
 }

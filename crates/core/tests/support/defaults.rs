@@ -1,5 +1,7 @@
 //! Default Gateways as GEP-3793 explains them: "MUST behave the same as if all default Gateways were explicitly specified in `parentRefs`".
 
+use sealway_api::edit_each;
+
 use super::*;
 
 /// The input with every default Gateway written out where it is asked for, unless the route names it.
@@ -8,8 +10,8 @@ pub(super) fn written_out(input: &Input) -> Input {
     let is_scope = |scope: &Option<String>| scope.as_deref().is_some_and(|scope| !matches!(scope, "" | "None"));
     macro_rules! write_out {
         ($($field:ident),+) => {$(
-            for (route, object) in &mut named.resources.$field {
-                let spec = &mut Arc::make_mut(object).spec;
+            edit_each(&mut named.resources.$field, |route, object| {
+                let spec = &mut object.spec;
                 let scope = spec.use_default_gateways.take();
                 let is_asked_for = |gateway: &&ObjectKey| {
                     let of = input.resources.gateways.get(*gateway).and_then(|gateway| gateway.spec.default_scope.clone());
@@ -28,7 +30,7 @@ pub(super) fn written_out(input: &Input) -> Input {
                         });
                     }
                 }
-            }
+            });
         )+};
     }
     write_out!(tls_routes, http_routes, grpc_routes, tcp_routes, udp_routes);

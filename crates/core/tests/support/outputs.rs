@@ -1,5 +1,7 @@
 //! What every compilation's own words must hold: bytes, statuses, conditions, and no key anywhere.
 
+use sealway_api::edit_each;
+
 use super::*;
 
 pub(super) fn two_runs_give_equal_bytes(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
@@ -11,20 +13,20 @@ pub(super) fn two_runs_give_equal_bytes(input: &Input, compiled: &Compiled) -> R
 pub(super) fn order_inside_objects_does_not_matter(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
     let mut turned = input.clone();
     turned.settings.endpoints.reverse();
-    for slice in turned.resources.endpoint_slices.values_mut().map(Arc::make_mut) {
+    edit_each(&mut turned.resources.endpoint_slices, |_, slice| {
         slice.endpoints.reverse();
         slice.ports.reverse();
-    }
-    for grant in turned.resources.reference_grants.values_mut().map(Arc::make_mut) {
+    });
+    edit_each(&mut turned.resources.reference_grants, |_, grant| {
         grant.spec.from.reverse();
         grant.spec.to.reverse();
-    }
-    for service in turned.resources.services.values_mut().map(Arc::make_mut) {
+    });
+    edit_each(&mut turned.resources.services, |_, service| {
         service.spec.ports.reverse();
-    }
-    for gateway in turned.resources.gateways.values_mut().map(Arc::make_mut) {
+    });
+    edit_each(&mut turned.resources.gateways, |_, gateway| {
         gateway.spec.addresses.reverse();
-    }
+    });
     let after = compile(&turned);
     prop_assert_eq!(&after.snapshots, &compiled.snapshots);
     let said = |compiled: &Compiled| -> BTreeSet<(Option<ObjectRef>, &'static str)> {
@@ -39,17 +41,17 @@ pub(super) fn order_inside_objects_does_not_matter(input: &Input, compiled: &Com
 
 pub(super) fn statuses_are_a_fixpoint(input: &Input, compiled: &Compiled) -> Result<(), TestCaseError> {
     let mut written = input.clone();
-    for (key, gateway) in &mut written.resources.gateways {
-        Arc::make_mut(gateway).status = compiled.statuses.gateways.get(key).cloned();
-    }
-    for (key, set) in &mut written.resources.listener_sets {
-        Arc::make_mut(set).status = compiled.statuses.listener_sets.get(key).cloned();
-    }
+    edit_each(&mut written.resources.gateways, |key, gateway| {
+        gateway.status = compiled.statuses.gateways.get(key).cloned();
+    });
+    edit_each(&mut written.resources.listener_sets, |key, set| {
+        set.status = compiled.statuses.listener_sets.get(key).cloned();
+    });
     macro_rules! write {
         ($($field:ident: $kind:ident),+) => {$(
-            for (key, route) in &mut written.resources.$field {
-                Arc::make_mut(route).status = compiled.statuses.routes.get(&ObjectRef::of(Kind::$kind, key)).map(|status| (**status).clone());
-            }
+            edit_each(&mut written.resources.$field, |key, route| {
+                route.status = compiled.statuses.routes.get(&ObjectRef::of(Kind::$kind, key)).map(|status| (**status).clone());
+            });
         )+};
     }
     write!(tls_routes: TlsRoute, http_routes: HttpRoute, grpc_routes: GrpcRoute, tcp_routes: TcpRoute, udp_routes: UdpRoute);

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::option::{self, of};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use sealway_api::{Kind, ObjectKey, Resource, Resources};
+use sealway_api::{Kind, ObjectKey, Resource, Resources, edit_each};
 use sealway_core::{
     BackendAddress, BindFailure, EndpointOverride, Observed, Placement, PortSelector, PortState, Ports, SessionKey, Settings,
     SocketKey, Transport,
@@ -54,16 +54,16 @@ pub(crate) fn input() -> impl Strategy<Value = Input> {
 /// The same with all ListenerSets on one Gateway, which takes them, so that they really compete.
 pub(crate) fn merged() -> impl Strategy<Value = Input> {
     input().prop_map(|mut input| {
-        let Some((key, gateway)) = input.resources.gateways.iter_mut().next() else {
+        let Some(key) = input.resources.gateways.keys().next().cloned() else {
             return input;
         };
-        Arc::make_mut(gateway).spec.allowed_listeners =
-            serde_json::from_value(json!({"namespaces": {"from": "All"}})).expect("a rule");
-        for set in input.resources.listener_sets.values_mut().map(Arc::make_mut) {
+        let gateway = input.resources.gateways.get_mut(&key).map(Arc::make_mut).expect("its key");
+        gateway.spec.allowed_listeners = serde_json::from_value(json!({"namespaces": {"from": "All"}})).expect("a rule");
+        edit_each(&mut input.resources.listener_sets, |_, set| {
             set.spec.parent_ref.kind = None;
             set.spec.parent_ref.name.clone_from(&key.name);
             set.spec.parent_ref.namespace = Some(key.namespace.clone());
-        }
+        });
         input
     })
 }

@@ -70,7 +70,7 @@ impl Wanted {
     }
 
     pub(super) fn since_wanted(&self, held: &Self) -> Difference {
-        let parts = self.parts.since(held.parts.digests());
+        let parts = self.parts.since_parts(&held.parts);
         self.difference(parts, |content| held.keys.get(content).is_some(), held.keys.0.keys())
     }
 

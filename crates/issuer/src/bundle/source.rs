@@ -126,7 +126,7 @@ impl Sources<'_> {
         let issued = self
             .issued
             .iter()
-            .filter(|(key, _)| !self.resources.secrets.contains_key(key));
+            .filter(|(key, _)| !self.resources.secrets.contains_key(*key));
         let all = self
             .resources
             .secrets

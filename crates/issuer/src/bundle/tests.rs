@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use sealway_api::SecretBytes;
+use sealway_api::{SecretBytes, edit_each};
 
 use super::*;
 use crate::manifests::resources;
@@ -405,10 +405,9 @@ proptest! {
     #[test]
     fn only_certificates_ever_get_into_a_target(text in "(-----(BEGIN|END) (CERTIFICATE|RSA PRIVATE KEY|X)-----\n|[A-Za-z0-9+/=:\n -]{0,12}){0,8}") {
         let mut objects = resources(&bundle("{sources: [{inLine: x}], target: {configMap: {key: ca.crt}}}"));
-        for bundle in objects.bundles.values_mut() {
-            let sources = &mut Arc::make_mut(bundle).spec.sources;
-            sources[0].in_line = Some(format!("{}{text}", authority("one")));
-        }
+        edit_each(&mut objects.bundles, |_, bundle| {
+            bundle.spec.sources[0].in_line = Some(format!("{}{text}", authority("one")));
+        });
         let outcome = bundles(now(), &objects, &BTreeMap::new(), &BTreeMap::new(), &Settings::default());
         for config_map in outcome.config_maps.values() {
             prop_assert!(!config_map.data["ca.crt"].contains("KEY"));

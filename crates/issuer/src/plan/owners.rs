@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use sealway_api::{Certificate, Kind, ObjectKey};
+use sealway_api::{Certificate, Kind, ObjectKey, Objects};
 
 use super::issuers::{authority_secret, referenced};
 use super::secrets::Secrets;
 use crate::settings::Settings;
 
 /// Certificates by key: those of the manifests and those that Gateways ask for.
-pub(super) type Certificates = BTreeMap<ObjectKey, Arc<Certificate>>;
+pub(super) type Certificates = Objects<Certificate>;
 
 /// See the module.
 #[derive(Debug)]

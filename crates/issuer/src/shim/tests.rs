@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use sealway_api::edit_each;
 
 use super::*;
 use crate::manifests::resources;
@@ -259,9 +260,9 @@ proptest! {
     #[test]
     fn no_annotation_makes_it_panic(name in "duration|usages|subject-organizations|secret-template|private-key-size|alt-names|issuer-kind", value in ".{0,16}|[\",a\n]{0,8}") {
         let mut objects = resources(&GATEWAY.replace(", ANNOTATIONS", ""));
-        for gateway in objects.gateways.values_mut() {
-            std::sync::Arc::make_mut(gateway).metadata.annotations.insert(format!("cert-manager.io/{name}"), value.clone());
-        }
+        edit_each(&mut objects.gateways, |_, gateway| {
+            gateway.metadata.annotations.insert(format!("cert-manager.io/{name}"), value.clone());
+        });
         let shim = gateway_certificates(&objects);
         prop_assert_eq!(shim.certificates.len() + shim.findings.len(), 1);
     }

@@ -162,7 +162,9 @@ mod tests {
         wanted.gateway_classes.insert("c".to_owned(), Default::default());
         wanted.gateways.insert(ObjectKey::new("a", "g"), Default::default());
         wanted.listener_sets.insert(ObjectKey::new("a", "s"), Default::default());
-        Arc::make_mut(&mut wanted.routes).insert(ObjectRef::new(Kind::TlsRoute, "a", "r"), Default::default());
+        wanted
+            .routes
+            .insert(ObjectRef::new(Kind::TlsRoute, "a", "r"), Default::default());
         wanted
             .backend_tls_policies
             .insert(ObjectKey::new("a", "p"), Default::default());

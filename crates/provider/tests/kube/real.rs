@@ -230,7 +230,7 @@ fn statuses(resources: &Resources) -> Statuses {
         let status = RouteStatus {
             parents: parents.collect(),
         };
-        Arc::make_mut(&mut statuses.routes).insert(ObjectRef::of(Kind::TlsRoute, key), Arc::new(status));
+        statuses.routes.insert(ObjectRef::of(Kind::TlsRoute, key), Arc::new(status));
     }
     statuses
 }

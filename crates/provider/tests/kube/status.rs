@@ -44,7 +44,9 @@ fn wanted(names: &[&str]) -> Arc<Statuses> {
             conditions: vec![accepted()],
         };
         let status = RouteStatus { parents: vec![parent] };
-        Arc::make_mut(&mut statuses.routes).insert(ObjectRef::new(Kind::TlsRoute, "team", *name), Arc::new(status));
+        statuses
+            .routes
+            .insert(ObjectRef::new(Kind::TlsRoute, "team", *name), Arc::new(status));
     }
     Arc::new(statuses)
 }

@@ -368,9 +368,9 @@ spec: {secretName: web-tls, dnsNames: [b.example.com], privateKey: {algorithm: E
     assert!(text.contains(&serial), "what `certs revoke` wants");
     // Its Certificate goes.
     let resources = Arc::make_mut(&mut lab.resources);
-    resources
-        .certificates
-        .retain(|key, _| key.name != "web" && key.name != "zweb");
+    for name in ["web", "zweb"] {
+        resources.certificates.remove(&ObjectKey::new("shop", name));
+    }
     let plan = sealway_issuer::plan(
         lab.now,
         &lab.resources,

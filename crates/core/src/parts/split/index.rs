@@ -2,7 +2,9 @@
 //!
 //! Invariant: it says of parts that were entered and not removed since; addresses in it are of what those parts hold.
 
-use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use imbl::OrdMap;
 
 use super::super::{Part, PartKey};
 use super::{Of, Source};
@@ -11,11 +13,11 @@ use super::{Of, Source};
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct Index {
     /// Names of what is shared, by its address.
-    names: HashMap<usize, PartKey>,
+    names: OrdMap<usize, PartKey>,
     /// By listener: what hangs on it.
-    hung: BTreeMap<PartKey, Vec<PartKey>>,
+    hung: OrdMap<PartKey, Arc<Vec<PartKey>>>,
     /// How often parts name this one.
-    users: HashMap<PartKey, usize>,
+    users: OrdMap<PartKey, usize>,
     /// Parts that are made anew each time, for they hold nothing that is shared.
     values: Vec<PartKey>,
     /// Whether a part has not the name that it wanted, for another has it.
@@ -31,14 +33,16 @@ impl Index {
                 self.hung.entry(key.clone()).or_default();
             }
             shared => {
-                self.names.extend(shared.address().map(|address| (address, key.clone())));
+                if let Some(address) = shared.address() {
+                    self.names.insert(address, key.clone());
+                }
             }
         }
         for link in links {
             *self.users.entry(link.clone()).or_default() += 1;
         }
         for place in places {
-            self.hung.entry(place.listener.clone()).or_default().push(key.clone());
+            Arc::make_mut(self.hung.entry(place.listener.clone()).or_default()).push(key.clone());
         }
     }
 
@@ -79,13 +83,13 @@ impl Index {
 
     /// What hangs on a listener.
     pub(super) fn hung(&self, listener: &PartKey) -> &[PartKey] {
-        self.hung.get(listener).map_or(&[], Vec::as_slice)
+        self.hung.get(listener).map_or(&[], |hung| hung.as_slice())
     }
 
     /// The parts that do not outlive a snapshot in which these listeners have changed.
     pub(super) fn made_anew(&self, has_changed: impl Fn(&PartKey) -> bool) -> Vec<PartKey> {
         let changed = self.hung.iter().filter(|(listener, _)| has_changed(listener));
-        let of_listeners = changed.flat_map(|(listener, hung)| std::iter::once(listener).chain(hung));
+        let of_listeners = changed.flat_map(|(listener, hung)| std::iter::once(listener).chain(&**hung));
         self.values.iter().chain(of_listeners).cloned().collect()
     }
 }

@@ -2,12 +2,14 @@
 //! another listener as well, which has changed.
 //!
 //! In: the listeners of the snapshot and the parts before. Out: the parts that stay, none of which has to be looked at again. Takes as
-//! long as what has changed is large, but for one copy of the map of parts.
+//! long as what has changed is large.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::super::{Part, PartKey, Parts};
+use imbl::OrdMap;
+
+use super::super::{Entered, PartKey, Parts};
 use super::index::Index;
 use super::{Of, address, listener_name};
 use crate::snapshot::{HttpRoutes, PortPlan, Snapshot};
@@ -15,7 +17,7 @@ use crate::snapshot::{HttpRoutes, PortPlan, Snapshot};
 /// What stays.
 #[derive(Default)]
 pub(super) struct Kept {
-    pub(super) parts: BTreeMap<PartKey, Arc<Part>>,
+    pub(super) parts: OrdMap<PartKey, Entered>,
     /// Of these parts.
     pub(super) index: Index,
     pub(super) listeners: BTreeSet<PartKey>,
@@ -24,7 +26,7 @@ pub(super) struct Kept {
 /// See the module. What no part names any more does not stay.
 pub(super) fn kept(snapshot: &Snapshot, before: &Parts) -> Kept {
     let listeners = listeners(snapshot);
-    let is_same = |key: &str, of: &Of| before.parts.get(key).is_some_and(|part| part.source.of.is(of));
+    let is_same = |key: &str, of: &Of| before.parts.get(key).is_some_and(|entered| entered.part.source.of.is(of));
     let is_same = |(key, of): (&String, &Option<Of>)| {
         let same = of.as_ref().is_some_and(|of| is_same(key, of));
         same.then(|| PartKey(key.as_str().into()))
@@ -41,8 +43,13 @@ pub(super) fn kept(snapshot: &Snapshot, before: &Parts) -> Kept {
         let now = listeners.get(listener.as_str()).and_then(Option::as_ref);
         let now = now.into_iter().flat_map(|of| hung(of, &before.index));
         let parts = before.index.hung(&listener).iter().cloned().chain(now);
-        for part in parts.filter_map(|key| before.parts.get(&key)) {
-            let others = part.source.places.iter().filter_map(|place| same.take(&place.listener));
+        for entered in parts.filter_map(|key| before.parts.get(&key)) {
+            let others = entered
+                .part
+                .source
+                .places
+                .iter()
+                .filter_map(|place| same.take(&place.listener));
             changed.extend(others);
         }
     }
@@ -58,11 +65,11 @@ pub(super) fn kept(snapshot: &Snapshot, before: &Parts) -> Kept {
 }
 
 /// Takes out a part, and those that only it had named.
-fn remove(key: PartKey, parts: &mut BTreeMap<PartKey, Arc<Part>>, index: &mut Index) {
+fn remove(key: PartKey, parts: &mut OrdMap<PartKey, Entered>, index: &mut Index) {
     let mut gone = vec![key];
     while let Some(key) = gone.pop() {
-        if let Some(part) = parts.remove(&key) {
-            gone.extend(index.remove(&key, &part));
+        if let Some(entered) = parts.remove(&key) {
+            gone.extend(index.remove(&key, &entered.part));
         }
     }
 }
