@@ -19,7 +19,7 @@ pub struct Statuses {
     pub gateways: BTreeMap<ObjectKey, GatewayStatus>,
     /// Keys print as `namespace/name`.
     #[serde(serialize_with = "keys_as_text", skip_serializing_if = "BTreeMap::is_empty")]
-    pub listener_sets: BTreeMap<ObjectKey, ListenerSetStatus>,
+    pub listener_sets: BTreeMap<ObjectKey, Arc<ListenerSetStatus>>,
     /// Every kind of route; keys print as `TLSRoute namespace/name`. Thousands, of which a change concerns few: so they are shared.
     pub routes: OrdMap<ObjectRef, Arc<RouteStatus>>,
     /// Keys print as `namespace/name`.

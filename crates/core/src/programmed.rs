@@ -4,6 +4,8 @@
 //! Input: statuses as compiled, those that were shown last, and for each Gateway whether it is served. Output: statuses to show.
 //! Invariant: what is held back keeps its earlier value and generation; what is not true is said at once.
 
+use std::sync::Arc;
+
 use sealway_api::{Condition, ConditionStatus, ConditionType, ListenerStatus, ObjectKey, Reason, Statuses};
 
 /// Replaces what may not be said yet.
@@ -17,11 +19,13 @@ pub fn hold_back(statuses: &mut Statuses, shown: &Statuses, is_served: impl Fn(&
     }
     // Those of a ListenerSet are served by its Gateway's proxies.
     for (key, status) in &mut statuses.listener_sets {
-        if !is_served(&status.gateway) {
-            let shown = shown.listener_sets.get(key);
-            let shown = shown.map(|shown| (&*shown.conditions, &*shown.listeners));
-            hold_parent(&mut status.conditions, &mut status.listeners, shown);
+        let shown = shown.listener_sets.get(key);
+        if is_served(&status.gateway) || shown.is_some_and(|shown| shown == status) {
+            continue;
         }
+        let status = Arc::make_mut(status);
+        let shown = shown.map(|shown| (&*shown.conditions, &*shown.listeners));
+        hold_parent(&mut status.conditions, &mut status.listeners, shown);
     }
 }
 
@@ -87,7 +91,7 @@ mod tests {
         };
         Statuses {
             gateways: [(ObjectKey::new("infra", "edge"), gateway)].into(),
-            listener_sets: [(ObjectKey::new("apps", "more"), set)].into(),
+            listener_sets: [(ObjectKey::new("apps", "more"), Arc::new(set))].into(),
             ..Statuses::default()
         }
     }

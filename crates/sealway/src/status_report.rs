@@ -240,7 +240,7 @@ mod tests {
             gateway: ObjectKey::new("infra", "edge"),
             ..ListenerSetStatus::default()
         };
-        statuses.listener_sets.insert(ObjectKey::new("apps", "more"), set);
+        statuses.listener_sets.insert(ObjectKey::new("apps", "more"), set.into());
         statuses.gateways.insert(ObjectKey::new("infra", "edge"), gateway);
         let shown = anstream::adapter::strip_str(&render(&statuses, &Outlook::default())).to_string();
         let listener = "  listener tls         1 route                Accepted=False(PortUnavailable)  ResolvedRefs";

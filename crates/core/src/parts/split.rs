@@ -31,7 +31,7 @@ pub(super) fn split(snapshot: &Snapshot, before: &Parts) -> Parts {
     } else {
         keep::kept(snapshot, before)
     };
-    let is_all_new = kept.parts.is_empty();
+    let is_all_new = kept.listeners.is_empty();
     let parts = divide(snapshot, before, kept);
     if parts.index.has_copies && !is_all_new {
         return divide(snapshot, before, Kept::default());
@@ -51,11 +51,17 @@ fn divide(snapshot: &Snapshot, before: &Parts, kept: Kept) -> Parts {
         tracing,
         ports,
     } = snapshot;
-    let Kept { parts, index, listeners } = kept;
+    let Kept {
+        parts,
+        index,
+        condemned,
+        listeners,
+    } = kept;
     let mut splitter = Splitter {
         before,
         parts,
         index,
+        condemned,
         aliases: HashMap::new(),
         kept: listeners,
         forwards: BTreeMap::new(),
@@ -79,7 +85,9 @@ fn divide(snapshot: &Snapshot, before: &Parts, kept: Kept) -> Parts {
     if let Some(tracing) = tracing {
         splitter.tracing(tracing);
     }
+    splitter.sweep();
     let Splitter { parts, index, .. } = splitter;
+    debug_assert!(index.is_of(&parts), "the index is not of the parts");
     Parts { parts, index }
 }
 
@@ -139,7 +147,10 @@ impl Of {
 struct Splitter<'a> {
     before: &'a Parts,
     parts: OrdMap<PartKey, Entered>,
+    /// Of these parts, what is condemned included.
     index: Index,
+    /// Of these parts, those that go unless they are entered again. Most are, as they were, and cost nothing then.
+    condemned: BTreeSet<PartKey>,
     /// Names of what equals something that has a part, by its address: it lives as long as the snapshot.
     aliases: HashMap<usize, PartKey>,
     /// Listeners that have not changed: with all that hangs on them, they are among the parts.
@@ -376,14 +387,15 @@ impl Splitter<'_> {
     }
 
     fn name(&self, address: usize) -> Option<PartKey> {
-        self.index.name(address).or_else(|| self.aliases.get(&address)).cloned()
+        let known = self.index.name(address).filter(|key| !self.condemned.contains(*key));
+        known.or_else(|| self.aliases.get(&address)).cloned()
     }
 
     /// Enters a part, made anew only when its source has changed, and returns its name.
     fn enter(&mut self, wanted: String, source: Source, wire: impl FnOnce(&Names<'_>) -> Wire) -> PartKey {
         let mut key = PartKey(wanted.as_str().into());
         for copy in 2_u32.. {
-            match self.parts.get(&key) {
+            match self.parts.get(&key).filter(|_| !self.condemned.contains(&key)) {
                 // Equal things that are not shared are one part all the same; listeners have positions.
                 Some(known) if source.of.is_shared() && known.part.source == source => return key,
                 Some(_) => key = PartKey(format!("{wanted}~{copy}").into()),
@@ -391,9 +403,15 @@ impl Splitter<'_> {
             }
         }
         self.index.has_copies |= key.as_str() != wanted;
+        let known = self.condemned.take(&key);
         let before = self.before.parts.get(&key);
         let entered = match before {
-            Some(entered) if entered.part.source.is(&source) => entered.clone(),
+            Some(entered) if entered.part.source.is(&source) => {
+                if let Some(key) = known {
+                    return key;
+                }
+                entered.clone()
+            }
             _ => {
                 let names = Names {
                     index: &self.index,
@@ -408,9 +426,22 @@ impl Splitter<'_> {
                 Entered { digest, part }
             }
         };
+        if let (Some(_), Some(before)) = (known, before) {
+            self.index.leave(&key, &before.part.source);
+        }
         self.index.enter(&key, &entered.part.source);
         self.parts.insert(key.clone(), entered);
         key
+    }
+
+    /// Takes out what is condemned still.
+    fn sweep(&mut self) {
+        for key in std::mem::take(&mut self.condemned) {
+            if let Some(entered) = self.parts.remove(&key) {
+                self.index.leave(&key, &entered.part.source);
+                self.index.forget(&key);
+            }
+        }
     }
 }
 

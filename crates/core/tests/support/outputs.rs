@@ -45,7 +45,7 @@ pub(super) fn statuses_are_a_fixpoint(input: &Input, compiled: &Compiled) -> Res
         gateway.status = compiled.statuses.gateways.get(key).cloned();
     });
     edit_each(&mut written.resources.listener_sets, |key, set| {
-        set.status = compiled.statuses.listener_sets.get(key).cloned();
+        set.status = compiled.statuses.listener_sets.get(key).map(|status| (**status).clone());
     });
     macro_rules! write {
         ($($field:ident: $kind:ident),+) => {$(

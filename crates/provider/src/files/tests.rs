@@ -1,6 +1,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
 use sealway_api::{Kind, ObjectRef};
 use sealway_core::Severity;
 
@@ -187,22 +189,26 @@ fn whatever_the_text_there_is_an_answer() {
     }
 }
 
+/// What four times as much takes: four times as long, and not sixteen. The thread's own time, so that a busy machine changes little.
 #[test]
 fn lists_and_mappings_of_any_length_take_time_in_proportion() {
-    let begin = std::time::Instant::now();
-    let ports = "{port: 1},".repeat(5_000);
-    let keys: String = (0..20_000).map(|key| format!("  k{}: 1\n", key % 10_000)).collect();
-    let head = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n";
-    let file = parse_text(
-        "a.yaml",
-        &format!("{head}spec: {{ports: [{ports}]}}\n---\n{head}spec:\n{keys}"),
-    );
-    assert!(file.problems().count() > 100);
-    assert!(begin.elapsed().as_secs() < 30, "{:?}", begin.elapsed());
+    let took = |length: usize| {
+        let ports = "{port: 1},".repeat(length);
+        let keys: String = (0..length * 4).map(|key| format!("  k{}: 1\n", key % (length * 2))).collect();
+        let head = "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n";
+        let text = format!("{head}spec: {{ports: [{ports}]}}\n---\n{head}spec:\n{keys}");
+        let begun = clock_gettime(ClockId::ThreadCPUTime);
+        assert!(parse_text("a.yaml", &text).problems().count() > 100);
+        let ended = clock_gettime(ClockId::ThreadCPUTime);
+        Duration::try_from(ended).expect("a time") - Duration::try_from(begun).expect("a time")
+    };
+    let ratios = (0..5).map(|_| took(20_000).as_secs_f64() / took(5_000).as_secs_f64());
+    let least = ratios.fold(f64::INFINITY, f64::min);
+    assert!(least < 8.0, "{least} times as long");
 }
 
 #[test]
-fn ten_thousand_routes_are_read_in_seconds() {
+fn ten_thousand_routes_are_read_from_one_file() {
     let route = |number: usize| {
         format!(
             "---\napiVersion: gateway.networking.k8s.io/v1\nkind: TLSRoute\nmetadata:\n  name: route-{number}\n  namespace: ns\nspec:\n  \
@@ -211,10 +217,6 @@ fn ten_thousand_routes_are_read_in_seconds() {
         )
     };
     let text: String = (0..10_000).map(route).collect();
-    let begin = std::time::Instant::now();
     let file = parse_text("a.yaml", &text);
-    let took = begin.elapsed();
     assert_eq!((file.resources().count(), file.problems().count()), (10_000, 0));
-    println!("10,000 routes in {took:?}");
-    assert!(took.as_secs() < 60, "{took:?}");
 }

@@ -2,6 +2,8 @@
 //!
 //! Input: Gateways as the passes left them. Output: statuses with the reasons of apis/v1/listenerset_types.go.
 
+use std::sync::Arc;
+
 use sealway_api::{Condition, ConditionStatus, ConditionType, Kind, ListenerSetStatus, ObjectKey, Reason};
 
 use super::{condition, listener_ready, listener_status, refused};
@@ -11,8 +13,9 @@ use crate::compile::world::{Binding, GatewayWork, ListenerWork, World};
 /// Statuses of the sets that name a Gateway of ours.
 pub(in crate::compile) fn listener_sets<'a>(
     gateway: &'a GatewayWork<'_>,
-) -> impl Iterator<Item = (ObjectKey, ListenerSetStatus)> + use<'a> {
-    gateway.sets.iter().map(|set| (set.object.key.clone(), status(gateway, set)))
+) -> impl Iterator<Item = (ObjectKey, Arc<ListenerSetStatus>)> + use<'a> {
+    let statuses = gateway.sets.iter().map(|set| Arc::new(status(gateway, set)));
+    gateway.sets.iter().map(|set| set.object.key.clone()).zip(statuses)
 }
 
 /// How many sets are attached: those that the Gateway allows and that are accepted. `None` where the field may not exist: CRDs that have no

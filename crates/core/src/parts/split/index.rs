@@ -2,11 +2,12 @@
 //!
 //! Invariant: it says of parts that were entered and not removed since; addresses in it are of what those parts hold.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use imbl::OrdMap;
 
-use super::super::{Part, PartKey};
+use super::super::{Entered, PartKey};
 use super::{Of, Source};
 
 /// See the module.
@@ -46,29 +47,53 @@ impl Index {
         }
     }
 
-    /// Forgets a part; which parts nothing names any more because of it. What hangs on listeners goes with these.
-    pub(super) fn remove(&mut self, key: &PartKey, Part { source, .. }: &Part) -> Vec<PartKey> {
-        let Source { of, links, places } = source;
-        self.hung.remove(key);
-        self.values.retain(|other| other != key);
+    /// Takes back what [`Index::enter`] noted. What hangs on a listener goes on to hang on whatever has its name.
+    pub(super) fn leave(&mut self, key: &PartKey, Source { of, links, places }: &Source) {
+        if let Of::Values = of {
+            self.values.retain(|other| other != key);
+        }
         if let Some(address) = of.address()
             && self.names.get(&address) == Some(key)
         {
             self.names.remove(&address);
         }
         for place in places {
-            self.hung.remove(&place.listener);
-        }
-        let mut loose = Vec::new();
-        for link in links {
-            let Some(users) = self.users.get_mut(link) else { continue };
-            *users -= 1;
-            if *users == 0 {
-                self.users.remove(link);
-                loose.push(link.clone());
+            if let Some(hung) = self.hung.get_mut(&place.listener) {
+                Arc::make_mut(hung).retain(|other| other != key);
             }
         }
-        loose
+        for link in links {
+            match self.users.get(link) {
+                Some(1) => drop(self.users.remove(link)),
+                Some(users) => drop(self.users.insert(link.clone(), users - 1)),
+                None => {}
+            }
+        }
+    }
+
+    /// Forgets that something could hang on this name.
+    pub(super) fn forget(&mut self, key: &PartKey) {
+        self.hung.remove(key);
+    }
+
+    /// How often parts name this one.
+    pub(super) fn users(&self, key: &PartKey) -> usize {
+        self.users.get(key).copied().unwrap_or_default()
+    }
+
+    /// Whether it says what one says into which these parts are entered anew.
+    pub(super) fn is_of(&self, parts: &OrdMap<PartKey, Entered>) -> bool {
+        let mut anew = Self::default();
+        for (key, entered) in parts {
+            anew.enter(key, &entered.part.source);
+        }
+        let hung = |index: &Self| -> BTreeMap<PartKey, BTreeSet<PartKey>> {
+            let hung = index.hung.iter().filter(|(_, hung)| !hung.is_empty());
+            hung.map(|(listener, hung)| (listener.clone(), hung.iter().cloned().collect()))
+                .collect()
+        };
+        let values = |index: &Self| -> BTreeSet<PartKey> { index.values.iter().cloned().collect() };
+        self.names == anew.names && self.users == anew.users && hung(self) == hung(&anew) && values(self) == values(&anew)
     }
 
     /// The name of what is shared and lies there.

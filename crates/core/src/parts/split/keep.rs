@@ -17,9 +17,11 @@ use crate::snapshot::{HttpRoutes, PortPlan, Snapshot};
 /// What stays.
 #[derive(Default)]
 pub(super) struct Kept {
+    /// All that there were.
     pub(super) parts: OrdMap<PartKey, Entered>,
-    /// Of these parts.
     pub(super) index: Index,
+    /// Those that do not stay unless they are entered again.
+    pub(super) condemned: BTreeSet<PartKey>,
     pub(super) listeners: BTreeSet<PartKey>,
 }
 
@@ -53,25 +55,34 @@ pub(super) fn kept(snapshot: &Snapshot, before: &Parts) -> Kept {
             changed.extend(others);
         }
     }
-    let (mut parts, mut index) = (before.parts.clone(), before.index.clone());
-    for key in before.index.made_anew(|listener| !same.contains(listener)) {
-        remove(key, &mut parts, &mut index);
-    }
     Kept {
-        parts,
-        index,
+        parts: before.parts.clone(),
+        index: before.index.clone(),
+        condemned: condemned(before, before.index.made_anew(|listener| !same.contains(listener))),
         listeners: same,
     }
 }
 
-/// Takes out a part, and those that only it had named.
-fn remove(key: PartKey, parts: &mut OrdMap<PartKey, Entered>, index: &mut Index) {
-    let mut gone = vec![key];
-    while let Some(key) = gone.pop() {
-        if let Some(entered) = parts.remove(&key) {
-            gone.extend(index.remove(&key, &entered.part));
+/// These, and what only they name.
+fn condemned(before: &Parts, mut next: Vec<PartKey>) -> BTreeSet<PartKey> {
+    let mut condemned = BTreeSet::new();
+    let mut lost: BTreeMap<&PartKey, usize> = BTreeMap::new();
+    while let Some(key) = next.pop() {
+        let Some(entered) = before.parts.get(&key) else {
+            continue;
+        };
+        if !condemned.insert(key) {
+            continue;
+        }
+        for link in &entered.part.source.links {
+            let lost = lost.entry(link).or_default();
+            *lost += 1;
+            if *lost == before.index.users(link) {
+                next.push(link.clone());
+            }
         }
     }
+    condemned
 }
 
 /// Those that can be the same, by the names that their parts want. Two of one name are none.

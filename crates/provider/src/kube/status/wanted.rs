@@ -122,7 +122,7 @@ mod tests {
             gateway: ObjectKey::new("a", "came"),
             ..ListenerSetStatus::default()
         };
-        now.listener_sets.insert(ObjectKey::new("b", "came"), set);
+        now.listener_sets.insert(ObjectKey::new("b", "came"), Arc::new(set));
         now.x_backends.insert(ObjectKey::new("c", "came"), PolicyStatus::default());
         let policies = &mut now.x_backend_traffic_policies;
         policies.insert(ObjectKey::new("d", "came"), PolicyStatus::default());
