@@ -147,7 +147,7 @@ impl Parts {
             }
             let known = held.next_if(|(other, _)| *other == key);
             if known.is_none_or(|(_, digest)| digest != entered.digest) {
-                delta.set(key, entered);
+                delta.tell(key, entered);
             }
         }
         delta.remove.extend(held.map(|(gone, _)| gone.clone()));
@@ -160,7 +160,7 @@ impl Parts {
         let mut delta = Delta::default();
         for difference in held.parts.diff(&self.parts) {
             match difference {
-                DiffItem::Add(key, entered) | DiffItem::Update { new: (key, entered), .. } => delta.set(key, entered),
+                DiffItem::Add(key, entered) | DiffItem::Update { new: (key, entered), .. } => delta.tell(key, entered),
                 DiffItem::Remove(key, _) => drop(delta.remove.insert(key.clone())),
             }
         }
@@ -201,7 +201,7 @@ pub struct Delta {
 }
 
 impl Delta {
-    fn set(&mut self, key: &PartKey, entered: &Entered) {
+    fn tell(&mut self, key: &PartKey, entered: &Entered) {
         self.set.insert(key.clone(), Arc::clone(&entered.part.bytes));
     }
 

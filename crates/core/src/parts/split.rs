@@ -51,12 +51,11 @@ fn divide(snapshot: &Snapshot, before: &Parts, kept: Kept) -> Parts {
         tracing,
         ports,
     } = snapshot;
-    let Kept {
-        parts,
-        index,
-        condemned,
-        listeners,
-    } = kept;
+    let Kept { listeners, condemned } = kept;
+    let Parts { parts, index } = match listeners.is_empty() {
+        true => Parts::default(),
+        false => before.clone(),
+    };
     let mut splitter = Splitter {
         before,
         parts,

@@ -1,15 +1,13 @@
 //! Which parts of the snapshot before go on: those of listeners that are the same `Arc`, unless something hangs on them that hangs on
 //! another listener as well, which has changed.
 //!
-//! In: the listeners of the snapshot and the parts before. Out: the parts that stay, none of which has to be looked at again. Takes as
-//! long as what has changed is large.
+//! In: the listeners of the snapshot and the parts before. Out: the listeners that stay, and the parts that do not stay for their sake; no
+//! other has to be looked at again. Takes as long as what has changed is large.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use imbl::OrdMap;
-
-use super::super::{Entered, PartKey, Parts};
+use super::super::{PartKey, Parts};
 use super::index::Index;
 use super::{Of, address, listener_name};
 use crate::snapshot::{HttpRoutes, PortPlan, Snapshot};
@@ -17,12 +15,10 @@ use crate::snapshot::{HttpRoutes, PortPlan, Snapshot};
 /// What stays.
 #[derive(Default)]
 pub(super) struct Kept {
-    /// All that there were.
-    pub(super) parts: OrdMap<PartKey, Entered>,
-    pub(super) index: Index,
-    /// Those that do not stay unless they are entered again.
-    pub(super) condemned: BTreeSet<PartKey>,
+    /// None: nothing stays.
     pub(super) listeners: BTreeSet<PartKey>,
+    /// Of the parts before, those that do not stay unless they are entered again.
+    pub(super) condemned: BTreeSet<PartKey>,
 }
 
 /// See the module. What no part names any more does not stay.
@@ -46,18 +42,11 @@ pub(super) fn kept(snapshot: &Snapshot, before: &Parts) -> Kept {
         let now = now.into_iter().flat_map(|of| hung(of, &before.index));
         let parts = before.index.hung(&listener).iter().cloned().chain(now);
         for entered in parts.filter_map(|key| before.parts.get(&key)) {
-            let others = entered
-                .part
-                .source
-                .places
-                .iter()
-                .filter_map(|place| same.take(&place.listener));
-            changed.extend(others);
+            let places = entered.part.source.places.iter();
+            changed.extend(places.filter_map(|place| same.take(&place.listener)));
         }
     }
     Kept {
-        parts: before.parts.clone(),
-        index: before.index.clone(),
         condemned: condemned(before, before.index.made_anew(|listener| !same.contains(listener))),
         listeners: same,
     }
