@@ -124,12 +124,15 @@ proptest! {
     #[test]
     fn parts_follow_small_changes(
         first in prop_oneof![input(), crowded()],
-        history in proptest::collection::vec((resources(), proptest::collection::vec(any::<prop::sample::Index>(), 1..3)), 1..6),
+        history in proptest::collection::vec(
+            (resources(), proptest::collection::vec(any::<prop::sample::Index>(), 0..3), proptest::option::of(any::<prop::sample::Index>())),
+            1..6,
+        ),
     ) {
         let mut compiler = Compiler::new(first.settings.clone());
         let mut input = first;
         let mut told: BTreeMap<_, (Parts, Assembly)> = BTreeMap::new();
-        for (other, choices) in history {
+        for (other, choices, gateway) in history {
             let compiled = compiler.compile(&input.resources, &input.observed);
             // Of a controller that has just started.
             let fresh = Compiler::new(input.settings.clone()).compile(&input.resources, &input.observed);
@@ -151,6 +154,10 @@ proptest! {
             let all: Vec<_> = here.union(&there).cloned().collect();
             for choice in choices {
                 input.resources.take_from(&other, choice.get(&all));
+            }
+            let gateways: Vec<_> = input.resources.gateways.keys().cloned().collect();
+            if let Some(gateway) = gateway.filter(|_| !gateways.is_empty()) {
+                listener_more_or_less(&mut input, gateway.get(&gateways));
             }
         }
     }
@@ -214,6 +221,41 @@ proptest! {
             }
             prop_assert_eq!(held.snapshot().expect("there"), &snapshot);
         }
+    }
+}
+
+/// What hangs on one of its listeners hangs on the other as well.
+fn listener_more_or_less(input: &mut Input, gateway: &sealway_api::ObjectKey) {
+    let gateway = Arc::make_mut(input.resources.gateways.get_mut(gateway).expect("there"));
+    let listeners = &mut gateway.spec.listeners;
+    match listeners.as_slice() {
+        [] => {}
+        [only] => {
+            let mut more = only.clone();
+            more.name = "more".to_owned();
+            more.port += 1;
+            listeners.push(more);
+        }
+        [_, ..] => drop(listeners.pop()),
+    }
+}
+
+#[test]
+fn all_that_hung_on_the_one_listener_hangs_on_another_as_well() {
+    let mut input = many(5);
+    let edge = sealway_api::ObjectKey::new("infra", "edge");
+    let gateway = Arc::make_mut(input.resources.gateways.get_mut(&edge).expect("there"));
+    gateway.spec.listeners.retain(|listener| listener.name == "http");
+    let mut compiler = Compiler::new(input.settings.clone());
+    let mut parts = Parts::default();
+    for listeners in [1, 2, 1, 2] {
+        let compiled = compiler.compile(&input.resources, &input.observed);
+        let snapshot = compiled.snapshots.into_values().next().expect("one");
+        assert_eq!(snapshot.ports.len(), listeners);
+        parts = Parts::of(&snapshot, &parts);
+        let held = Assembly::default().apply(&parts.since([])).expect("nothing is missing");
+        assert_eq!(held.snapshot(), Some(&snapshot));
+        listener_more_or_less(&mut input, &edge);
     }
 }
 

@@ -27,19 +27,19 @@ pub(super) fn split(snapshot: &Snapshot, before: &Parts) -> Parts {
     // Which of two has the name that both want depends on who comes first, and must not depend on what was there before: all controllers
     // are to have the same parts.
     let kept = if before.index.has_copies {
-        Kept::default()
+        None
     } else {
         keep::kept(snapshot, before)
     };
-    let is_all_new = kept.listeners.is_empty();
+    let is_all_new = kept.is_none();
     let parts = divide(snapshot, before, kept);
     if parts.index.has_copies && !is_all_new {
-        return divide(snapshot, before, Kept::default());
+        return divide(snapshot, before, None);
     }
     parts
 }
 
-fn divide(snapshot: &Snapshot, before: &Parts, kept: Kept) -> Parts {
+fn divide(snapshot: &Snapshot, before: &Parts, kept: Option<Kept>) -> Parts {
     let Snapshot {
         gateway,
         addresses,
@@ -51,10 +51,10 @@ fn divide(snapshot: &Snapshot, before: &Parts, kept: Kept) -> Parts {
         tracing,
         ports,
     } = snapshot;
-    let Kept { listeners, condemned } = kept;
-    let Parts { parts, index } = match listeners.is_empty() {
-        true => Parts::default(),
-        false => before.clone(),
+    // Condemned are only parts that are there: what is entered again is left where it is.
+    let (Parts { parts, index }, listeners, condemned) = match kept {
+        Some(Kept { listeners, condemned }) => (before.clone(), listeners, condemned),
+        None => Default::default(),
     };
     let mut splitter = Splitter {
         before,

@@ -81,7 +81,7 @@ impl Index {
         self.users.get(key).copied().unwrap_or_default()
     }
 
-    /// Whether it says what one says into which these parts are entered anew.
+    /// Whether it says what one says into which these parts are entered anew, and every part that is named is among them.
     pub(super) fn is_of(&self, parts: &OrdMap<PartKey, Entered>) -> bool {
         let mut anew = Self::default();
         for (key, entered) in parts {
@@ -93,7 +93,9 @@ impl Index {
                 .collect()
         };
         let values = |index: &Self| -> BTreeSet<PartKey> { index.values.iter().cloned().collect() };
-        self.names == anew.names && self.users == anew.users && hung(self) == hung(&anew) && values(self) == values(&anew)
+        let none_is_missing = self.users.keys().all(|named| parts.contains_key(named));
+        let is_same = self.names == anew.names && self.users == anew.users && hung(self) == hung(&anew);
+        none_is_missing && is_same && values(self) == values(&anew)
     }
 
     /// The name of what is shared and lies there.

@@ -12,17 +12,16 @@ use super::index::Index;
 use super::{Of, address, listener_name};
 use crate::snapshot::{HttpRoutes, PortPlan, Snapshot};
 
-/// What stays.
-#[derive(Default)]
+/// What stays: the parts before, but for some.
 pub(super) struct Kept {
-    /// None: nothing stays.
+    /// Those that are the same, with all that hangs on them.
     pub(super) listeners: BTreeSet<PartKey>,
     /// Of the parts before, those that do not stay unless they are entered again.
     pub(super) condemned: BTreeSet<PartKey>,
 }
 
-/// See the module. What no part names any more does not stay.
-pub(super) fn kept(snapshot: &Snapshot, before: &Parts) -> Kept {
+/// See the module. What no part names any more does not stay. None: nothing does.
+pub(super) fn kept(snapshot: &Snapshot, before: &Parts) -> Option<Kept> {
     let listeners = listeners(snapshot);
     let is_same = |key: &str, of: &Of| before.parts.get(key).is_some_and(|entered| entered.part.source.of.is(of));
     let is_same = |(key, of): (&String, &Option<Of>)| {
@@ -31,7 +30,7 @@ pub(super) fn kept(snapshot: &Snapshot, before: &Parts) -> Kept {
     };
     let mut same: BTreeSet<PartKey> = listeners.iter().filter_map(is_same).collect();
     if same.is_empty() {
-        return Kept::default();
+        return None;
     }
     // Whatever hangs on a listener that is not the same is made anew, for all the places where it hangs.
     let known = before.index.listeners().filter(|key| !same.contains(*key)).cloned();
@@ -46,10 +45,10 @@ pub(super) fn kept(snapshot: &Snapshot, before: &Parts) -> Kept {
             changed.extend(places.filter_map(|place| same.take(&place.listener)));
         }
     }
-    Kept {
+    Some(Kept {
         condemned: condemned(before, before.index.made_anew(|listener| !same.contains(listener))),
         listeners: same,
-    }
+    })
 }
 
 /// These, and what only they name.
