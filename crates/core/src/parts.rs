@@ -43,8 +43,16 @@ impl PartKey {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether the part is a backend: a Service's port with its endpoints.
+    #[must_use]
+    pub fn is_backend(&self) -> bool {
+        self.0.starts_with(BACKEND)
+    }
 }
 
+/// With what names of backends begin.
+const BACKEND: &str = "backend/";
 /// Bytes. Names of Kubernetes are 253 at most, so that three of them and a hostname fit.
 const LONGEST_KEY: usize = 2048;
 

@@ -45,7 +45,8 @@ fn hold(conditions: &mut [Condition], shown: Option<&[Condition]>) {
         if condition.status != ConditionStatus::True {
             continue;
         }
-        match earlier {
+        // What was said of a later generation was said of another object of that name, which is gone.
+        match earlier.filter(|earlier| earlier.observed_generation <= condition.observed_generation) {
             Some(earlier) => condition.clone_from(earlier),
             None => {
                 condition.status = ConditionStatus::Unknown;
@@ -105,6 +106,15 @@ mod tests {
         let mut now = statuses(ConditionStatus::True, 2);
         hold_back(&mut now, &shown, |gateway| gateway.name == "edge");
         assert_eq!(now, statuses(ConditionStatus::True, 2));
+    }
+
+    #[test]
+    fn what_was_said_of_an_object_that_is_gone_is_not_said_of_another() {
+        let mut now = statuses(ConditionStatus::True, 1);
+        hold_back(&mut now, &statuses(ConditionStatus::True, 5), |_| false);
+        let mut pending = statuses(ConditionStatus::True, 1);
+        hold_back(&mut pending, &Statuses::default(), |_| false);
+        assert_eq!(now, pending);
     }
 
     #[test]

@@ -11,9 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use sealway_api::{Gateway, Resources};
 use sealway_core::{Assembly, Compiler, Delta, PartKey, Parts, PortPlan, Snapshot, Transport, Unfit};
 use serde_json::json;
-use universe::{Input, KEY_MARKER, crowded, input, resources};
+use universe::{Input, KEY_MARKER, crowded, input, merged, resources};
 
 const CASES: u32 = 128;
 
@@ -123,19 +124,20 @@ proptest! {
     /// has seen before: they compare what proxies acknowledge.
     #[test]
     fn parts_follow_small_changes(
-        first in prop_oneof![input(), crowded()],
+        first in prop_oneof![input(), crowded(), merged()],
         history in proptest::collection::vec(
-            (resources(), proptest::collection::vec(any::<prop::sample::Index>(), 0..3), proptest::option::of(any::<prop::sample::Index>())),
+            (resources(), proptest::collection::vec(any::<prop::sample::Index>(), 0..3), proptest::collection::vec(edit(), 0..3)),
             1..6,
         ),
     ) {
         let mut compiler = Compiler::new(first.settings.clone());
         let mut input = first;
         let mut told: BTreeMap<_, (Parts, Assembly)> = BTreeMap::new();
-        for (other, choices, gateway) in history {
+        for (other, choices, edits) in history {
             let compiled = compiler.compile(&input.resources, &input.observed);
             // Of a controller that has just started.
             let fresh = Compiler::new(input.settings.clone()).compile(&input.resources, &input.observed);
+            prop_assert_eq!(&compiled, &fresh);
             for (gateway, snapshot) in compiled.snapshots {
                 let of_fresh = Parts::of(&fresh.snapshots[&gateway], &Parts::default());
                 let (parts, held) = told.entry(gateway).or_default();
@@ -155,9 +157,8 @@ proptest! {
             for choice in choices {
                 input.resources.take_from(&other, choice.get(&all));
             }
-            let gateways: Vec<_> = input.resources.gateways.keys().cloned().collect();
-            if let Some(gateway) = gateway.filter(|_| !gateways.is_empty()) {
-                listener_more_or_less(&mut input, gateway.get(&gateways));
+            for (edit, which) in edits {
+                edit.apply(&mut input.resources, which);
             }
         }
     }
@@ -224,9 +225,72 @@ proptest! {
     }
 }
 
+/// An object goes on, and something of it is another.
+#[derive(Clone, Copy, Debug)]
+enum Edit {
+    Listener,
+    Hostname,
+    OrderOfMatches,
+    Rules,
+}
+
+fn edit() -> impl Strategy<Value = (Edit, prop::sample::Index)> {
+    const EDITS: [Edit; 4] = [Edit::Listener, Edit::Hostname, Edit::OrderOfMatches, Edit::Rules];
+    (prop::sample::select(&EDITS[..]), any::<prop::sample::Index>())
+}
+
+impl Edit {
+    fn apply(self, resources: &mut Resources, which: prop::sample::Index) {
+        fn one<T: Clone>(objects: &mut sealway_api::Objects<T>, which: prop::sample::Index) -> Option<&mut T> {
+            let keys: Vec<_> = objects.keys().cloned().collect();
+            (!keys.is_empty()).then(|| Arc::make_mut(objects.get_mut(which.get(&keys)).expect("there")))
+        }
+        fn more_or_less(hostnames: &mut Vec<String>) {
+            match hostnames.as_slice() {
+                [] | [_] => hostnames.push("more.example.com".to_owned()),
+                [_, ..] => drop(hostnames.pop()),
+            }
+        }
+        match self {
+            Self::Listener => {
+                if let Some(gateway) = one(&mut resources.gateways, which) {
+                    listener_more_or_less(gateway);
+                }
+            }
+            Self::Hostname => {
+                let Resources {
+                    http_routes,
+                    grpc_routes,
+                    tls_routes,
+                    ..
+                } = resources;
+                let http = one(http_routes, which).map(|route| &mut route.spec.hostnames);
+                let grpc = one(grpc_routes, which).map(|route| &mut route.spec.hostnames);
+                let tls = one(tls_routes, which).map(|route| &mut route.spec.hostnames);
+                [http, grpc, tls].into_iter().flatten().for_each(more_or_less);
+            }
+            Self::OrderOfMatches => {
+                for rule in one(&mut resources.http_routes, which)
+                    .into_iter()
+                    .flat_map(|route| &mut route.spec.rules)
+                {
+                    rule.matches.reverse();
+                }
+            }
+            Self::Rules => {
+                if let Some(route) = one(&mut resources.http_routes, which) {
+                    route.spec.rules.truncate(1);
+                }
+                if let Some(route) = one(&mut resources.grpc_routes, which) {
+                    route.spec.rules.pop();
+                }
+            }
+        }
+    }
+}
+
 /// What hangs on one of its listeners hangs on the other as well.
-fn listener_more_or_less(input: &mut Input, gateway: &sealway_api::ObjectKey) {
-    let gateway = Arc::make_mut(input.resources.gateways.get_mut(gateway).expect("there"));
+fn listener_more_or_less(gateway: &mut Gateway) {
     let listeners = &mut gateway.spec.listeners;
     match listeners.as_slice() {
         [] => {}
@@ -238,6 +302,28 @@ fn listener_more_or_less(input: &mut Input, gateway: &sealway_api::ObjectKey) {
         }
         [_, ..] => drop(listeners.pop()),
     }
+}
+
+/// Its host is the same, though its rules are written in another order, when the second hostname comes.
+#[test]
+fn equal_hosts_are_one_whatever_was_there_before() {
+    let route = |matches: [&str; 2], hostnames: &[&str]| {
+        let matches = matches.map(|path| json!({"path": {"type": "PathPrefix", "value": path}}));
+        let spec = json!({"parentRefs": [{"name": "edge"}], "hostnames": hostnames, "rules": [{"matches": matches}]});
+        let route = json!({"kind": "HTTPRoute", "metadata": {"name": "r", "namespace": "infra"}, "spec": spec});
+        let read = sealway_api::Resource::read(&sealway_api::Kind::HttpRoute, route);
+        read.expect("known").expect("read")
+    };
+    let mut input = many(0);
+    let mut compiler = Compiler::new(input.settings.clone());
+    input.resources.insert(route(["/a", "/b/c"], &["a.test"]));
+    let first = compiler.compile(&input.resources, &input.observed);
+    input.resources.insert(route(["/b/c", "/a"], &["a.test", "b.test"]));
+    let second = compiler.compile(&input.resources, &input.observed);
+    let [first, second] = [first, second].map(|compiled| compiled.snapshots.into_values().next().expect("one"));
+    let parts = Parts::of(&second, &Parts::of(&first, &Parts::default()));
+    let fresh = told(&snapshots(&input)[0]);
+    assert_eq!(parts.since([]), fresh);
 }
 
 #[test]
@@ -255,13 +341,13 @@ fn all_that_hung_on_the_one_listener_hangs_on_another_as_well() {
         parts = Parts::of(&snapshot, &parts);
         let held = Assembly::default().apply(&parts.since([])).expect("nothing is missing");
         assert_eq!(held.snapshot(), Some(&snapshot));
-        listener_more_or_less(&mut input, &edge);
+        listener_more_or_less(Arc::make_mut(input.resources.gateways.get_mut(&edge).expect("there")));
     }
 }
 
 /// A Gateway with one passthrough listener and one for requests, and so many routes of each kind.
 fn many(routes: u32) -> Input {
-    let mut resources = sealway_api::Resources::default();
+    let mut resources = Resources::default();
     let mut add = |object: serde_json::Value| {
         let kind = sealway_api::Kind::from(object["kind"].as_str().unwrap_or_default());
         resources.insert(sealway_api::Resource::read(&kind, object).expect("known").expect("read"));

@@ -155,9 +155,7 @@ impl Server {
         let wanted = lock(&self.shared.wanted);
         let each = wanted.iter().filter_map(|(gateway, wanted)| {
             let wanted = wanted.borrow();
-            let Wanted { revision, content, .. } = wanted.as_deref()?;
-            let (revision, content) = (*revision, *content);
-            Some((gateway.clone(), Acknowledged { revision, content }))
+            Some((gateway.clone(), wanted.as_deref()?.acknowledged()))
         });
         each.collect()
     }

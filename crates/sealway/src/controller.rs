@@ -5,4 +5,5 @@
 pub(crate) mod access;
 pub(crate) mod authority;
 pub(crate) mod fleets;
+pub(crate) mod needs;
 pub(crate) mod reconcile;

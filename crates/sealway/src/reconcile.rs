@@ -249,7 +249,7 @@ fn result(load: &Loaded) -> Reload {
 }
 
 /// The next change, but not at once: of two endpoints one may fail and one succeed, many times a second.
-async fn seldom<T>(changes: &mut watch::Receiver<T>) -> Result<(), watch::error::RecvError> {
+pub(crate) async fn seldom<T>(changes: &mut watch::Receiver<T>) -> Result<(), watch::error::RecvError> {
     changes.changed().await?;
     sleep(Duration::from_millis(250)).await;
     Ok(())

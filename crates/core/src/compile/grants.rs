@@ -37,7 +37,13 @@ impl<'a> Grants<'a> {
                 (true, false) => grant.spec.to.iter().find_map(|entry| to_misfit(entry, to)),
                 _ => None,
             };
-            misfit.map(|misfit| format!("ReferenceGrant {} has {misfit}", grant.metadata.key()))
+            misfit.map(|misfit| {
+                let Misfit { field, written, needed } = misfit;
+                format!(
+                    "ReferenceGrant {} has {field} {written:?}, not {needed:?}",
+                    grant.metadata.key()
+                )
+            })
         })
     }
 
@@ -48,20 +54,27 @@ impl<'a> Grants<'a> {
     }
 }
 
-fn from_misfit(entry: &GrantFrom, from: &ObjectRef) -> Option<String> {
-    misfit("from", "group", &entry.group, from.kind.group())
-        .or_else(|| misfit("from", "kind", &entry.kind, from.kind.as_str()))
-        .or_else(|| misfit("from", "namespace", &entry.namespace, &from.key.namespace))
+/// What keeps an entry from holding for a reference. Thousands of entries may be asked, so that it is put into words only when it is told.
+struct Misfit<'a> {
+    field: &'static str,
+    written: &'a str,
+    needed: &'a str,
 }
 
-fn to_misfit(entry: &GrantTo, to: &ObjectRef) -> Option<String> {
+fn from_misfit<'a>(entry: &'a GrantFrom, from: &'a ObjectRef) -> Option<Misfit<'a>> {
+    misfit("from.group", &entry.group, from.kind.group())
+        .or_else(|| misfit("from.kind", &entry.kind, from.kind.as_str()))
+        .or_else(|| misfit("from.namespace", &entry.namespace, &from.key.namespace))
+}
+
+fn to_misfit<'a>(entry: &'a GrantTo, to: &'a ObjectRef) -> Option<Misfit<'a>> {
     // An empty name is how some clients write "every one".
     let name = entry.name.as_deref().filter(|name| !name.is_empty());
-    misfit("to", "group", &entry.group, to.kind.group())
-        .or_else(|| misfit("to", "kind", &entry.kind, to.kind.as_str()))
-        .or_else(|| name.and_then(|name| misfit("to", "name", name, &to.key.name)))
+    misfit("to.group", &entry.group, to.kind.group())
+        .or_else(|| misfit("to.kind", &entry.kind, to.kind.as_str()))
+        .or_else(|| name.and_then(|name| misfit("to.name", name, &to.key.name)))
 }
 
-fn misfit(part: &str, field: &str, written: &str, needed: &str) -> Option<String> {
-    (written != needed).then(|| format!("{part}.{field} {written:?}, not {needed:?}"))
+fn misfit<'a>(field: &'static str, written: &'a str, needed: &'a str) -> Option<Misfit<'a>> {
+    (written != needed).then_some(Misfit { field, written, needed })
 }

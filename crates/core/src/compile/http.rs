@@ -159,11 +159,15 @@ fn build<'a>(world: &mut World<'a>, route: &Route<'a>, kind: RuleKind, written: 
     // Stable: the order of writing decides among equals.
     matches.sort_by_key(|(place, _)| place.rank);
     let (places, matches) = matches.into_iter().unzip();
+    let host = HttpHost::new(matches);
+    // Though something else of the route differs: what is equal is one, or parts would depend on what was there before.
+    let old = last.as_ref().map(|last| &last.host).filter(|old| ***old == host);
+    let host = old.map_or_else(|| Arc::new(host), Arc::clone);
     let new = RouteRequests {
         route: route.object.clone(),
         kind,
         rules,
-        host: Arc::new(HttpHost::new(matches)),
+        host,
         places,
     };
     hosts::report_shadowed_within(world, &new);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use super::wire::{self, Place, Placed, Speaks, Wire};
-use super::{Entered, Part, PartDigest, PartKey, Parts};
+use super::{BACKEND, Entered, Part, PartDigest, PartKey, Parts};
 use crate::hostname::HostnamePattern;
 use crate::snapshot::{
     Backend, BackendAuthorities, Forward, HttpHost, HttpListener, HttpRoutes, HttpRule, PortKey, PortPlan, RelayPlan, Snapshot,
@@ -202,16 +202,15 @@ impl Splitter<'_> {
         let validation = validation.and_then(|termination| termination.client_validation.as_ref());
         let mut links: Vec<PartKey> = Vec::new();
         links.extend(validation.map(|validation| self.bundle(&validation.authorities)));
+        let name = listener_name(port, &listener.name);
         let before = listener.requests.iter().flat_map(|requests| &requests.before);
-        links.extend(before.map(|rule| self.rule(rule)));
+        links.extend(before.map(|rule| self.rule_before(&name, rule)));
         let source = Source {
             of: Of::TlsListener(Arc::clone(listener)),
             links,
             places: Vec::new(),
         };
-        let key = self.enter(listener_name(port, &listener.name), source, |names| {
-            Wire::TlsListener(encode::tls_listener(listener, names))
-        });
+        let key = self.enter(name, source, |names| Wire::TlsListener(encode::tls_listener(listener, names)));
         for (hostname, forward) in listener.routes.iter() {
             self.hang_forward(&key, hostname, forward);
         }
@@ -225,12 +224,14 @@ impl Splitter<'_> {
         if let Some(key) = self.kept(port, &listener.name) {
             return key;
         }
+        let name = listener_name(port, &listener.name);
+        let before = listener.requests.before.iter();
         let source = Source {
             of: Of::HttpListener(Arc::clone(listener)),
-            links: listener.requests.before.iter().map(|rule| self.rule(rule)).collect(),
+            links: before.map(|rule| self.rule_before(&name, rule)).collect(),
             places: Vec::new(),
         };
-        let key = self.enter(listener_name(port, &listener.name), source, |names| {
+        let key = self.enter(name, source, |names| {
             Wire::HttpListener(encode::http_listener(listener, names))
         });
         self.hang_hosts(&key, &listener.requests);
@@ -331,6 +332,15 @@ impl Splitter<'_> {
     }
 
     fn rule(&mut self, rule: &Arc<HttpRule>) -> PartKey {
+        self.named_rule(rule, || format!("rule/{}/{}", rule.route, rule.position))
+    }
+
+    /// One that goes before the routes of a listener: it is called by the listener, of which its object may have several.
+    fn rule_before(&mut self, listener: &str, rule: &Arc<HttpRule>) -> PartKey {
+        self.named_rule(rule, || format!("before/{listener}/{}", rule.position))
+    }
+
+    fn named_rule(&mut self, rule: &Arc<HttpRule>, wanted: impl FnOnce() -> String) -> PartKey {
         if let Some(key) = self.name(address(rule)) {
             return key;
         }
@@ -341,9 +351,7 @@ impl Splitter<'_> {
             of: Of::Rule(Arc::clone(rule)),
             places: Vec::new(),
         };
-        let key = self.enter(format!("rule/{}/{}", rule.route, rule.position), source, |names| {
-            Wire::Rule(Box::new(encode::rule(rule, names)))
-        });
+        let key = self.enter(wanted(), source, |names| Wire::Rule(Box::new(encode::rule(rule, names))));
         self.aliases.insert(address(rule), key.clone());
         key
     }
@@ -364,7 +372,7 @@ impl Splitter<'_> {
             of: Of::Backend(Arc::clone(backend)),
             places: Vec::new(),
         };
-        let wanted = format!("backend/{}:{}", backend.service, backend.port);
+        let wanted = format!("{BACKEND}{}:{}", backend.service, backend.port);
         let key = self.enter(wanted, source, |names| Wire::Backend(encode::backend(backend, names)));
         self.aliases.insert(address(backend), key.clone());
         key
@@ -378,7 +386,9 @@ impl Splitter<'_> {
             of: Of::Bundle(Arc::clone(bundle)),
             ..Source::default()
         };
-        let key = self.enter(format!("bundle/{}", bundle.content), source, |_| {
+        // The same certificates are handed out to many namespaces, and are a bundle in each.
+        let from = bundle.sources.first().map(ToString::to_string).unwrap_or_default();
+        let key = self.enter(format!("bundle/{}/{from}", bundle.content), source, |_| {
             Wire::Bundle(encode::bundle(bundle))
         });
         self.aliases.insert(address(bundle), key.clone());

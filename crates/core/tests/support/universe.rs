@@ -146,9 +146,9 @@ pub(crate) fn crowded() -> impl Strategy<Value = Input> {
     });
     let route = |kind: &'static str, rules: BoxedStrategy<Value>| {
         let names: &'static [&'static str] = &["r0", "r1", "r2", "r3"];
-        (metadata(names), hostname(), vec(rules, 1..4)).prop_map(move |(metadata, hostname, rules)| {
+        (metadata(names), vec(hostname(), 0..3), vec(rules, 1..4)).prop_map(move |(metadata, hostnames, rules)| {
             let parents = json!([{"name": "west", "namespace": "infra"}]);
-            let hostnames: Vec<_> = hostname.into_iter().collect();
+            let hostnames: Vec<_> = hostnames.into_iter().flatten().collect();
             json!({"kind": kind, "apiVersion": "v1", "metadata": metadata,
                 "spec": {"parentRefs": parents, "hostnames": hostnames, "rules": rules}})
         })
@@ -158,8 +158,17 @@ pub(crate) fn crowded() -> impl Strategy<Value = Input> {
     let grpc = vec(route("GRPCRoute", requests::grpc_rule(backend()).boxed()), 0..4);
     (listeners, http, prop_oneof![2 => Just(Vec::new()), 1 => grpc]).prop_map(|(gateway, http, grpc)| {
         let class = json!({"kind": "GatewayClass", "metadata": {"name": "sealway"}, "spec": {"controllerName": "x.test/y"}});
+        let backends = NAMESPACES.iter().flat_map(|namespace| {
+            let service = json!({"name": "app", "namespace": namespace});
+            let slice = json!({"name": "app-1", "namespace": namespace, "labels": {"kubernetes.io/service-name": "app"}});
+            [
+                json!({"kind": "Service", "metadata": service, "spec": {"ports": [{"port": 443}]}}),
+                json!({"kind": "EndpointSlice", "metadata": slice, "addressType": "IPv4", "ports": [{"port": 8443}],
+                    "endpoints": [{"addresses": ["10.0.0.1"]}]}),
+            ]
+        });
         Input {
-            resources: read([http, grpc, vec![gateway, class]].concat()),
+            resources: read([http, grpc, vec![gateway, class], backends.collect()].concat()),
             settings: Settings::default(),
             observed: Observed::assumed(jiff::Timestamp::UNIX_EPOCH),
         }

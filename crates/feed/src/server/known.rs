@@ -47,6 +47,8 @@ pub struct Acknowledged {
     pub revision: u64,
     /// The same at every controller.
     pub content: Content,
+    /// Backends left out: their endpoints change all the time, and each controller looks names up for itself.
+    pub routing: Content,
 }
 
 /// What a proxy does not obey.
@@ -136,7 +138,8 @@ impl Known {
         let mut state = lock(&self.state);
         if lost.is_none() && state.is_latest(ticket, Some(gateway), pod) {
             state.latest.remove(&(Some(gateway.clone()), pod.to_owned()));
-            self.change(&state, gateway, pod, |proxies| remove(proxies, gateway, pod));
+            self.own.send_if_modified(|own| remove(own, gateway, pod));
+            self.left(&mut state, gateway, pod);
         }
     }
 
@@ -192,12 +195,13 @@ impl Known {
         match proxy {
             Some(proxy) => {
                 proxies.entry(gateway.clone()).or_default().insert(pod.clone(), proxy);
+                self.settle(&state, &gateway, &pod);
             }
             None => {
                 remove(proxies, &gateway, &pod);
+                self.left(&mut state, &gateway, &pod);
             }
         }
-        self.settle(&state, &gateway, &pod);
     }
 
     /// Notes that these are all the proxies of another controller.
@@ -234,6 +238,19 @@ impl Known {
         if self.own.send_if_modified(change) {
             self.settle(state, gateway, pod);
         }
+    }
+
+    /// Who has left is not looked for where it was lost before it came to where it left.
+    fn left(&self, state: &mut State, gateway: &ObjectKey, pod: &str) {
+        let forget = |proxies: &mut Proxies| {
+            let proxy = proxies.get(gateway).and_then(|pods| pods.get(pod));
+            proxy.is_some_and(|proxy| proxy.silent_since.is_some()) && remove(proxies, gateway, pod)
+        };
+        for proxies in state.relayed.values_mut() {
+            forget(proxies);
+        }
+        self.own.send_if_modified(forget);
+        self.settle(state, gateway, pod);
     }
 
     /// Works out anew what is known of one proxy.

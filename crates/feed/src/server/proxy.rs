@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tracing::{debug, info};
 
-use super::known::{Acknowledged, RefusedDelta, Ticket};
+use super::known::{RefusedDelta, Ticket};
 use super::wanted::{Difference, Inventory, Wanted};
 use super::{Authorisation, End, Hello, Shared};
 use crate::content::Content;
@@ -203,10 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> Session<'_, S> {
             }
             Up::Acknowledged { revision } => {
                 let wanted = self.answer(revision)?;
-                let acknowledged = Acknowledged {
-                    revision,
-                    content: wanted.content,
-                };
+                let acknowledged = wanted.acknowledged();
                 self.held = Held::Wanted(wanted);
                 self.shared.known.update(&self.ticket, &self.gateway, &self.pod, |proxy| {
                     proxy.acknowledged = Some(acknowledged);

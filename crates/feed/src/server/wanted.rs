@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sealway_core::{ContentHash, Delta, Keys, PartDigest, PartKey, Parts, Snapshot};
 
-use super::Published;
+use super::{Acknowledged, Published};
 use crate::content::Content;
 
 pub(super) struct Wanted {
@@ -15,6 +15,8 @@ pub(super) struct Wanted {
     pub(super) keys: Keys,
     pub(super) revision: u64,
     pub(super) content: Content,
+    /// See [`Acknowledged`].
+    pub(super) routing: Content,
 }
 
 /// What a proxy says that it has.
@@ -49,13 +51,30 @@ impl Wanted {
             .filter_map(|content| Some((content, Arc::clone(keys.get(&content)?))));
         let keys = Keys(keys.collect());
         let is_same = |last: &&Self| Arc::ptr_eq(&last.parts, &parts) && last.keys.0.keys().eq(keys.0.keys());
-        let content = last.filter(is_same).map(|last| last.content);
+        let known = last.filter(is_same).map(|last| (last.content, last.routing));
+        let (content, routing) = known.unwrap_or_else(|| {
+            let but_backends = parts.digests().filter(|(key, _)| !key.is_backend());
+            (
+                Content::of(parts.digests(), keys.0.keys()),
+                Content::of(but_backends, keys.0.keys()),
+            )
+        });
         Self {
-            content: content.unwrap_or_else(|| Content::of(parts.digests(), keys.0.keys())),
+            content,
+            routing,
             snapshot: Arc::clone(snapshot),
             parts,
             keys,
             revision: *revision,
+        }
+    }
+
+    /// As who obeys it has acknowledged it.
+    pub(super) fn acknowledged(&self) -> Acknowledged {
+        Acknowledged {
+            revision: self.revision,
+            content: self.content,
+            routing: self.routing,
         }
     }
 

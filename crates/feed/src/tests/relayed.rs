@@ -62,4 +62,8 @@ async fn the_holder_of_the_lease_knows_the_proxies_of_the_others() {
     let _relays = relay(&other, &holder, &files);
     proxy_is(&holder, "a", "one", |proxy| proxy.silent_since.is_none()).await;
     until(&mut holder.proxies(), |proxies| proxies.values().flatten().count() == 1).await;
+
+    // The last one leaves where it is now: nobody misses it where it was before.
+    one.client.leave();
+    until(&mut holder.proxies(), |proxies| proxies.is_empty()).await;
 }

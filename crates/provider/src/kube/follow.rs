@@ -92,11 +92,12 @@ impl Follower {
         let mut failures = 0_u32;
         let mut from: Option<String> = None;
         loop {
-            let started = Instant::now();
             let resource_version = match from.take() {
                 Some(resource_version) => Ok(resource_version),
                 None => self.list(&request, version).await?,
             };
+            // Only a watch that lasted is a success: a list may be slow to fail.
+            let started = Instant::now();
             let outcome = match resource_version {
                 Ok(resource_version) => self.watch(&request, version, resource_version).await?,
                 Err(error) => Outcome::Failed(None, error),

@@ -56,6 +56,8 @@ const FETCH_AGAIN: Backoff = Backoff {
     first: Duration::from_millis(100),
     most: Duration::from_secs(5),
 };
+/// Rights come late, or come and go while somebody writes them anew.
+const REFUSED_AGAIN: Duration = Duration::from_secs(10);
 
 impl Source {
     /// Starts to watch.
@@ -154,6 +156,7 @@ impl Collector {
     async fn run(mut self, mut changes: mpsc::Receiver<(usize, Change)>) {
         let mut buffer = Vec::with_capacity(BURST);
         let mut reminder = Instant::now() + Duration::from_secs(15);
+        let mut ask_again = Instant::now();
         loop {
             let due = self.due();
             if due.is_some_and(|due| due <= Instant::now()) {
@@ -172,12 +175,21 @@ impl Collector {
                 Some(done) = self.fetches.join_next() => {
                     // A task that panicked is a defect; its object stays as it was.
                     if let Ok((reference, asked, fetched)) = done {
+                        if let Fetched::Refused(error) = &fetched && !self.store.is_refused(&reference) {
+                            tracing::warn!(object = %reference, error, "may not be read; what was read before, if anything, stays in force");
+                            ask_again = Instant::now() + REFUSED_AGAIN;
+                        }
                         let changed = self.store.took(&reference, asked, fetched);
                         self.note(changed);
                         self.fetch();
                     }
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+                () = sleep_until(ask_again), if self.store.has_refused() => {
+                    let references = self.store.ask_again();
+                    self.start(references);
+                    ask_again = Instant::now() + REFUSED_AGAIN;
+                }
                 () = sleep_until(reminder), if !self.store.is_listed() => {
                     self.remind();
                     reminder = Instant::now() + Duration::from_secs(60);
@@ -213,6 +225,10 @@ impl Collector {
         }
         let (references, dropped) = self.store.fetches();
         self.note(dropped);
+        self.start(references);
+    }
+
+    fn start(&mut self, references: Vec<ObjectRef>) {
         for reference in references {
             let asked = self.store.indexed(&reference);
             let (client, permits) = (self.client.clone(), Arc::clone(&self.permits));
@@ -283,11 +299,9 @@ async fn fetch(client: &Client, reference: &ObjectRef) -> Fetched {
         };
         match timeout(FETCH_TIMEOUT, client.request::<Raw>(get)).await {
             Ok(Ok(raw)) => return Fetched::Found(raw),
+            Ok(Err(Error::Api(status))) if status.code == 404 => return Fetched::Missing,
             Ok(Err(Error::Api(status))) if (400..500).contains(&status.code) && status.code != 429 => {
-                if status.code != 404 {
-                    tracing::warn!(object = %reference, error = %status.message, "cannot be read; it counts as absent");
-                }
-                return Fetched::Missing;
+                return Fetched::Refused(status.message);
             }
             Ok(Err(error)) => tracing::debug!(object = %reference, %error, "cannot be read yet"),
             Err(_) => {}

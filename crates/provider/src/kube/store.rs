@@ -43,8 +43,10 @@ pub(super) enum Change {
 #[derive(Debug)]
 pub(super) enum Fetched {
     Found(Raw),
-    /// It is not there, or the API server refuses to show it.
+    /// It is not there.
     Missing,
+    /// The API server does not show it, in its words: rights come late, or come and go while somebody writes them anew.
+    Refused(String),
     /// Nobody answered.
     Unreachable,
 }
@@ -60,6 +62,8 @@ pub(super) struct Store {
     /// Of those that were fetched, the versions that need no further look: the one asked for, and the one that came.
     fetched: BTreeMap<ObjectRef, [String; 2]>,
     fetching: BTreeSet<ObjectRef>,
+    /// What the API server did not show when it was asked last.
+    refused: BTreeSet<ObjectRef>,
     /// What lists that are under way have brought, by watch.
     listing: BTreeMap<usize, BTreeSet<ObjectKey>>,
     /// Watches without a first list.
@@ -77,6 +81,7 @@ impl Store {
             index: BTreeMap::new(),
             fetched: BTreeMap::new(),
             fetching: BTreeSet::new(),
+            refused: BTreeSet::new(),
             listing: BTreeMap::new(),
             waiting: (0..watches).collect(),
         }
@@ -180,6 +185,7 @@ impl Store {
     fn remove(&mut self, reference: &ObjectRef) -> bool {
         self.index.remove(reference);
         self.fetched.remove(reference);
+        self.refused.remove(reference);
         self.stored.remove(reference);
         self.forget(reference)
     }
@@ -228,11 +234,13 @@ impl Store {
             .collect();
         let dropped = idle.iter().fold(false, |changed, reference| {
             self.fetched.remove(reference);
+            self.refused.remove(reference);
             self.forget(reference) || changed
         });
         let fetches = wanted
             .into_iter()
-            .filter(|reference| self.is_stale(reference) && !self.fetching.contains(reference));
+            .filter(|reference| self.is_stale(reference) && !self.fetching.contains(reference))
+            .filter(|reference| !self.refused.contains(reference));
         let fetches: Vec<ObjectRef> = fetches.collect();
         self.fetching.extend(fetches.iter().cloned());
         (fetches, dropped)
@@ -267,16 +275,41 @@ impl Store {
         }
         match fetched {
             Fetched::Found(raw) => {
+                self.refused.remove(reference);
                 let came = raw.resource_version().to_owned();
                 self.fetched.insert(reference.clone(), [asked, came]);
                 self.read(watched, &reference.key, raw, "v1")
             }
             Fetched::Missing => {
+                self.refused.remove(reference);
                 self.fetched.insert(reference.clone(), [asked.clone(), asked]);
                 self.forget(reference)
             }
+            Fetched::Refused(_) => {
+                self.refused.insert(reference.clone());
+                // Nothing waits for what was never shown.
+                self.fetched.entry(reference.clone()).or_default();
+                false
+            }
             Fetched::Unreachable => false,
         }
+    }
+
+    /// Whether the API server did not show it when it was asked last.
+    pub(super) fn is_refused(&self, reference: &ObjectRef) -> bool {
+        self.refused.contains(reference)
+    }
+
+    /// Whether there are such.
+    pub(super) fn has_refused(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
+    /// They are to be fetched once more, each until [`Store::took`] is told.
+    pub(super) fn ask_again(&mut self) -> Vec<ObjectRef> {
+        let again: Vec<ObjectRef> = self.refused.difference(&self.fetching).cloned().collect();
+        self.fetching.extend(again.iter().cloned());
+        again
     }
 
     /// Whether that object is in force.

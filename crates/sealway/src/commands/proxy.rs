@@ -24,6 +24,7 @@ use crate::expiry::Expiry;
 use crate::gateway::{control_runtime, data_plane_runtime};
 use crate::issuer_metrics::{self, IssuerMetrics};
 use crate::logging;
+use crate::reconcile::seldom;
 use crate::view::{Phase, Told, View};
 
 pub(crate) fn run(args: &ProxyArgs, talk: TalkArgs) -> anyhow::Result<Exit> {
@@ -98,7 +99,7 @@ async fn serve(args: &ProxyArgs, config: Config, data_plane: &Handle) -> anyhow:
             ..View::clone(view)
         });
     });
-    client.report(report(&proxy, true));
+    client.report(report(&proxy, &view));
     tokio::select! {
         ended = proxy.drain() => match ended {
             0 => tracing::info!("drained"),
@@ -119,14 +120,15 @@ async fn obey(proxy: Arc<Proxy>, client: Client, view: watch::Sender<Arc<View>>,
     let mut backends = proxy.backend_tls();
     loop {
         let news = received.borrow_and_update().clone();
-        if let Some(news) = news {
+        // Who drains opens nothing any more, and must not say that it obeys.
+        if let Some(news) = news.filter(|_| !is_draining(&view)) {
             let begun = tokio::time::Instant::now();
             let snapshots = BTreeMap::from([(news.gateway.clone(), Arc::clone(&news.snapshot))]);
             let keys = BTreeMap::from([(news.gateway.clone(), news.keys.clone())]);
             proxy.publish(&snapshots, &keys);
             let is_open = |states: &BTreeMap<SocketKey, PortState>| missing(&news, states) == 0;
             let _ = timeout(PORTS_DEADLINE, ports.wait_for(is_open)).await;
-            client.acknowledge(&news, report(&proxy, false));
+            client.acknowledge(&news, report(&proxy, &view));
             metrics.config_propagated(begun.elapsed());
             metrics.config_reloaded(sealway_proxy::Reload::Success);
             show(&view, &news, &ports.borrow());
@@ -140,11 +142,11 @@ async fn obey(proxy: Arc<Proxy>, client: Client, view: watch::Sender<Arc<View>>,
                     break;
                 }
                 changed = ports.changed() => if changed.is_err() { return },
-                changed = backends.changed() => if changed.is_err() { return },
+                changed = seldom(&mut backends) => if changed.is_err() { return },
             }
             backends.borrow_and_update();
             ports.borrow_and_update();
-            client.report(report(&proxy, false));
+            client.report(report(&proxy, &view));
             if let Some(news) = &*client.received().borrow() {
                 show(&view, news, &proxy.port_states().borrow());
             }
@@ -161,13 +163,17 @@ fn missing(news: &Received, states: &BTreeMap<SocketKey, PortState>) -> usize {
     sockets.filter(|socket| !states.contains_key(socket)).count()
 }
 
-fn report(proxy: &Proxy, draining: bool) -> Report {
+fn is_draining(view: &watch::Sender<Arc<View>>) -> bool {
+    view.borrow().phase == Phase::Draining
+}
+
+fn report(proxy: &Proxy, view: &watch::Sender<Arc<View>>) -> Report {
     let ports = proxy.port_states().borrow().clone();
     let backend_tls = proxy.backend_tls().borrow().clone();
     Report {
         ports: ports.into_iter().collect(),
         backend_tls: backend_tls.into_iter().collect(),
-        draining,
+        draining: is_draining(view),
     }
 }
 

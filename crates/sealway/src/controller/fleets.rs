@@ -34,16 +34,36 @@ pub(crate) struct Seen<'a> {
     pub(crate) now: Timestamp,
 }
 
+/// Whose a Gateway is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Standing<'a> {
+    /// This controller's, by that class.
+    Ours(&'a GatewayClass),
+    /// Another controller's.
+    Others,
+    /// Its class is not there: deleted by mistake, or about to be written anew.
+    Unknown,
+}
+
+/// See [`Standing`].
+pub(crate) fn standing<'a>(resources: &'a Resources, gateway: &Gateway, controller: &str) -> Standing<'a> {
+    let name = ObjectKey::new("", &gateway.spec.gateway_class_name);
+    match resources.gateway_classes.get(&name) {
+        Some(class) if class.spec.controller_name == controller => Standing::Ours(class),
+        Some(_) => Standing::Others,
+        None => Standing::Unknown,
+    }
+}
+
 /// Gateways of this controller's classes, each with its class.
 pub(crate) fn ours<'a>(
     resources: &'a Resources,
     controller: &'a str,
 ) -> impl Iterator<Item = (&'a ObjectKey, &'a Gateway, &'a GatewayClass)> {
-    resources.gateways.iter().filter_map(move |(key, gateway)| {
-        let class = resources
-            .gateway_classes
-            .get(&ObjectKey::new("", &gateway.spec.gateway_class_name))?;
-        (class.spec.controller_name == controller).then_some((key, &**gateway, &**class))
+    let gateways = resources.gateways.iter();
+    gateways.filter_map(move |(key, gateway)| match standing(resources, gateway, controller) {
+        Standing::Ours(class) => Some((key, &**gateway, class)),
+        Standing::Others | Standing::Unknown => None,
     })
 }
 
@@ -179,14 +199,40 @@ fn state(resources: &Resources, gateway: &ObjectKey, wanted: &WantedService, app
     })
 }
 
-/// Faults of backends, as any proxy met them last.
-pub(crate) fn backend_tls(proxies: &Proxies) -> BTreeMap<BackendPeer, BackendTlsFault> {
-    let of_all = proxies.values().flat_map(BTreeMap::values);
-    let connected = of_all.filter(|proxy| proxy.silent_since.is_none());
-    connected.flat_map(|proxy| proxy.report.backend_tls.iter().cloned()).collect()
+/// Faults of backends, as any proxy met them last. They are not looked at for each change: of two endpoints one may fail and one
+/// succeed, many times a second and at many proxies, and each difference is a compilation and a status.
+#[derive(Default)]
+pub(crate) struct BackendFaults {
+    pub(crate) known: BTreeMap<BackendPeer, BackendTlsFault>,
+    changed: Option<Timestamp>,
 }
 
-/// Whether every proxy of a Gateway that is connected and not about to go obeys what is published, and there is one.
+/// Between two changes.
+const FAULTS_PAUSE: Duration = Duration::from_secs(1);
+
+impl BackendFaults {
+    /// Takes in what proxies say; when to look again, if it is too early.
+    pub(crate) fn look(&mut self, proxies: &Proxies, now: Timestamp) -> Option<Timestamp> {
+        let of_all = proxies.values().flat_map(BTreeMap::values);
+        let connected = of_all.filter(|proxy| proxy.silent_since.is_none());
+        let said = connected.flat_map(|proxy| proxy.report.backend_tls.iter().cloned()).collect();
+        if self.known == said {
+            return None;
+        }
+        let due = self.changed.and_then(|changed| changed.checked_add(FAULTS_PAUSE).ok());
+        // Clocks are set: what was in the future holds nothing up.
+        match due.filter(|due| now < *due && self.changed <= Some(now)) {
+            Some(due) => Some(due),
+            None => {
+                self.known = said;
+                self.changed = Some(now);
+                None
+            }
+        }
+    }
+}
+
+/// Whether every proxy of a Gateway that is connected and not about to go obeys what is published, backends aside, and there is one.
 pub(crate) fn is_served(gateway: &ObjectKey, proxies: &Proxies, published: &BTreeMap<ObjectKey, Acknowledged>) -> bool {
     let Some(published) = published.get(gateway) else {
         return false;
@@ -195,8 +241,9 @@ pub(crate) fn is_served(gateway: &ObjectKey, proxies: &Proxies, published: &BTre
     let mut staying = of_gateway
         .filter(|proxy| proxy.silent_since.is_none() && !proxy.report.draining)
         .peekable();
-    let obeys = |content| content == published.content;
-    staying.peek().is_some() && staying.all(|proxy| proxy.acknowledged.is_some_and(|it| obeys(it.content)))
+    // Endpoints come and go faster than all proxies can have the same, and what a name leads to each controller asks for itself.
+    let obeys = |acknowledged: Acknowledged| acknowledged.routing == published.routing;
+    staying.peek().is_some() && staying.all(|proxy| proxy.acknowledged.is_some_and(obeys))
 }
 
 #[cfg(test)]

@@ -2,25 +2,26 @@
 //!
 //! Events: a load of resources, what became of the objects that were made, what proxies say, a new certificate of the feed, an answer for a
 //! name, time. Invariants: proxies get first what is then spoken of; nothing is published before the first complete load and before it
-//! is known what the CRDs can hold; what a Gateway that cannot be accepted any more had made stays as it is.
+//! is known what the CRDs can hold.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealway_api::{Kind, ObjectKey, ObjectRef, Resources, Statuses, Timestamp};
+use sealway_api::{ObjectKey, ObjectRef, Resources, Statuses, Timestamp};
 use sealway_core::{Compiled, Compiler, Observed, Ports, Problem, Served, Settings, Snapshot, hold_back};
 use sealway_feed::{Proxies, Published, Server};
 use sealway_provider::files::Loaded;
 use sealway_provider::kube::{AppliedByGateway, Events, Leadership, Needed, Provisioner, StatusWriter, StoredStatuses};
-use sealway_provider::provision::{Installation, provision, service_account};
+use sealway_provider::provision::{Installation, service_account};
 use sealway_proxy::{Metrics, Reload};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::access::Access;
 use super::authority::Credentials;
-use super::fleets::{self, Fleets, Seen};
+use super::fleets::{self, BackendFaults, Fleets, Seen};
+use super::needs;
 use crate::listening::Announcer;
 use crate::manifests::gather;
 use crate::names::Names;
@@ -65,6 +66,7 @@ pub(crate) struct Reconciler {
 struct Memory {
     compiler: Compiler,
     names: Names,
+    faults: BackendFaults,
     announcer: Announcer,
     published: BTreeMap<ObjectRef, Arc<Snapshot>>,
     revision: u64,
@@ -110,6 +112,7 @@ impl Reconciler {
         let mut memory = Memory {
             compiler: Compiler::new(self.settings.clone()),
             names: Names::start(),
+            faults: BackendFaults::default(),
             announcer: Announcer::default(),
             published: BTreeMap::new(),
             revision: 0,
@@ -182,10 +185,11 @@ impl Reconciler {
         };
         let controller = self.settings.controller_name().to_owned();
         let fleets = fleets::observe(&load.resources, &controller, seen);
+        let faults_due = memory.faults.look(&proxies, now);
         let observed = Observed {
             ports: Ports::Reported(BTreeMap::new()),
             names: memory.names.answers(),
-            backend_tls: fleets::backend_tls(&proxies),
+            backend_tls: memory.faults.known.clone(),
             fleets: fleets.fleets.clone(),
             parameter_faults: fleets.faults.clone(),
             served: Some(served),
@@ -215,7 +219,7 @@ impl Reconciler {
         let found = [fleets.problems, unwritten.to_vec()].concat();
         self.tell(memory, &load, (&proxies, found, leads));
         let compiled = memory.last.as_ref().and_then(|last| last.wake_at);
-        [compiled, fleets.wake_at].into_iter().flatten().min()
+        [compiled, fleets.wake_at, faults_due].into_iter().flatten().min()
     }
 
     /// Proxies come first: what is served must not wait for what is said.
@@ -247,22 +251,12 @@ impl Reconciler {
             feed_ca: memory.bundle.clone(),
             ..self.installation.clone()
         };
-        let mut needed = BTreeMap::new();
-        for (key, gateway, _) in fleets::ours(resources, self.settings.controller_name()) {
-            let snapshot = memory.published.get(&ObjectRef::of(Kind::Gateway, key));
-            let uid = gateway.metadata.uid.clone();
-            let (Some(snapshot), Some(parameters), Some(uid)) = (snapshot, fleets.parameters.get(key), uid) else {
-                // It cannot be accepted: what it has had goes on.
-                if let Some(before) = memory.needed.remove(key) {
-                    needed.insert(key.clone(), before);
-                }
-                continue;
-            };
-            let ports = snapshot.ports.keys().map(|port| (port.transport, port.port)).collect();
-            let objects = provision(gateway, parameters, &ports, &installation);
-            let class = gateway.spec.gateway_class_name.clone();
-            needed.insert(key.clone(), Needed { uid, class, objects });
-        }
+        let needed = needs::needed(
+            &memory.needed,
+            (resources, self.settings.controller_name()),
+            (fleets, &memory.published),
+            &installation,
+        );
         if memory.needed != needed {
             memory.needed.clone_from(&needed);
             self.outputs.provisioner.need(needed);

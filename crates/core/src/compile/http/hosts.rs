@@ -4,8 +4,10 @@
 //! Hostnames), so no hostname has both.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, LazyLock};
 
+use http::Method;
 use sealway_api::ObjectRef;
 
 use super::super::routes::Route;
@@ -13,7 +15,7 @@ use super::super::world::{GatewayWork, World};
 use super::{Place, RouteRequests};
 use crate::hostname::{HostnamePattern, NameIndex};
 use crate::problem::Cause;
-use crate::snapshot::{HttpHost, HttpMatch, HttpRoutes, HttpRule, PathMatcher, RuleKind};
+use crate::snapshot::{HttpHost, HttpMatch, HttpRoutes, HttpRule, PathMatcher, RuleKind, ValueMatcher};
 
 /// Routes by their own hostnames, each list oldest first.
 #[derive(Default)]
@@ -89,8 +91,13 @@ impl ListenerRequests {
     }
 }
 
-fn host(routes: Vec<Arc<RouteRequests>>) -> Arc<HttpHost> {
+/// Equal hosts are one `Arc`, but for those that several routes make up: each hostname has its own. What a hostname had before equals only
+/// what comes about in the same way, so that which hosts are one, and with that their parts, does not depend on what was there before.
+fn host(mut routes: Vec<Arc<RouteRequests>>) -> Arc<HttpHost> {
+    static NOTHING: LazyLock<Arc<HttpHost>> = LazyLock::new(|| Arc::new(HttpHost::new(Vec::new())));
+    routes.retain(|route| !route.places.is_empty());
     match routes.as_slice() {
+        [] => Arc::clone(&NOTHING),
         [alone] => Arc::clone(&alone.host),
         routes => Arc::new(HttpHost::new(in_order(routes).map(|(_, matched)| matched.clone()).collect())),
     }
@@ -123,27 +130,56 @@ pub(super) fn report_shadowed_within(world: &mut World<'_>, requests: &RouteRequ
 }
 
 fn shadowed<'a>(world: &mut World<'_>, matches: impl Iterator<Item = (Place, &'a HttpMatch)>) {
-    let mut seen: BTreeMap<(u8, &str), Vec<&HttpMatch>> = BTreeMap::new();
+    let mut seen: BTreeMap<Conditions<'_>, &HttpRule> = BTreeMap::new();
     for (place, matched) in matches {
-        let path = match &matched.path {
-            PathMatcher::Exact(path) => (0, path.as_str()),
-            PathMatcher::Prefix(path) => (1, path.as_str()),
-            PathMatcher::Pattern(pattern) => (2, pattern.as_str()),
-        };
-        let earlier = seen.entry(path).or_default();
-        let same = |other: &&&HttpMatch| {
-            other.method == matched.method && other.headers == matched.headers && other.query == matched.query
-        };
-        match earlier.iter().find(same) {
-            Some(winner) => {
+        match seen.entry(conditions(matched)) {
+            Entry::Occupied(winner) => {
                 let cause = Cause::MatchShadowed {
-                    by: winner.rule.route.clone(),
-                    rule: winner.rule.position,
+                    by: winner.get().route.clone(),
+                    rule: winner.get().position,
                 };
                 let field = format!("spec.rules[{}].matches[{}]", matched.rule.position, place.position);
                 world.report(&matched.rule.route, field, cause);
             }
-            None => earlier.push(matched),
+            Entry::Vacant(place) => drop(place.insert(&matched.rule)),
         }
+    }
+}
+
+/// How a text is compared, and the text.
+type Compared<'a> = (u8, &'a str);
+/// Of path, method, headers and query parameters.
+type Conditions<'a> = (
+    Compared<'a>,
+    Option<&'a str>,
+    Vec<(&'a str, Compared<'a>)>,
+    Vec<(&'a str, Compared<'a>)>,
+);
+
+/// All that a match asks of a request, in a form that has an order: many routes of one hostname may differ in a header alone.
+fn conditions(matched: &HttpMatch) -> Conditions<'_> {
+    let HttpMatch {
+        path,
+        method,
+        headers,
+        query,
+        rule: _,
+    } = matched;
+    let path = match path {
+        PathMatcher::Exact(path) => (0, path.as_str()),
+        PathMatcher::Prefix(path) => (1, path.as_str()),
+        PathMatcher::Pattern(pattern) => (2, pattern.as_str()),
+    };
+    let headers = headers.iter().map(|header| (header.name.as_str(), compared(&header.value)));
+    let query = query
+        .iter()
+        .map(|parameter| (parameter.name.as_str(), compared(&parameter.value)));
+    (path, method.as_ref().map(Method::as_str), headers.collect(), query.collect())
+}
+
+fn compared(value: &ValueMatcher) -> Compared<'_> {
+    match value {
+        ValueMatcher::Exact(exact) => (0, exact.as_str()),
+        ValueMatcher::Pattern(pattern) => (1, pattern.as_str()),
     }
 }

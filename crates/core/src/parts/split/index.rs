@@ -2,10 +2,7 @@
 //!
 //! Invariant: it says of parts that were entered and not removed since; addresses in it are of what those parts hold.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 
 use super::super::{Entered, PartKey};
 use super::{Of, Source};
@@ -16,11 +13,11 @@ pub(in super::super) struct Index {
     /// Names of what is shared, by its address.
     names: OrdMap<usize, PartKey>,
     /// By listener: what hangs on it.
-    hung: OrdMap<PartKey, Arc<Vec<PartKey>>>,
+    hung: OrdMap<PartKey, OrdSet<PartKey>>,
     /// How often parts name this one.
     users: OrdMap<PartKey, usize>,
     /// Parts that are made anew each time, for they hold nothing that is shared.
-    values: Vec<PartKey>,
+    values: OrdSet<PartKey>,
     /// Whether a part has not the name that it wanted, for another has it.
     pub(super) has_copies: bool,
 }
@@ -29,7 +26,7 @@ impl Index {
     /// Notes a part.
     pub(super) fn enter(&mut self, key: &PartKey, Source { of, links, places }: &Source) {
         match of {
-            Of::Values => self.values.push(key.clone()),
+            Of::Values => drop(self.values.insert(key.clone())),
             Of::TlsListener(_) | Of::HttpListener(_) => {
                 self.hung.entry(key.clone()).or_default();
             }
@@ -43,14 +40,14 @@ impl Index {
             *self.users.entry(link.clone()).or_default() += 1;
         }
         for place in places {
-            Arc::make_mut(self.hung.entry(place.listener.clone()).or_default()).push(key.clone());
+            self.hung.entry(place.listener.clone()).or_default().insert(key.clone());
         }
     }
 
     /// Takes back what [`Index::enter`] noted. What hangs on a listener goes on to hang on whatever has its name.
     pub(super) fn leave(&mut self, key: &PartKey, Source { of, links, places }: &Source) {
         if let Of::Values = of {
-            self.values.retain(|other| other != key);
+            self.values.remove(key);
         }
         if let Some(address) = of.address()
             && self.names.get(&address) == Some(key)
@@ -59,7 +56,7 @@ impl Index {
         }
         for place in places {
             if let Some(hung) = self.hung.get_mut(&place.listener) {
-                Arc::make_mut(hung).retain(|other| other != key);
+                hung.remove(key);
             }
         }
         for link in links {
@@ -87,15 +84,13 @@ impl Index {
         for (key, entered) in parts {
             anew.enter(key, &entered.part.source);
         }
-        let hung = |index: &Self| -> BTreeMap<PartKey, BTreeSet<PartKey>> {
+        let in_use = |index: &Self| -> OrdMap<PartKey, OrdSet<PartKey>> {
             let hung = index.hung.iter().filter(|(_, hung)| !hung.is_empty());
-            hung.map(|(listener, hung)| (listener.clone(), hung.iter().cloned().collect()))
-                .collect()
+            hung.map(|(listener, hung)| (listener.clone(), hung.clone())).collect()
         };
-        let values = |index: &Self| -> BTreeSet<PartKey> { index.values.iter().cloned().collect() };
         let none_is_missing = self.users.keys().all(|named| parts.contains_key(named));
-        let is_same = self.names == anew.names && self.users == anew.users && hung(self) == hung(&anew);
-        none_is_missing && is_same && values(self) == values(&anew)
+        let is_same = self.names == anew.names && self.users == anew.users && self.values == anew.values;
+        none_is_missing && is_same && in_use(self) == in_use(&anew)
     }
 
     /// The name of what is shared and lies there.
@@ -109,14 +104,14 @@ impl Index {
     }
 
     /// What hangs on a listener.
-    pub(super) fn hung(&self, listener: &PartKey) -> &[PartKey] {
-        self.hung.get(listener).map_or(&[], |hung| hung.as_slice())
+    pub(super) fn hung(&self, listener: &PartKey) -> impl Iterator<Item = &PartKey> {
+        self.hung.get(listener).into_iter().flatten()
     }
 
     /// The parts that do not outlive a snapshot in which these listeners have changed.
     pub(super) fn made_anew(&self, has_changed: impl Fn(&PartKey) -> bool) -> Vec<PartKey> {
         let changed = self.hung.iter().filter(|(listener, _)| has_changed(listener));
-        let of_listeners = changed.flat_map(|(listener, hung)| std::iter::once(listener).chain(&**hung));
+        let of_listeners = changed.flat_map(|(listener, hung)| std::iter::once(listener).chain(hung));
         self.values.iter().chain(of_listeners).cloned().collect()
     }
 }

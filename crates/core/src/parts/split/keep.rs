@@ -39,7 +39,7 @@ pub(super) fn kept(snapshot: &Snapshot, before: &Parts) -> Option<Kept> {
     while let Some(listener) = changed.pop() {
         let now = listeners.get(listener.as_str()).and_then(Option::as_ref);
         let now = now.into_iter().flat_map(|of| hung(of, &before.index));
-        let parts = before.index.hung(&listener).iter().cloned().chain(now);
+        let parts = before.index.hung(&listener).cloned().chain(now);
         for entered in parts.filter_map(|key| before.parts.get(&key)) {
             let places = entered.part.source.places.iter();
             changed.extend(places.filter_map(|place| same.take(&place.listener)));

@@ -155,6 +155,30 @@ fn only_what_is_referred_to_is_fetched_and_only_when_it_changed() {
 }
 
 #[test]
+fn a_secret_that_is_not_shown_stays_as_it_was_and_is_asked_for_again() {
+    let mut store = with_reference();
+    let ca = ObjectRef::new(Kind::Secret, "a", "ca");
+    let refused = || Fetched::Refused("no right to".to_owned());
+    // Before it was ever shown, nothing waits for it.
+    store.fetches();
+    assert!(!store.took(&ca, "1".to_owned(), refused()));
+    assert!(store.is_refused(&ca) && !store.lacks_fetches() && store.fetches().0.is_empty());
+    assert_eq!(store.ask_again(), std::slice::from_ref(&ca));
+    assert!(store.ask_again().is_empty(), "it is under way");
+    assert!(store.took(&ca, "1".to_owned(), Fetched::Found(Raw(secret("ca", "1")))));
+    assert!(!store.has_refused() && store.holds(Kind::Secret, "a", "ca"));
+
+    store.apply(SECRETS, of(SECRETS), Change::Object(Raw(secret("ca", "2")), "v1"));
+    store.fetches();
+    assert!(!store.took(&ca, "2".to_owned(), refused()));
+    assert!(store.holds(Kind::Secret, "a", "ca"), "the last good form serves");
+    assert_eq!(store.ask_again(), std::slice::from_ref(&ca));
+    // It is gone: that is another thing.
+    assert!(store.took(&ca, "2".to_owned(), Fetched::Missing));
+    assert!(!store.has_refused() && !store.holds(Kind::Secret, "a", "ca"));
+}
+
+#[test]
 fn a_secret_that_nobody_names_any_more_is_dropped() {
     let mut store = with_reference();
     let ca = ObjectRef::new(Kind::Secret, "a", "ca");

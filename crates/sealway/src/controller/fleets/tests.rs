@@ -116,7 +116,11 @@ fn proxy(content: Option<Content>, draining: bool, silent: bool) -> ProxyState {
     ProxyState {
         connected_since: Timestamp::UNIX_EPOCH,
         version: String::new(),
-        acknowledged: content.map(|content| Acknowledged { revision: 1, content }),
+        acknowledged: content.map(|routing| Acknowledged {
+            revision: 1,
+            content: self::content('f'),
+            routing,
+        }),
         refused: None,
         silent_since: silent.then_some(Timestamp::UNIX_EPOCH),
         report: Report {
@@ -183,13 +187,42 @@ fn who_is_silent_for_ten_seconds_who_refuses_and_what_cannot_be_made_is_told() {
 }
 
 #[test]
+fn faults_of_backends_are_looked_at_once_a_second_at_most() {
+    let at = |millisecond| Timestamp::from_millisecond(millisecond).expect("in range");
+    let peer = BackendPeer {
+        service: ObjectKey::new("apps", "app"),
+        port: 443,
+        identity: None,
+    };
+    let failing = ProxyState {
+        report: Report {
+            backend_tls: vec![(peer, BackendTlsFault::Expired)],
+            ..Report::default()
+        },
+        ..proxy(None, false, false)
+    };
+    let (good, bad) = (proxies(vec![proxy(None, false, false)]), proxies(vec![failing]));
+    let mut faults = BackendFaults::default();
+    assert_eq!((faults.look(&bad, at(5_000)), faults.known.len()), (None, 1));
+    assert_eq!((faults.look(&good, at(5_100)), faults.known.len()), (Some(at(6_000)), 1));
+    assert_eq!(faults.look(&bad, at(5_200)), None, "as it is known");
+    assert_eq!((faults.look(&good, at(6_000)), faults.known.len()), (None, 0));
+    assert_eq!(
+        (faults.look(&bad, at(3_000)), faults.known.len()),
+        (None, 1),
+        "the clock was set back"
+    );
+}
+
+#[test]
 fn a_gateway_is_served_when_every_proxy_that_stays_obeys_and_there_is_one() {
     let (old, new) = (content('0'), content('1'));
     let published = BTreeMap::from([(
         edge(),
         Acknowledged {
             revision: 9,
-            content: new,
+            content: content('e'),
+            routing: new,
         },
     )]);
     let served = |each| is_served(&edge(), &proxies(each), &published);
