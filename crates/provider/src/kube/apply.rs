@@ -32,7 +32,8 @@ pub struct Needed {
     pub uid: String,
     /// Name of its class.
     pub class: String,
-    /// As [`provision`](crate::provision::provision) gives them; none when the Gateway is no longer ours.
+    /// As [`provision`](crate::provision::provision) gives them; none when the Gateway is another controller's by now, which gets the time
+    /// to take over what there is.
     pub objects: Vec<Value>,
 }
 
@@ -59,6 +60,8 @@ pub struct Provisioner {
 const AT_ONCE: usize = 4;
 /// Everything is looked at so often, for whoever deletes a Deployment tells nobody.
 const LOOK: Duration = Duration::from_secs(120);
+/// The controller that has a Gateway now takes over its objects in that time: addresses go along.
+const HAND_OVER: Duration = Duration::from_secs(10);
 const AGAIN: Backoff = Backoff {
     first: Duration::from_millis(250),
     most: Duration::from_secs(30),
@@ -88,7 +91,7 @@ impl Provisioner {
         }
     }
 
-    /// Says what is needed, of all Gateways. What one that is not among them any more had made is removed.
+    /// Says what is needed, of all Gateways. What one that is not among them any more had made is removed at once.
     pub fn need(&self, needed: BTreeMap<ObjectKey, Needed>) {
         self.needed.send_if_modified(|before| {
             let is_new = **before != needed;
@@ -113,6 +116,8 @@ struct Turn {
     done: Option<Needed>,
     failures: u32,
     due: Option<Instant>,
+    /// When the time of the controller that has the Gateway now is over.
+    handed_over: Option<Instant>,
     is_under_way: bool,
 }
 
@@ -145,7 +150,7 @@ async fn run(
             changed = needed.changed() => if changed.is_err() { return },
             changed = leadership.changed() => if changed.is_err() { return },
             Some(ended) = under_way.join_next() => match ended {
-                Ok(done) => note(&mut turns, done, &applied),
+                Ok(done) => note(&mut turns, done, &wanted, &applied),
                 Err(error) => tracing::error!(%error, "defect: making a Gateway's objects failed"),
             },
             () = sleep_until(next.unwrap_or_else(Instant::now)), if leads && next.is_some() && under_way.len() < AT_ONCE => {}
@@ -178,6 +183,18 @@ fn start(
         };
         // What is wanted otherwise by now may be the mend: it does not wait.
         let is_new = turn.done.as_ref() != Some(&goal);
+        let is_anothers = goal.objects.is_empty() && wanted.contains_key(gateway);
+        if !is_anothers {
+            turn.handed_over = None;
+        } else if is_new {
+            let due = *turn.handed_over.get_or_insert(now + HAND_OVER);
+            if now < due {
+                turn.due = Some(due);
+                continue;
+            }
+        } else if turn.due.is_none() {
+            continue;
+        }
         if is_new || turn.due.is_none_or(|due| due <= now) {
             turn.is_under_way = true;
             let (client, gateway) = (client.clone(), gateway.clone());
@@ -189,7 +206,12 @@ fn start(
     }
 }
 
-fn note(turns: &mut BTreeMap<ObjectKey, Turn>, (gateway, goal, outcome): Done, applied: &watch::Sender<Arc<AppliedByGateway>>) {
+fn note(
+    turns: &mut BTreeMap<ObjectKey, Turn>,
+    (gateway, goal, outcome): Done,
+    wanted: &BTreeMap<ObjectKey, Needed>,
+    applied: &watch::Sender<Arc<AppliedByGateway>>,
+) {
     let Some(turn) = turns.get_mut(&gateway) else { return };
     turn.is_under_way = false;
     let is_over = goal.objects.is_empty();
@@ -199,7 +221,8 @@ fn note(turns: &mut BTreeMap<ObjectKey, Turn>, (gateway, goal, outcome): Done, a
     });
     if outcome.faults.is_empty() {
         turn.failures = 0;
-        turn.due = Some(Instant::now() + about(LOOK));
+        // What is another's is not looked at again.
+        turn.due = (!is_over).then(|| Instant::now() + about(LOOK));
     } else {
         turn.failures = turn.failures.saturating_add(1);
         turn.due = Some(Instant::now() + AGAIN.after(turn.failures, random()));
@@ -207,7 +230,7 @@ fn note(turns: &mut BTreeMap<ObjectKey, Turn>, (gateway, goal, outcome): Done, a
             tracing::warn!(%gateway, faults = ?outcome.faults, failures = turn.failures, "the Gateway's objects are not as they should be");
         }
     }
-    if is_over && outcome.faults.is_empty() {
+    if is_over && outcome.faults.is_empty() && !wanted.contains_key(&gateway) {
         turns.remove(&gateway);
     } else {
         turn.done = Some(goal);

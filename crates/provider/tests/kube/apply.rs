@@ -1,7 +1,7 @@
 //! Objects of Gateways, made by the leader alone.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sealway_api::ObjectKey;
 use sealway_provider::kube::{Applied, Leadership, Needed, Provisioner};
@@ -125,14 +125,17 @@ async fn what_another_controller_has_taken_over_with_its_gateway_stays() {
     bench.applied("made", |applied| *applied == Applied::default()).await;
     let mut theirs = service;
     theirs["metadata"]["labels"]["gateway.networking.k8s.io/gateway-class-name"] = json!("theirs");
+    let begun = Instant::now();
+    bench.provisioner.need(needed(Vec::new()));
+    // It has the time for that.
     bench.server.put(SERVICES, theirs);
-    bench.provisioner.need(BTreeMap::new());
     bench
         .server
         .until("what is ours is gone", |server| {
             server.get(DEPLOYMENTS, "infra", "sealway-edge").is_none()
         })
         .await;
+    assert!(begun.elapsed() > Duration::from_secs(5), "at once");
     let mut applied = bench.provisioner.applied();
     let settled = applied.wait_for(|all| all.is_empty());
     timeout(Duration::from_secs(20), settled)

@@ -26,12 +26,16 @@ pub(crate) fn needed(
         let Some(uid) = gateway.metadata.uid.clone() else { continue };
         let snapshot = published.get(&ObjectRef::of(Kind::Gateway, key));
         let snapshot = snapshot.filter(|snapshot| !snapshot.ports.is_empty());
-        match (
-            fleets::standing(resources, gateway, controller),
-            snapshot,
-            fleets.parameters.get(key),
-        ) {
-            (Standing::Others, ..) => {}
+        let had = before.get(key).filter(|before| before.uid == uid);
+        let standing = fleets::standing(resources, gateway, controller);
+        match (standing, snapshot, fleets.parameters.get(key)) {
+            (Standing::Others, ..) => {
+                let over = had.map(|had| Needed {
+                    objects: Vec::new(),
+                    ..had.clone()
+                });
+                needed.extend(over.map(|over| (key.clone(), over)));
+            }
             (Standing::Ours(_), Some(snapshot), Some(parameters)) => {
                 let ports = snapshot.ports.keys().map(|port| (port.transport, port.port)).collect();
                 let objects = provision(gateway, parameters, &ports, installation);
@@ -40,8 +44,7 @@ pub(crate) fn needed(
             }
             // It cannot be accepted, or none of its listeners, or its class is not there: what it has had goes on.
             (Standing::Ours(_) | Standing::Unknown, ..) => {
-                let before = before.get(key).filter(|before| before.uid == uid);
-                needed.extend(before.map(|before| (key.clone(), before.clone())));
+                needed.extend(had.map(|had| (key.clone(), had.clone())));
             }
         }
     }
@@ -110,7 +113,13 @@ mod tests {
         assert_eq!(after(&first, &[class(OURS), gateway("u", &refused)]), first, "no listener");
         assert_eq!(after(&first, &[gateway("u", &http)]), first, "no class");
         let none = BTreeMap::new();
-        assert_eq!(after(&first, &[class("example.com/other"), gateway("u", &http)]), none);
+        let anothers = after(&first, &[class("example.com/other"), gateway("u", &http)]);
+        let left: Vec<_> = anothers
+            .values()
+            .map(|needed| (&*needed.class, needed.objects.len()))
+            .collect();
+        assert_eq!(left, [("public", 0)], "the other controller takes it over");
+        assert_eq!(after(&anothers, &[class(OURS), gateway("u", &http)]), first, "it comes back");
         assert_eq!(after(&first, &[class(OURS)]), none, "no Gateway");
         assert_eq!(
             after(&first, &[class(OURS), gateway("new", &refused)]),
