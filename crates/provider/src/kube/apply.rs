@@ -165,6 +165,8 @@ fn start(
     turns: &mut BTreeMap<ObjectKey, Turn>,
     under_way: &mut JoinSet<Done>,
 ) {
+    // Of one that is gone before anything was tried, nothing is due.
+    turns.retain(|gateway, turn| turn.is_under_way || turn.done.is_some() || wanted.contains_key(gateway));
     for gateway in wanted.keys() {
         turns.entry(gateway.clone()).or_default();
     }
@@ -352,5 +354,22 @@ fn present(kind: String, gateway: &ObjectKey, object: &Value) -> Present {
         owner,
         class,
         version: text("resourceVersion"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    /// Its turn would be due for ever, and nothing would be done.
+    #[tokio::test]
+    async fn a_gateway_that_goes_while_it_is_handed_over_leaves_no_turn() {
+        let (mut turns, mut under_way) = (BTreeMap::new(), JoinSet::new());
+        let anothers = BTreeMap::from([(ObjectKey::new("infra", "edge"), Needed::default())]);
+        let nobody = kube::Config::new("http://127.0.0.1:9".parse().expect("an address"));
+        let nobody = Client::try_from(nobody).expect("a client");
+        start(&nobody, &anothers, &mut turns, &mut under_way);
+        assert!(turns.values().all(|turn| turn.due.is_some()) && turns.len() == 1);
+        start(&nobody, &BTreeMap::new(), &mut turns, &mut under_way);
+        assert!(turns.is_empty() && under_way.is_empty());
     }
 }
