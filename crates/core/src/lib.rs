@@ -16,6 +16,7 @@ mod problem;
 mod programmed;
 mod revocation;
 mod settings;
+mod sharing;
 mod snapshot;
 
 pub use compile::{Compiled, Compiler};

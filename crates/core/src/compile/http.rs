@@ -31,6 +31,7 @@ use super::routes::{Carried, Dropped, Route, Traffic};
 use super::values::DEFAULT_CONNECT_TIMEOUT;
 use super::world::World;
 use crate::problem::Cause;
+use crate::sharing;
 use crate::snapshot::{Filters, HttpBackend, HttpHost, HttpMatch, HttpRule, Pattern, RuleFault, RuleKind, Target};
 use conditions::{Conditions, Rank, Written as WrittenConditions};
 use filters::Owner;
@@ -134,11 +135,7 @@ fn build<'a>(world: &mut World<'a>, route: &Route<'a>, kind: RuleKind, written: 
             let name = written.name.cloned();
             dropped.push(Dropped { number, name, cause });
         }
-        let old = last
-            .as_ref()
-            .and_then(|last| last.rules.get(number))
-            .filter(|old| ***old == rule);
-        let rule = old.map_or_else(|| Arc::new(rule), Arc::clone);
+        let rule = sharing::share(rule, last.as_ref().and_then(|last| last.rules.get(number)));
         matches.extend(
             conditions
                 .into_iter()
@@ -159,10 +156,8 @@ fn build<'a>(world: &mut World<'a>, route: &Route<'a>, kind: RuleKind, written: 
     // Stable: the order of writing decides among equals.
     matches.sort_by_key(|(place, _)| place.rank);
     let (places, matches) = matches.into_iter().unzip();
-    let host = HttpHost::new(matches);
     // Though something else of the route differs: what is equal is one, or parts would depend on what was there before.
-    let old = last.as_ref().map(|last| &last.host).filter(|old| ***old == host);
-    let host = old.map_or_else(|| Arc::new(host), Arc::clone);
+    let host = sharing::share(HttpHost::new(matches), last.as_ref().map(|last| &last.host));
     let new = RouteRequests {
         route: route.object.clone(),
         kind,

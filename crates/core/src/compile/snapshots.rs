@@ -11,6 +11,7 @@ use super::world::{GatewayWork, ListenerWork};
 use crate::hostname::NameIndex;
 use crate::keys::{KeyMaterial, Keys};
 use crate::settings::Settings;
+use crate::sharing::share;
 use crate::snapshot::{
     ContentHash, HttpListener, HttpPlan, HttpRoutes, ListenerFate, PortKey, PortPlan, RelayPlan, SessionKey, Snapshot,
     TlsListener, TlsPlan,
@@ -217,12 +218,4 @@ pub(super) fn keys(
         .iter()
         .map(|(gateway, snapshot)| (gateway.clone(), of(snapshot)))
         .collect()
-}
-
-/// The old one when nothing changed.
-fn share<T: Eq>(new: T, old: Option<&Arc<T>>) -> Arc<T> {
-    match old {
-        Some(old) if **old == new => Arc::clone(old),
-        _ => Arc::new(new),
-    }
 }

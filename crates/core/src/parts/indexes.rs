@@ -9,6 +9,7 @@ use super::relations::Relations;
 use super::wire::{Head, Port, Speaks};
 use super::{PartKey, Unfit};
 use crate::hostname::NameIndex;
+use crate::sharing::share;
 use crate::snapshot::{
     Forward, HttpHost, HttpListener, HttpPlan, HttpRoutes, PortKey, PortPlan, RelayPlan, ServedCertificate, Snapshot,
     TlsListener, TlsPlan,
@@ -245,12 +246,4 @@ fn gather(listener: &PartKey, held: &HeldParts, relations: &Relations) -> Result
         }
     }
     Ok(routes)
-}
-
-/// The old one when nothing changed.
-fn share<T: Eq>(new: T, old: Option<&Arc<T>>) -> Arc<T> {
-    match old {
-        Some(old) if **old == new => Arc::clone(old),
-        _ => Arc::new(new),
-    }
 }
