@@ -16,8 +16,6 @@ use sealway_core::{Assembly, Compiler, Delta, PartKey, Parts, PortPlan, Snapshot
 use serde_json::json;
 use universe::{Input, KEY_MARKER, crowded, input, merged, resources};
 
-const CASES: u32 = 128;
-
 fn snapshots(input: &Input) -> Vec<Arc<Snapshot>> {
     let compiled = Compiler::new(input.settings.clone()).compile(&input.resources, &input.observed);
     compiled.snapshots.into_values().collect()
@@ -103,7 +101,7 @@ fn every_golden_comes_back_from_its_parts_and_follows_every_other() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_snapshot_follows_another_by_the_parts_that_differ(
@@ -197,7 +195,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever bytes come: no panic, nothing changes when they are refused, and what is obeyed is a snapshot like any other.
     #[test]

@@ -38,9 +38,6 @@ use sealway_core::{
 };
 use universe::{Input, KEY_MARKER, PORTS, crowded, input, merged, requests, resources};
 
-/// Generated inputs for each property; enough to find every fault that was ever put in by hand, in a few seconds.
-const CASES: u32 = 128;
-
 /// Compiles with a compiler that has seen nothing.
 fn compile(input: &Input) -> Compiled {
     Compiler::new(input.settings.clone()).compile(&input.resources, &input.observed)
@@ -112,7 +109,7 @@ fn a_compiler_that_has_seen_every_golden_gives_what_a_fresh_one_gives() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_property_holds_for_generated_resources(input in prop_oneof![input(), merged()]) {

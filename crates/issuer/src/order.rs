@@ -128,6 +128,8 @@ pub struct SecretForm {
     pub jks: Option<StoreForm>,
     /// PKCS#12 keystores.
     pub pkcs12: Option<StoreForm>,
+    /// The issuer's own CA certificate, PEM, as far as it is known: what becomes of a `ca.crt` that cannot be read.
+    pub own_authority: Option<String>,
     /// CA certificates that `ca.crt` holds beside the issuer's own, PEM: during a roll-over.
     pub more_authorities: Vec<String>,
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use sealway_api::{ObjectKey, ObjectMeta, OutputFormat, Secret, SecretBytes, Timestamp};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::facts::Facts;
 use crate::keys::PrivateKey;
@@ -137,7 +138,8 @@ pub fn secret(parts: &SecretParts<'_>, salts: &mut Salts<'_>) -> Result<Secret, 
     })
 }
 
-/// An issued Secret as `form` asks for it now, with its key and certificates: what mends a [`Mismatch`].
+/// An issued Secret as `form` asks for it now, with its key and certificates: what mends a [`Mismatch`]. A `ca.crt` that cannot be read is
+/// made anew of what `form` says, or goes.
 pub fn amended(secret: &Secret, form: &SecretForm, now: Timestamp, salts: &mut Salts<'_>) -> Result<Secret, FormFault> {
     let pem = secret.data.get(KEY).ok_or(FormFault::Missing(KEY))?;
     let der = key_der(pem).ok_or(FormFault::Missing(KEY))?;
@@ -147,7 +149,10 @@ pub fn amended(secret: &Secret, form: &SecretForm, now: Timestamp, salts: &mut S
     let facts = leaf
         .and_then(|leaf| Facts::of(&leaf).ok())
         .ok_or(FormFault::Missing(CERTIFICATES))?;
-    let own = text_of(secret, AUTHORITIES).map(own_authority).transpose()?;
+    let own = secret
+        .data
+        .get(AUTHORITIES)
+        .and_then(|_| own_authority(secret).or_else(|| form.own_authority.clone()));
     let said = |annotation: &str| secret.metadata.annotations.get(annotation).map_or("", String::as_str);
     let parts = SecretParts {
         secret: &secret.metadata.key(),
@@ -250,13 +255,14 @@ fn authorities(own: &str, others: &[String]) -> Result<String, FormFault> {
     Ok(all)
 }
 
-/// The first certificate of `ca.crt`: an issuer has one.
-fn own_authority(authorities: &str) -> Result<String, FormFault> {
-    let certificates = certificates(authorities, AUTHORITIES)?;
-    certificates
-        .first()
-        .map(|own| pem(own))
-        .ok_or(FormFault::Missing(AUTHORITIES))
+/// The first certificate of `ca.crt`: an issuer has one. `None` when there is none that can be read.
+fn own_authority(secret: &Secret) -> Option<String> {
+    let first = certificates(text_of(secret, AUTHORITIES)?, AUTHORITIES)
+        .ok()?
+        .into_iter()
+        .next()?;
+    X509Certificate::from_der(&first).ok()?;
+    Some(pem(&first))
 }
 
 fn certificates(pem: &str, key: &'static str) -> Result<Vec<Vec<u8>>, FormFault> {

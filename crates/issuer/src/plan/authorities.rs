@@ -34,7 +34,7 @@ pub(super) struct Known<'a> {
     /// Its certificate and those above it, PEM, each once.
     chain: String,
     /// The highest of these: what clients are to believe.
-    anchor: String,
+    pub(super) anchor: String,
     key: Option<SecretBytes>,
     secret: ObjectKey,
     /// Every Secret that it stands in, or stood in last.

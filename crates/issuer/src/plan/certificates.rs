@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealway_api::{Certificate, CertificateStatus, Kind, ObjectKey, ObjectRef, RenewalPolicy};
+use sealway_api::{Certificate, CertificateStatus, Kind, ObjectKey, ObjectRef, RenewalPolicy, SecretBytes};
 
 use super::backoff::waits_until;
 use super::expiry;
@@ -349,18 +349,23 @@ impl Subject<'_> {
         let Some(issuer) = referenced(&self.certificate.spec.issuer_ref, &self.secret_key.namespace) else {
             return;
         };
-        let beside = match scene.issuers.get(&issuer) {
+        let (own, beside) = match scene.issuers.get(&issuer) {
             Some(Means::Authority(..)) => {
                 let signer = scene.authorities.signer(facts);
-                scene.authorities.beside(Some(&issuer), signer, &self.secret_key, Some(facts))
+                let beside = scene.authorities.beside(Some(&issuer), signer, &self.secret_key, Some(facts));
+                (signer.map(|signer| signer.anchor.as_bytes()), beside)
             }
-            Some(Means::Itself(_)) => scene.authorities.beside(None, None, &self.secret_key, Some(facts)),
+            Some(Means::Itself(_)) => {
+                let beside = scene.authorities.beside(None, None, &self.secret_key, Some(facts));
+                (secret.secret.data.get("tls.crt").map(SecretBytes::expose), beside)
+            }
             // Nobody knows which CAs belong there: what is there stays.
             Some(Means::None(_) | Means::Elsewhere(_)) | None => return,
         };
         match scene.form(self.certificate, &self.secret_key, beside) {
-            Ok(form) => {
+            Ok(mut form) => {
                 if mismatch(&secret.secret, &form, facts, scene.settings.behaviour).is_some() {
+                    form.own_authority = own.map(|pem| String::from_utf8_lossy(pem).into_owned());
                     draft.actions.push(Action::Amend {
                         secret: self.secret_key.clone(),
                         form: Box::new(form),

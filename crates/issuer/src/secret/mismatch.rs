@@ -9,7 +9,6 @@ use sealway_api::{OutputFormat, Secret};
 use super::{
     AUTHORITIES, CERTIFICATE_NAME, CERTIFICATES, COMBINED, ISSUED_LABEL, ISSUER_GROUP, ISSUER_KIND, ISSUER_NAME, JKS_KEYS,
     JKS_TRUST, KEY, KEY_DER, PKCS12_KEYS, PKCS12_TRUST, authorities, certificate_annotations, combined, key_der, own_authority,
-    text_of,
 };
 use crate::facts::Facts;
 use crate::keystore::{jks, pkcs12};
@@ -129,17 +128,17 @@ fn format_mismatch(secret: &Secret, form: &SecretForm) -> Option<Mismatch> {
     if too_many { found(REASON, message.to_owned()) } else { None }
 }
 
-/// Ours: cert-manager knows no roll-over.
+/// Ours: cert-manager knows no roll-over, and leaves a `ca.crt` that is none as it is.
 fn authorities_mismatch(secret: &Secret, form: &SecretForm, behaviour: Behaviour) -> Option<Mismatch> {
-    let has = text_of(secret, AUTHORITIES).filter(|_| behaviour == Behaviour::Sealway)?;
-    // As it is nearly always, and not to be decoded thousands of times.
-    if form.more_authorities.is_empty() && has.matches("-----BEGIN").count() == 1 {
+    let has = secret.data.get(AUTHORITIES)?.expose();
+    let Some(own) = own_authority(secret) else {
+        return found(SECRET_MISMATCH, "ca.crt holds no certificate that can be read".to_owned());
+    };
+    if behaviour == Behaviour::CertManager {
         return None;
     }
-    let should = own_authority(has)
-        .and_then(|own| authorities(&own, &form.more_authorities))
-        .ok()?;
-    if has == should {
+    let should = authorities(&own, &form.more_authorities).ok()?;
+    if has == should.as_bytes() {
         return None;
     }
     found(SECRET_MISMATCH, "ca.crt does not hold the authorities of now".to_owned())

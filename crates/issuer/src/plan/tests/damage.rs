@@ -100,3 +100,24 @@ fn a_damaged_root_comes_from_its_record() {
     lab.settle();
     assert!(lab.issued.authorities.len() == 2 && lab.issued.attempts.is_empty());
 }
+
+#[test]
+fn authorities_that_cannot_be_read_are_put_back() {
+    let stores = "  keystores: {pkcs12: {create: true, password: secret}}\n";
+    for nonsense in [
+        "nonsense",
+        "-----BEGIN CERTIFICATE-----\nbm9uc2Vuc2U=\n-----END CERTIFICATE-----\n",
+    ] {
+        for (secret, settings) in [("shop/root", ""), ("shop/web", ""), ("shop/web", stores)] {
+            let mut lab = Lab::new(ROOT);
+            lab.add(&leaf("web", settings));
+            lab.settle();
+            let (authorities, chain) = (lab.part(secret, "ca.crt"), lab.part(secret, "tls.crt"));
+            lab.tamper(secret, "ca.crt", Some(nonsense));
+            let plan = lab.settle();
+            assert_eq!(labels(&plan), [""; 0], "{secret} {settings}");
+            assert_eq!(lab.part(secret, "ca.crt"), authorities, "{secret} {settings}");
+            assert_eq!(lab.part(secret, "tls.crt"), chain, "nothing is issued for that");
+        }
+    }
+}

@@ -11,10 +11,13 @@ enum Event {
     NoLeaf(usize),
     Root(&'static str),
     Renew(&'static str),
-    Tamper(&'static str, &'static str),
+    Tamper(&'static str, &'static str, Option<&'static str>),
     Lost(&'static str),
     Behaviour(Behaviour),
 }
+
+/// PEM that holds something else.
+const NO_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nbm9uc2Vuc2U=\n-----END CERTIFICATE-----\n";
 
 fn events() -> impl proptest::strategy::Strategy<Value = Vec<Event>> {
     use proptest::prelude::*;
@@ -28,17 +31,20 @@ fn events() -> impl proptest::strategy::Strategy<Value = Vec<Event>> {
         "  renewal: {policy: RenewBefore, windows: [{cron: '0 3 * * 6', windowDuration: 2h, timezone: Europe/Berlin}]}\n",
         "  isCA: true\n  commonName: sub\n",
         "  secretTemplate: {labels: {a: b}}\n",
+        "  additionalOutputFormats: [{type: DER}]\n  keystores: {jks: {create: true, password: secret}}\n",
     ]);
     let root = prop::sample::select(vec!["87600h", "720h", "1h", "20h"]);
     let behaviour = prop::sample::select(vec![Behaviour::Sealway, Behaviour::CertManager]);
     let second = prop_oneof![-40_000_000..40_000_000_i64, -20..4000_i64, 0..2_000_000_i64];
+    let part = prop::sample::select(vec!["tls.crt", "tls.key", "ca.crt", "key.der", "keystore.jks"]);
+    let content = prop::sample::select(vec![None, Some(""), Some("nonsense"), Some(NO_CERTIFICATE)]);
     let event = prop_oneof![
         5 => second.prop_map(Event::Clock),
         4 => (0..3_usize, spec).prop_map(|(number, spec)| Event::Leaf(number, spec)),
         1 => (0..3_usize).prop_map(Event::NoLeaf),
         1 => root.prop_map(Event::Root),
         1 => secret().prop_map(Event::Renew),
-        1 => (secret(), prop::sample::select(vec!["tls.crt", "tls.key", "ca.crt"])).prop_map(|(secret, part)| Event::Tamper(secret, part)),
+        1 => (secret(), part, content).prop_map(|(secret, part, content)| Event::Tamper(secret, part, content)),
         1 => secret().prop_map(Event::Lost),
         1 => behaviour.prop_map(Event::Behaviour),
     ];
@@ -61,10 +67,10 @@ fn happen(lab: &mut Lab, event: &Event) {
             };
             lab.issued.attempts.insert(key(&format!("shop/{name}")), asked.into());
         }
-        Event::Tamper(name, part) => {
+        Event::Tamper(name, part, content) => {
             let name = format!("shop/{name}");
             if lab.issued.secrets.contains_key(&key(&name)) {
-                lab.tamper(&name, part, Some("nonsense"));
+                lab.tamper(&name, part, *content);
             }
         }
         Event::Lost(name) => drop(lab.issued.secrets.remove(&key(&format!("shop/{name}")))),
@@ -73,8 +79,6 @@ fn happen(lab: &mut Lab, event: &Event) {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig { cases: 12, ..Default::default() })]
-
     /// Whatever happens: the same input gives the same plan, its actions lead to a plan without any at the same moment, and it wants to be made
     /// again in the future only.
     #[test]
